@@ -1,0 +1,5 @@
+"""Callbacks for `model.fit`. They decide when; what they do, the functions of the other packages do."""
+
+from keras_slim.callbacks.progressive_global_pruning import ProgressiveGlobalPruning
+
+__all__ = ["ProgressiveGlobalPruning"]

@@ -1,0 +1,114 @@
+"""What a rule sees of one call of one layer, and what it can say about it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from keras_slim.graph.channels import WHOLE, Channels
+
+PRODUCES = "produces"
+CONSUMES = "consumes"
+FOLLOWS = "follows"
+
+
+@dataclass
+class Record:
+    """Everything the rules have stated about a model, in the order they stated it."""
+
+    producers: list = field(default_factory=list)  # (layer, first atom, count)
+    ties: list = field(default_factory=list)  # (atoms, atoms)
+    wholes: list = field(default_factory=list)  # (atoms, name of the layer that says so or None, reason)
+    weights: dict = field(default_factory=dict)  # (id of variable, axis) -> (layer, variable, axis, role, atoms)
+    resizes: dict = field(default_factory=dict)  # (id of layer, name, index) -> (layer, name, index, atoms)
+    unsupported: dict = field(default_factory=dict)  # name of a layer -> reason
+    num_atoms: int = 0
+
+
+class LayerCall:
+    """One call of one layer: its inputs' channels, and the verbs with which a rule describes it.
+
+    An *atom* is one output channel of one layer before anything is known of its couplings. Rules hand atoms on; what
+    is tied together ends up as one unit.
+
+    Args:
+        node: The `Node` that is called.
+        inputs: One `Channels` for each input tensor.
+        record: Where statements are kept.
+    """
+
+    def __init__(self, node, inputs, record):
+        self.layer = node.operation
+        self.node = node
+        self.inputs = inputs
+        self.output_shapes = [tuple(tensor.shape) for tensor in node.outputs]
+        self._record = record
+
+    def new_units(self, count):
+        """Returns the atoms of the layer's own output channels; the same ones at every call of a shared layer."""
+        for layer, first, size in self._record.producers:
+            if layer is self.layer:
+                return np.arange(first, first + size)
+        first = self._record.num_atoms
+        self._record.producers.append((self.layer, first, count))
+        self._record.num_atoms += count
+        return np.arange(first, first + count)
+
+    def weight(self, variable, produces=None, consumes=None, follows=None):
+        """States which atoms run along the axes of a weight.
+
+        Args:
+            variable: The weight, or `None` (a bias that is not used): then nothing is stated.
+            produces: From axis to atoms: what the layer computes along this axis are its own units.
+            consumes: From axis to atoms: the layer sums over this axis, so a zero there removes the unit.
+            follows: From axis to atoms: an element is applied to its own unit (a bias, a scale).
+        """
+        if variable is None:
+            return
+        for role, axes in ((PRODUCES, produces), (CONSUMES, consumes), (FOLLOWS, follows)):
+            for axis, atoms in (axes or {}).items():
+                self._bind(variable, axis % len(variable.shape), role, atoms)
+
+    def _bind(self, variable, axis, role, atoms):
+        if len(atoms) != variable.shape[axis]:
+            raise ValueError(
+                f"The rule of {type(self.layer).__name__} names {len(atoms)} channels along axis {axis} of "
+                f"'{variable.path}', which has shape {tuple(variable.shape)}. Correct the rule."
+            )
+        bound = self._record.weights.setdefault((id(variable), axis), (self.layer, variable, axis, role, atoms))
+        self.tie(bound[-1], atoms)
+
+    def resize(self, name, atoms, index=None):
+        """States that an entry of the layer's config is the number of these atoms.
+
+        Args:
+            name: Key of `layer.get_config()`, e.g. `"filters"`.
+            atoms: What is counted.
+            index: Position in the entry, if that is a sequence.
+        """
+        self._record.resizes[id(self.layer), name, index] = (self.layer, name, index, atoms)
+
+    def tie(self, first, second):
+        """States that the atoms at equal positions of two arrays must go together."""
+        if first is not second:
+            self._record.ties.append((np.asarray(first), np.asarray(second)))
+
+    def keep_whole(self, channels, reason):
+        """States that channels (a `Channels`, or atoms) can never be cut, and why."""
+        atoms = channels.all() if isinstance(channels, Channels) else np.asarray(channels)
+        self._record.wholes.append((atoms[atoms != WHOLE], self.layer.name, reason))
+
+    def keep_inputs_whole(self, reason):
+        """States that no input can be cut, and returns outputs without units: the rule of what has no rule."""
+        for channels in self.inputs:
+            self.keep_whole(channels, reason)
+        self._record.unsupported[self.layer.name] = reason
+        return [Channels(shape) for shape in self.output_shapes]
+
+    def output(self, axes, index=0):
+        """Returns the channels of an output: a mapping from axis (negative ones count from the end) to atoms."""
+        shape = self.output_shapes[index]
+        return Channels(shape, {axis % len(shape): np.asarray(atoms) for axis, atoms in axes.items()})
+
+    def unchanged(self):
+        """Returns the channels of the only input, as those of an output with the same axes."""
+        return Channels(self.output_shapes[0], self.inputs[0].axes)

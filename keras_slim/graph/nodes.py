@@ -1,0 +1,126 @@
+"""The calls a model makes, in order: the one file that reads Keras's private node lists.
+
+Keras records every symbolic call of an operation as a node: which tensors went in, which came out. It has no public
+way to read them, so this file does, and hands out `Node`s of its own. Everything else in keras_slim walks a model
+through here.
+
+Private names used: `KerasTensor._keras_history`, `Operation._inbound_nodes`, and of a node its `operation`,
+`arguments`, `input_tensors` and `outputs`. Checked on Keras 3.15.1; `tests/graph/test_nodes.py` fails when they move.
+"""
+
+import dataclasses
+from typing import Any
+
+import keras
+
+from keras_slim.errors import UnsupportedLayerError, invalid_argument
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Node:
+    """One call of one operation.
+
+    Args:
+        operation: The layer, or the operation of `keras.ops`, that was called.
+        inputs: Symbolic tensors that went in, flat, in the order of the arguments.
+        outputs: Symbolic tensors that came out, flat.
+        args: Positional arguments of the call, as given.
+        kwargs: Keyword arguments of the call, as given.
+    """
+
+    operation: keras.Operation
+    inputs: tuple[keras.KerasTensor, ...]
+    outputs: tuple[keras.KerasTensor, ...]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+def is_graph(model) -> bool:
+    """Tells whether `walk` can read `model`: a functional model, or a `Sequential` that has been built.
+
+    A class that derives from `keras.Model` is one too if it calls `super().__init__(inputs, outputs)` and leaves
+    `call` to Keras.
+    """
+    if not isinstance(model, keras.Model) or not _leaves_call_to_keras(model):
+        return False
+    return isinstance(model, keras.Function) or (isinstance(model, keras.Sequential) and hasattr(model, "inputs"))
+
+
+def walk(model: keras.Model) -> list[Node]:
+    """Lists the calls that lead from the model's inputs to its outputs.
+
+    A layer called twice gives two nodes; calls that belong to other models are left out; a model inside the model is
+    one node, whose `operation` can be walked in turn. The order follows from the graph alone, so a clone of the model
+    gives the same one: the inputs first, then each call after those it depends on.
+
+    Args:
+        model: A functional model, or a `Sequential` that has been built.
+
+    Returns:
+        The nodes, in topological order, input layers included.
+
+    Raises:
+        TypeError: If `model` is not a Keras model.
+        ValueError: If it has not been built.
+        UnsupportedLayerError: If it is a subclassed model, whose calls are known only to its own code.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="head")])
+    >>> [type(node.operation).__name__ for node in walk(model)]
+    ['InputLayer', 'Dense']
+    """
+    _check_graph(model)
+    ordered, seen = [], set()
+    for tensor in (*model.inputs, *model.outputs):
+        _visit(_producer(tensor), ordered, seen)
+    return [_public(node) for node in ordered]
+
+
+def _check_graph(model):
+    if is_graph(model):
+        return
+    if not isinstance(model, keras.Model):
+        raise TypeError(invalid_argument("model", "walk", expected="a Keras model", received=model))
+    if isinstance(model, keras.Sequential) and not model.built:
+        raise ValueError(
+            f"Model '{model.name}' is not built: its layers have no shapes yet. Expected a built `Sequential`. "
+            "Start it with a `keras.Input(shape)`, or call `model.build((None, ...))` first."
+        )
+    raise UnsupportedLayerError(
+        f"Model '{model.name}' of class `{type(model).__name__}` decides in its own code which layers it calls. "
+        "Expected a functional model or a `Sequential`, whose calls can be read. "
+        "Rebuild it from its layers with `keras.Model(inputs, outputs)`."
+    )
+
+
+def _leaves_call_to_keras(model):
+    return type(model).call.__module__.partition(".")[0] == "keras"
+
+
+def _producer(tensor):
+    history = tensor._keras_history
+    return history.operation._inbound_nodes[history.node_index]
+
+
+def _visit(last, ordered, seen):
+    """Appends to `ordered` what `last` depends on, then `last`: depth first, without recursion."""
+    stack = [(last, False)]
+    while stack:
+        node, parents_done = stack.pop()
+        if parents_done:
+            ordered.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((_producer(tensor), False) for tensor in reversed(node.input_tensors))
+
+
+def _public(node):
+    return Node(
+        operation=node.operation,
+        inputs=tuple(node.input_tensors),
+        outputs=tuple(node.outputs),
+        args=tuple(node.arguments.args),
+        kwargs=dict(node.arguments.kwargs),
+    )

@@ -1,0 +1,50 @@
+"""The table of rules: from a layer's exact type to the function that says how its channels are coupled.
+
+A rule is a function of one `LayerCall`. It states which axis of which weight runs along which units, and returns
+the channels of the output. The lookup is by exact type: a subclass may compute anything, so it needs its own entry.
+"""
+
+_RULES = {}
+
+
+def register_rule(*types, override=False):
+    """Returns a decorator that makes a function the rule of layer types.
+
+    Args:
+        *types: Layer classes that the rule describes. A subclass is another type.
+        override: Whether to replace a rule that exists.
+
+    Returns:
+        The decorator.
+
+    Raises:
+        ValueError: If a type has a rule and `override` is false.
+
+    Example:
+
+    >>> import keras
+    >>> class Scale(keras.layers.Layer):
+    ...     def build(self, input_shape):
+    ...         self.scale = self.add_weight(shape=input_shape[-1:])
+    ...     def call(self, x):
+    ...         return x * self.scale
+    >>> @register_rule(Scale)
+    ... def scale(call):
+    ...     units = call.inputs[0].along(-1)
+    ...     call.weight(call.layer.scale, follows={0: units})
+    ...     return call.output({-1: units})
+    """
+
+    def decorator(rule):
+        for cls in types:
+            if cls in _RULES and not override:
+                raise ValueError(f"{cls.__name__} has a rule already. Give `override=True` to replace it.")
+            _RULES[cls] = rule
+        return rule
+
+    return decorator
+
+
+def find_rule(operation):
+    """Returns the rule of an operation's exact type, or `None`."""
+    return _RULES.get(type(operation))

@@ -1,0 +1,20 @@
+"""Dense layers."""
+
+import keras
+
+from keras_slim.graph.registry import register_rule
+from keras_slim.graph.rules.elementwise import own_activation
+
+
+@register_rule(keras.layers.Dense)
+def dense(call):
+    """A unit is a column of the kernel; all leading axes are handed on."""
+    layer, (inputs,) = call.layer, call.inputs
+    last = len(inputs.shape) - 1
+    units = call.new_units(layer.units)
+    call.weight(layer.kernel, consumes={0: inputs.along(-1)}, produces={1: units})
+    call.weight(layer.bias, follows={0: units})
+    call.resize("units", units)
+    own_activation(call, units)
+    leading = {axis: atoms for axis, atoms in inputs.axes.items() if axis != last}
+    return call.output({**leading, last: units})

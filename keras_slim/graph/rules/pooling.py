@@ -1,0 +1,36 @@
+"""Pooling, padding, cropping and up-sampling: positions change, channels do not."""
+
+import keras
+
+from keras_slim.graph.registry import register_rule
+from keras_slim.graph.rules.convolution import channel_axis, keep_other_axes_whole
+
+
+@register_rule(
+    keras.layers.MaxPooling1D,
+    keras.layers.MaxPooling2D,
+    keras.layers.MaxPooling3D,
+    keras.layers.AveragePooling1D,
+    keras.layers.AveragePooling2D,
+    keras.layers.AveragePooling3D,
+)
+def pooling(call):
+    """The channel axis stays where it is."""
+    axis = channel_axis(call.layer)
+    keep_other_axes_whole(call, axis)
+    return call.output({axis: call.inputs[0].along(axis)})
+
+
+@register_rule(
+    keras.layers.GlobalMaxPooling1D,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.GlobalMaxPooling3D,
+    keras.layers.GlobalAveragePooling1D,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalAveragePooling3D,
+)
+def global_pooling(call):
+    """Only the channel axis is left, unless the others are kept with size one."""
+    axis = channel_axis(call.layer)
+    keep_other_axes_whole(call, axis)
+    return call.output({axis if call.layer.keepdims else 1: call.inputs[0].along(axis)})

@@ -1,0 +1,153 @@
+"""The cost of a model, layer by layer and in total: plain numbers that can be saved, compared and printed."""
+
+import collections
+import dataclasses
+import math
+import re
+from typing import Any
+
+import keras
+
+from keras_slim.profiling.table import render
+from keras_slim.profiling.uses import work_by_call
+from keras_slim.profiling.work import unexplained
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerProfile:
+    """The cost of one call of one layer, for one sample.
+
+    Args:
+        name: Path of the layer, e.g. `"encoder/conv"`.
+        call: 1 for the first call of this layer, 2 for the second...
+        kind: Name of its class.
+        output_shapes: Shape of each output, the batch as `None`.
+        parameters: Elements of its weights, trainable or not; those an earlier call has counted are left out.
+        bytes: Bytes of these weights, each in its own dtype.
+        macs: Multiply-accumulates. In a layer that does not multiply, such as an adder layer, what stands in their
+            place: the times that an element of a weight is used.
+        multiplications: Multiplications.
+        additions: Additions.
+    """
+
+    name: str
+    call: int
+    kind: str
+    output_shapes: tuple[tuple[int | None, ...], ...]
+    parameters: int
+    bytes: int
+    macs: int
+    multiplications: int
+    additions: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelProfile:
+    """The cost of a model for one sample. Its text is a table.
+
+    Args:
+        name: Name of the model.
+        layers: The cost of each call, in the order of the calls.
+        unknown: Paths of layers that have weights but no rule that says what they compute: their operations are
+            missing from the totals. `register_work` adds a rule.
+    """
+
+    name: str
+    layers: tuple[LayerProfile, ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def parameters(self) -> int:
+        """Elements of all weights, trainable or not, shared ones once."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all weights, each in its own dtype."""
+        return sum(layer.bytes for layer in self.layers)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one sample."""
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def multiplications(self) -> int:
+        """Multiplications for one sample."""
+        return sum(layer.multiplications for layer in self.layers)
+
+    @property
+    def additions(self) -> int:
+        """Additions for one sample."""
+        return sum(layer.additions for layer in self.layers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns totals and layers as plain values that JSON can hold."""
+        totals = {name: getattr(self, name) for name in ("parameters", "bytes", "macs", "multiplications", "additions")}
+        return {"name": self.name, **totals, **dataclasses.asdict(self)}
+
+    def __str__(self):
+        return render(self)
+
+
+def profile(model: keras.Model) -> ModelProfile:
+    """Counts parameters, multiplications, additions and bytes, per layer and in total.
+
+    One multiply-accumulate is one multiplication and one addition. Biases, normalisation, activations, gates,
+    pooling and look-ups count zero; see `keras_slim.profiling`. A layer called several times has a line for each
+    call, its parameters on the first. Layers of inner models are listed by path, such as `encoder/conv`.
+
+    Args:
+        model: A functional model, or a `Sequential` that has been built.
+
+    Returns:
+        A `ModelProfile`: data, and a table when printed.
+
+    Raises:
+        TypeError: If `model` is not a Keras model.
+        ValueError: If the model is not built, or its inputs have dimensions of unknown size that matter.
+        UnsupportedLayerError: If it is a subclassed model.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, padding="same")])
+    >>> cost = profile(model)
+    >>> cost.parameters, cost.macs
+    (112, 6912)
+    """
+    layers, unknown, counted = [], {}, set()
+    times_called = collections.Counter()
+    for path, call, works in work_by_call(model):
+        times_called[path] += 1
+        fresh = _not_counted_yet(getattr(call.operation, "weights", []), counted)
+        layers.append(_layer_profile(path, times_called[path], call, works, fresh))
+        if unexplained(call.operation, works):
+            unknown[path] = None
+    return ModelProfile(name=model.name, layers=tuple(layers), unknown=tuple(unknown))
+
+
+def _layer_profile(path, call_number, call, works, weights):
+    return LayerProfile(
+        name=path,
+        call=call_number,
+        kind=type(call.operation).__name__,
+        output_shapes=tuple(tuple(tensor.shape) for tensor in call.outputs),
+        parameters=sum(math.prod(weight.shape) for weight in weights),
+        bytes=sum(_bytes_of(weight) for weight in weights),
+        macs=sum(work.total_uses for work in works),
+        multiplications=sum(work.total_uses * work.multiplications for work in works),
+        additions=sum(work.total_uses * work.additions for work in works),
+    )
+
+
+def _not_counted_yet(weights, counted):
+    """Returns the weights that are not in `counted`, a set of ids, and adds them."""
+    fresh = [weight for weight in weights if id(weight) not in counted]
+    counted.update(id(weight) for weight in fresh)
+    return fresh
+
+
+def _bytes_of(weight):
+    """Returns the bytes of a weight; the name of a dtype holds its bits, "bool" apart."""
+    bits = re.search(r"\d+", weight.dtype)
+    return math.ceil(math.prod(weight.shape) * (int(bits.group()) if bits else 8) / 8)

@@ -1,0 +1,9 @@
+"""What each layer type has to compute: one small rule per type, one file per family.
+
+A rule is a function of the layer and of one call of it, registered with `register_work`. It says how often each
+element of each weight is used for one sample, and mentions every weight of two or more dimensions.
+"""
+
+from keras_slim.profiling.rules import attention, convolutions, dense, products, recurrent, uncounted, wrappers
+
+__all__ = ["attention", "convolutions", "dense", "products", "recurrent", "uncounted", "wrappers"]

@@ -1,0 +1,20 @@
+"""Dense layers: each element of a kernel is used once per position the layer is applied at."""
+
+from keras import layers
+
+from keras_slim.profiling.einsum import einsum_products
+from keras_slim.profiling.sizes import positions
+from keras_slim.profiling.work import register_work, weight_work
+
+
+@register_work(layers.Dense)
+def dense(layer, call):
+    return weight_work(layer, {"kernel": positions(call.inputs[0].shape)})
+
+
+@register_work(layers.EinsumDense)
+def einsum_dense(layer, call):
+    """The positions are all dimensions of the input that the kernel does not have."""
+    kernel_labels = layer.equation.split("->")[0].split(",")[1]
+    uses = einsum_products(layer.equation, [call.inputs[0].shape], without=kernel_labels)
+    return weight_work(layer, {"kernel": uses, "bias": 0})

@@ -1,0 +1,81 @@
+"""A profile as a table of plain text, as wide as the terminal."""
+
+import io
+import shutil
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def render(profile) -> str:
+    """Returns a `ModelProfile` as text: a line per call, the totals, and what is missing from them.
+
+    Args:
+        profile: The `ModelProfile`.
+
+    Returns:
+        The table, as wide as the terminal (100 characters where there is none), without colours.
+    """
+    width = shutil.get_terminal_size((100, 24)).columns
+    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False)
+    console.print(_table(profile))
+    if profile.unknown:
+        console.print(_note(profile.unknown), markup=False)
+    lines = console.file.getvalue().splitlines()
+    return "\n".join(line.rstrip() for line in lines).strip("\n")
+
+
+def scaled(number, unit="") -> str:
+    """Returns a number with four digits and its thousands as a letter.
+
+    Example:
+
+    >>> scaled(512), scaled(15_470_264_320), scaled(2048, "B")
+    ('512', '15.47 G', '2.048 kB')
+    """
+    letters = iter(("", "k", "M", "G", "T"))
+    letter = next(letters)
+    while number >= 1000 and letter != "T":
+        number, letter = number / 1000, next(letters)
+    return f"{number:.4g} {letter}{unit}".rstrip()
+
+
+def _table(profile):
+    table = Table(title=f"Model '{escape(profile.name)}'", box=box.SIMPLE_HEAD, show_footer=True, title_justify="left")
+    table.add_column("Layer", "Total", overflow="fold", ratio=1)
+    table.add_column("Output shape", overflow="fold")
+    headings = "Parameters", "Bytes", "Mult.", "Add.", "Share"
+    for heading, total in zip(headings, (*_weights(profile), *_operations(profile, profile.macs)), strict=True):
+        table.add_column(heading, total, justify="right", no_wrap=True)
+    for layer in profile.layers:
+        operations = ("?", "?", "?") if layer.name in profile.unknown else _operations(layer, profile.macs)
+        table.add_row(_title(layer), _shapes(layer), *_weights(layer), *operations)
+    return table
+
+
+def _title(layer):
+    call = f", call {layer.call}" if layer.call > 1 else ""
+    return escape(f"{layer.name} ({layer.kind}{call})")
+
+
+def _shapes(layer):
+    return ", ".join(str(shape[1:]) for shape in layer.output_shapes)
+
+
+def _weights(cost):
+    """Returns the columns on weights; a zero is left blank."""
+    return (f"{cost.parameters:,}", scaled(cost.bytes, "B")) if cost.parameters else ("", "")
+
+
+def _operations(cost, all_macs):
+    """Returns the columns on operations, with the share of the multiply-accumulates; a zero is left blank."""
+    if not cost.macs:
+        return "", "", ""
+    return scaled(cost.multiplications), scaled(cost.additions), f"{cost.macs / all_macs:.1%}"
+
+
+def _note(unknown):
+    names = ", ".join(unknown)
+    return f"Operations not counted, for want of a rule: {names}. Add one with `keras_slim.profiling.register_work`."

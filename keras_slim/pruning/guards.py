@@ -1,0 +1,61 @@
+"""Guards: what a cut may not do, however low the scores."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_slim.validation import check_count, check_share
+
+
+@dataclass(frozen=True)
+class Guards:
+    """Keeps a global ranking from emptying a layer.
+
+    Args:
+        min_units: Fewest units a group keeps. Defaults to 4.
+        max_ratio: Largest share of its units that one group may lose in all. Defaults to 0.9.
+        max_ratio_per_round: The same for one round of progressive pruning, of the units it has at the time. Defaults
+            to 0.5.
+        align: Numbers of kept units are rounded up to a multiple of this, because odd widths run slower on phones.
+            A group of at most this many units is not aligned, since it could lose nothing. Defaults to 8; 1 switches
+            it off.
+    """
+
+    min_units: int = 4
+    max_ratio: float = 0.9
+    max_ratio_per_round: float = 0.5
+    align: int = 8
+
+    def __post_init__(self):
+        check_count(self.min_units, "min_units", "Guards")
+        check_share(self.max_ratio, "max_ratio", "Guards", one=True)
+        check_share(self.max_ratio_per_round, "max_ratio_per_round", "Guards", one=True)
+        check_count(self.align, "align", "Guards")
+
+    def fewest(self, sizes, original_sizes=None):
+        """Returns the fewest units each group must keep in one cut.
+
+        Args:
+            sizes: Integer array: the groups' sizes now.
+            original_sizes: Their sizes before the first round; `None` if this is the only cut, which then need not
+                respect `max_ratio_per_round`.
+
+        Returns:
+            Integer array.
+        """
+        sizes = np.asarray(sizes, int)
+        whole = sizes if original_sizes is None else np.asarray(original_sizes, int)
+        fewest = np.maximum(self.min_units, _share(whole, 1 - self.max_ratio))
+        if original_sizes is not None:
+            fewest = np.maximum(fewest, _share(sizes, 1 - self.max_ratio_per_round))
+        return np.minimum(sizes, fewest)
+
+    def aligned(self, kept, sizes):
+        """Returns numbers of kept units rounded up to the alignment, at most the groups' sizes."""
+        up = -(-kept // self.align) * self.align
+        return np.where(sizes <= self.align, kept, np.minimum(up, sizes))
+
+
+def _share(sizes, share):
+    """Returns `ceil(sizes * share)`, safe from rounding errors such as 0.30000000000000004 * 10."""
+    return np.ceil(np.round(sizes * share, 6)).astype(int)

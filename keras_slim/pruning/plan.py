@@ -1,0 +1,139 @@
+"""The pruning plan: which units of each group are kept. Data, and nothing else."""
+
+import json
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from keras_slim.errors import PlanMismatchError
+from keras_slim.graph.channel_graph import ChannelGraph, Whole
+from keras_slim.pruning.costs import Cost
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class GroupPlan:
+    """What becomes of one group.
+
+    Args:
+        name: Name of the group.
+        layers: Names of the layers that compute its units.
+        size: Number of its units.
+        kept_channels: Positions, within the group, of the units that are kept, ascending.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    size: int
+    kept_channels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class PruningPlan:
+    """Which units of a model are kept; made by `plan_pruning`, carried out by `shrink`.
+
+    A plan is plain data: it survives JSON, and fits every model of the same architecture.
+
+    Args:
+        groups: One entry per group of units.
+        whole: What is left as it is, and why.
+        before: Cost of the model.
+        after: Cost of the model that the plan leads to.
+        settings: How the plan was made.
+    """
+
+    groups: tuple[GroupPlan, ...]
+    whole: tuple[Whole, ...]
+    before: Cost
+    after: Cost
+    settings: dict = field(default_factory=dict)
+
+    def keep(self, graph: ChannelGraph) -> np.ndarray:
+        """Returns whether each unit of a model is kept, a boolean array of shape `(graph.num_units,)`.
+
+        Raises:
+            PlanMismatchError: If the model's groups are not those of the plan.
+        """
+        planned = {group.name: group.size for group in self.groups}
+        left_whole = {name for whole in self.whole for name in whole.layers}
+        found = {
+            group.name: group.size for group in graph.groups if group.name in planned or group.name not in left_whole
+        }
+        if planned != found:
+            differing = sorted(planned.items() ^ found.items())
+            raise PlanMismatchError(
+                f"The plan does not fit model '{graph.model.name}'. Expected the groups it was made for; these "
+                f"differ (name, units): {differing}. Make a new plan with `plan_pruning(model, ...)`."
+            )
+        first = {group.name: group.first for group in graph.groups}
+        keep = np.ones(graph.num_units, bool)
+        for group in self.groups:
+            keep[first[group.name] : first[group.name] + group.size] = False
+            keep[first[group.name] + np.asarray(group.kept_channels, int)] = True
+        return keep
+
+    def describe(self) -> str:
+        """Returns the plan in words: each group, the layers tied in it, what is kept; and what is left whole."""
+        if not self.groups:
+            lines = ["Nothing in this model can be pruned."]
+        else:
+            lines = [_describe_cost(self.before, self.after), "Groups (units kept of all):"]
+            lines += [_describe_group(group) for group in self.groups]
+        if self.whole:
+            lines += ["Left whole:", *(f"  {whole}" for whole in self.whole)]
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """Returns the plan as JSON text."""
+        return json.dumps({"version": FORMAT_VERSION, **asdict(self)}, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "PruningPlan":
+        """Returns the plan that `to_json` wrote.
+
+        Raises:
+            ValueError: If the text is no such plan, or of another version.
+        """
+        try:
+            data = json.loads(text)
+            if data["version"] != FORMAT_VERSION:
+                raise ValueError(f"version {data['version']!r}")
+            plan = cls(
+                groups=tuple(_group_from(group) for group in data["groups"]),
+                whole=tuple(Whole(tuple(each["layers"]), tuple(each["reasons"])) for each in data["whole"]),
+                before=Cost(**data["before"]),
+                after=Cost(**data["after"]),
+                settings=data["settings"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"This is not a pruning plan of version {FORMAT_VERSION}. Expected the text that "
+                f"`PruningPlan.to_json()` returns. Received: {str(text)[:40]!r}... ({error})"
+            ) from error
+        return plan
+
+
+def _group_from(data):
+    """Returns a group from its JSON form, or raises `ValueError` if its channels make no sense."""
+    kept = tuple(int(channel) for channel in data["kept_channels"])
+    if not kept or list(kept) != sorted(set(kept)) or kept[0] < 0 or kept[-1] >= data["size"]:
+        raise ValueError(f"kept_channels of group {data['name']!r} are not ascending positions below {data['size']}")
+    return GroupPlan(data["name"], tuple(data["layers"]), data["size"], kept)
+
+
+def _describe_cost(before, after):
+    parts = (
+        f"{name} {old:,} -> {new:,} (-{1 - new / max(old, 1):.1%})"
+        for name, old, new in (
+            ("units", before.units, after.units),
+            ("parameters", before.params, after.params),
+            ("multiply-accumulates", before.macs, after.macs),
+        )
+    )
+    return ", ".join(parts)
+
+
+def _describe_group(group):
+    tied = "" if len(group.layers) == 1 else f"  tied: {', '.join(group.layers)}"
+    return f"  {group.name}: {len(group.kept_channels)} of {group.size}{tied}"

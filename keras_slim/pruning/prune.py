@@ -1,0 +1,129 @@
+"""Planning a cut, and planning and carrying it out in one line."""
+
+import keras
+import numpy as np
+
+from keras_slim.errors import UnreachableTargetError, invalid_argument
+from keras_slim.graph.analysis import analyse
+from keras_slim.graph.channel_graph import ChannelGraph
+from keras_slim.pruning.costs import UNITS_OF_COST, CostModel
+from keras_slim.pruning.guards import Guards
+from keras_slim.pruning.plan import GroupPlan, PruningPlan
+from keras_slim.pruning.selection import select
+from keras_slim.pruning.shrink import shrink
+from keras_slim.scoring import criteria, debiasers, unit_scores
+from keras_slim.validation import check_choice, check_share
+
+
+def plan_pruning(
+    model: keras.Model,
+    ratio: float,
+    *,
+    of: str = "units",
+    criterion="l2",
+    debias="l2",
+    data=None,
+    steps: int | None = None,
+    guards: Guards | None = None,
+    ignore=(),
+) -> PruningPlan:
+    """Decides which units of a model to remove, and changes nothing.
+
+    All units of the network stand in one ranking of de-biased scores; the lowest go, until the target is reached.
+
+    Args:
+        model: A built Functional or Sequential model.
+        ratio: Share to remove, from 0 (nothing) to below 1.
+        of: What the ratio is a share of: `"units"`, `"params"` or `"macs"` (multiply-accumulates of one sample).
+        criterion: How much a unit contributes: `"l1"`, `"l2"`, `"bn_scale"`, `"taylor"`, `"mean_activation"`,
+            `"apoz"`, `"random"`, a `Criterion`, or a function from weights `(fan_in, units)` to scores `(units,)`.
+        debias: How scores of layers become comparable: `"none"`, `"mean"`, `"max"`, `"l2"`, `"rms"`, `"z_score"`,
+            `"rank"`, a `Debias`, or a function from scores to scores.
+        data: What a data-driven criterion looks at: arrays `(x, y)`, a dataset, a `PyDataset` or a generator.
+        steps: Number of batches to look at. Defaults to all; a generator needs it.
+        guards: What the cut may not do. Defaults to `Guards()`.
+        ignore: Names of layers to leave whole.
+
+    Returns:
+        The `PruningPlan`.
+
+    Raises:
+        ValueError: If an argument is out of range, or data is missing or does not fit.
+        UnreachableTargetError: If the guards make the ratio unreachable; the message says what can be reached.
+        UnsupportedLayerError: If the model is subclassed.
+    """
+    owner = "plan_pruning"
+    ratio = check_share(ratio, "ratio", owner, zero=True)
+    check_choice(of, "of", owner, UNITS_OF_COST)
+    criterion = criteria.get(criterion, "criterion", owner)
+    debias = debiasers.get(debias, "debias", owner)
+    guards = check_guards(guards, owner)
+    graph = analyse(model, ignore)
+    costs = CostModel(graph)
+    before = costs.cost(np.ones(graph.num_units, bool))
+    scores = unit_scores(graph, criterion, debias, data, steps=steps, owner=owner) if ratio else np.zeros(0)
+    if not ratio or not graph.groups:
+        keep = np.ones(graph.num_units, bool)
+    else:
+        sizes = [group.size for group in graph.groups]
+        target = (1 - ratio) * getattr(before, of)
+        keep = choose(graph, scores, costs, guards, guards.fewest(sizes), of, target)
+    after = costs.cost(keep)
+    check_reached(owner, of, ratio, before, after, guards)
+    settings = {"ratio": ratio, "of": of, "criterion": criterion.alias, "debias": debias.alias}
+    return make_plan(graph, keep, before, after, settings)
+
+
+def prune(model: keras.Model, ratio: float, **options) -> keras.Model:
+    """Returns a smaller copy of a model: `shrink(model, plan_pruning(model, ratio, ...))` in one line.
+
+    Args:
+        model: A built Functional or Sequential model. It is not changed.
+        ratio: Share to remove, from 0 (nothing) to below 1.
+        **options: As for `plan_pruning`.
+
+    Returns:
+        The smaller model, a plain Keras model, not compiled.
+    """
+    return shrink(model, plan_pruning(model, ratio, **options))
+
+
+def check_guards(guards, owner):
+    """Returns the guards, the default ones for `None`."""
+    if guards is None:
+        return Guards()
+    if not isinstance(guards, Guards):
+        raise TypeError(invalid_argument("guards", owner, expected="a `keras_slim.pruning.Guards`", received=guards))
+    return guards
+
+
+def choose(graph: ChannelGraph, scores, costs: CostModel, guards: Guards, fewest, of: str, target: float):
+    """Returns which units to keep so that a cost comes down to a target, as `select` does."""
+    return select(scores, graph.group_of(), fewest, guards, lambda keep: getattr(costs.cost(keep), of), target)
+
+
+def check_reached(owner, of, ratio, before, after, guards):
+    """Raises `UnreachableTargetError` if a cut falls short of its ratio."""
+    total, left = getattr(before, of), getattr(after, of)
+    if not ratio or left <= (1 - ratio) * total:
+        return
+    if not before.units:
+        expected, hint = "0, since nothing in this model can be pruned", "`plan_pruning(model, 0).describe()` says why."
+    else:
+        expected = f"at most {1 - left / total:.3f} of the {of}, as far as the guards and what can be cut allow"
+        hint = f"Lower it, or loosen the guards: {guards}."
+    raise UnreachableTargetError(invalid_argument("ratio", owner, expected=expected, received=ratio, hint=hint))
+
+
+def make_plan(graph: ChannelGraph, keep, before, after, settings) -> PruningPlan:
+    """Returns a selection as a plan."""
+    groups = tuple(
+        GroupPlan(
+            group.name,
+            group.layers,
+            group.size,
+            tuple(np.flatnonzero(keep[group.first : group.first + group.size]).tolist()),
+        )
+        for group in graph.groups
+    )
+    return PruningPlan(groups, graph.whole, before, after, settings)

@@ -1,0 +1,114 @@
+"""What every criterion is, and the two kinds most of them are."""
+
+import abc
+
+import numpy as np
+from keras import ops
+
+from keras_slim.graph.channel_graph import ChannelGraph
+from keras_slim.identifiers import Registry
+from keras_slim.scoring.averaging import mean_by_unit
+from keras_slim.scoring.observation import observe
+
+
+class Criterion(abc.ABC):
+    """Scores units: the higher, the more a unit contributes.
+
+    Derive from `WeightCriterion` or `ActivationCriterion` where one of them fits. The constructor only stores its
+    arguments, so that `get_config` and `from_config` are inverse.
+    """
+
+    alias = None
+    needs = "nothing"
+    """What data it looks at: `"nothing"`, `"inputs"`, or `"targets"` (inputs and targets)."""
+
+    @abc.abstractmethod
+    def score(self, graph: ChannelGraph, data=None) -> np.ndarray:
+        """Returns one finite score per unit.
+
+        Args:
+            graph: Channel graph of the model.
+            data: Function of no argument that returns an iterator over batches `(x, y, sample_weight)`. Only read
+                when `needs` says so.
+
+        Returns:
+            Array of shape `(graph.num_units,)`.
+        """
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments, as plain values."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Criterion":
+        """Returns a criterion made with the arguments of `get_config`."""
+        return cls(**config)
+
+
+class WeightCriterion(Criterion):
+    """A criterion that looks at the incoming weights of a unit alone.
+
+    Where several layers compute a unit together (a residual sum), its score is the mean over them.
+    """
+
+    def score(self, graph, data=None):
+        return mean_by_unit(
+            graph.num_units,
+            ((slot.units, self.unit_scores(_incoming(slot))) for slot in graph.slots if slot.role == "produces"),
+        )
+
+    @abc.abstractmethod
+    def unit_scores(self, weights: np.ndarray) -> np.ndarray:
+        """Returns the scores of one layer's units.
+
+        Args:
+            weights: Array of shape `(fan_in, units)`, without biases.
+
+        Returns:
+            Array of shape `(units,)`.
+        """
+
+
+def _incoming(slot):
+    """Returns the weights of a slot as a matrix, one column per unit."""
+    weights = ops.convert_to_numpy(ops.cast(slot.variable, "float32"))
+    return np.moveaxis(weights, slot.axis, -1).reshape(-1, weights.shape[slot.axis])
+
+
+class ActivationCriterion(Criterion):
+    """A criterion that looks at what a unit puts out, after normalisation and activation.
+
+    Where several layers compute a unit together, its score is the mean over the places where it can be read.
+    """
+
+    needs = "inputs"
+
+    def score(self, graph, data=None):
+        return observe(graph, data, self.measure, gradients=self.needs == "targets")
+
+    @abc.abstractmethod
+    def measure(self, activations, gradients):
+        """Returns the contribution of each channel to each sample; the score is its mean over samples.
+
+        Args:
+            activations: Tensor of shape `(samples, positions, channels)`, float32.
+            gradients: Tensor of the same shape, the derivative of each sample's loss; `None` unless `needs` is
+                `"targets"`.
+
+        Returns:
+            Tensor of shape `(samples, channels)`.
+        """
+
+
+class FunctionCriterion(WeightCriterion):
+    """A user's function from weights `(fan_in, units)` to scores `(units,)` as a criterion."""
+
+    def __init__(self, function):
+        self.function = function
+        self.alias = getattr(function, "__name__", "function")
+
+    def unit_scores(self, weights):
+        return self.function(weights)
+
+
+criteria = Registry("criterion", Criterion, wrap_function=FunctionCriterion)
