@@ -4,11 +4,14 @@ import difflib
 
 
 class UnsupportedLayerError(ValueError):
-    """A model, or a layer of it, that cannot be handled; the message names all offenders and the way out."""
+    """A model, or a layer of it, that cannot be handled.
+
+    The message names all offenders and the way out.
+    """
 
 
 class UnreachableTargetError(ValueError):
-    """A target that the guards make unreachable; the message says how far the cut could go."""
+    """A target that the guards make unreachable; it says how far a cut could go."""
 
 
 class PlanMismatchError(ValueError):
@@ -16,11 +19,11 @@ class PlanMismatchError(ValueError):
 
 
 class ExportError(RuntimeError):
-    """A model that does not convert, or a converted file that does not answer like the model."""
+    """A model that does not convert, or a file that does not answer like it."""
 
 
 class MissingExtraError(ImportError):
-    """A feature whose optional package is not installed; the message holds the `pip install` line."""
+    """A missing optional package; the message holds the `pip install` line."""
 
 
 class SlimWarning(UserWarning):

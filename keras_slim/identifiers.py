@@ -19,9 +19,10 @@ class Registry:
 
     Example:
 
-    >>> shapes = Registry("shape", object)
+    >>> class Shape: pass
+    >>> shapes = Registry("shape", Shape)
     >>> @shapes.register("circle")
-    ... class Circle: pass
+    ... class Circle(Shape): pass
     >>> type(shapes.get("circle", "shape", "draw")).__name__
     'Circle'
     """
@@ -84,7 +85,7 @@ class Registry:
     def deserialize(self, config, name, owner):
         """Returns the member described by a dictionary from `serialize`."""
         alias = config.get("name")
-        if alias not in self._classes:
+        if not isinstance(alias, str) or alias not in self._classes:
             raise ValueError(self._complaint(alias, name, owner))
         return self._classes[alias].from_config(config.get("config", {}))
 

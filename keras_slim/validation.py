@@ -9,7 +9,7 @@ from keras_slim.errors import MissingExtraError, did_you_mean, invalid_argument,
 
 def check_choice(value, name, owner, choices):
     """Returns `value` if it is one of `choices`, or raises `ValueError` naming the nearest."""
-    if value in choices:
+    if any(value is choice or (isinstance(value, type(choice)) and value == choice) for choice in choices):
         return value
     raise ValueError(
         invalid_argument(
@@ -54,7 +54,7 @@ def check_count(value, name, owner, *, minimum=1):
     return int(value)
 
 
-def check_writable(path, name, owner):
+def check_writable(path, name, owner) -> str:
     """Returns `path` as a string if a file can be written there, or raises before any work is done.
 
     Raises:
@@ -66,7 +66,7 @@ def check_writable(path, name, owner):
         expected, hint = "a path in a folder that exists", f"Create it first: {folder}"
     elif os.path.isdir(path):
         expected, hint = "the path of a file", "A folder of that name exists."
-    elif not os.access(path if os.path.exists(path) else folder, os.W_OK):
+    elif not os.access(folder, os.W_OK) or (os.path.exists(path) and not os.access(path, os.W_OK)):
         expected, hint = "a path that can be written", "The file or its folder is read-only."
     else:
         return path

@@ -11,9 +11,10 @@ from keras_slim.callbacks.companions import forget_best
 from keras_slim.errors import SlimWarning, invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.pruning.adopt import adopt
-from keras_slim.pruning.costs import UNITS_OF_COST, CostModel
+from keras_slim.pruning.costs import UNITS_OF_COST, CostModel, describe_change
 from keras_slim.pruning.guards import Guards
-from keras_slim.pruning.prune import check_guards, check_reached, choose, make_plan
+from keras_slim.pruning.prune import check_guards, check_reached, make_plan
+from keras_slim.pruning.selection import select
 from keras_slim.pruning.surgery import rebuild
 from keras_slim.scoring import check_data, criteria, debiasers, unit_scores
 from keras_slim.validation import check_choice, check_count, check_share
@@ -114,7 +115,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
-            logs.update({name: float(value) for name, value in self._cost.to_dict().items()})
+            logs.update({name: float(value) for name, value in self._cost.to_dict().items() if value is not None})
 
     def on_train_end(self, logs=None):
         done = len(self.rounds_done)
@@ -146,7 +147,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         sizes = np.array(list(self._original_sizes.values()), int)
         per_rounds = np.ceil(sizes * (1 - self.guards.max_ratio_per_round) ** self.rounds).astype(int)
         fewest = np.minimum(sizes, np.maximum(self.guards.fewest(sizes), per_rounds))
-        deepest = choose(graph, np.zeros(graph.num_units), costs, self.guards, fewest, self.of, target=-1)
+        measure, equal = costs.measure(self.of), np.zeros(graph.num_units)
+        deepest = select(equal, graph.group_of(), fewest, self.guards, measure, target=-1)
         name = type(self).__name__
         check_reached(name, self.of, self.ratio, self._original_cost, costs.cost(deepest), self.guards)
 
@@ -161,7 +163,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             [group.size for group in graph.groups], [self._original_sizes[group.name] for group in graph.groups]
         )
         target = getattr(self._original_cost, self.of) * (1 - self.ratio) ** (number / self.rounds)
-        keep = choose(graph, scores, costs, self.guards, fewest, self.of, target)
+        keep = select(scores, graph.group_of(), fewest, self.guards, costs.measure(self.of), target)
         before, self._cost = self._cost, costs.cost(keep)
         if not keep.all():
             with _scope(self.model):
@@ -182,10 +184,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _say(self, number, before, seconds):
         if self.verbose:
-            changes = ", ".join(
-                f"{name} {old:,} -> {new:,}"
-                for (name, old), new in zip(before.to_dict().items(), self._cost.to_dict().values(), strict=True)
-            )
+            changes = describe_change(before, self._cost)
             print(f"\nPruning round {number}/{self.rounds}: {changes} ({seconds:.1f} s)")
 
     def _warn(self, message):

@@ -63,7 +63,7 @@ class Producer:
 
 @dataclass(frozen=True)
 class Group:
-    """Units that can be removed one by one, computed by layers that are tied to each other.
+    """Units that can be removed one by one, and the layers that compute them.
 
     Args:
         name: Name of the first layer that computes them.

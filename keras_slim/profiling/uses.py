@@ -11,7 +11,7 @@ from keras_slim.profiling.work import Work, work_of
 
 
 def weight_uses(model: keras.Model) -> list[tuple[keras.Variable, int]]:
-    """Tells, for each call of each layer, how often each element of its weights is used for one sample.
+    """Tells how often each element of each weight is used for one sample.
 
     The multiply-accumulates of a model are `sum(size(weight) * uses)`, and those of attention and of products of
     tensors, which have no weights, on top. The uses of a convolution's kernel are its output positions (a transposed

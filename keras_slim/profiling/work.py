@@ -81,7 +81,7 @@ def register_work(*operations: type | str):
 
 
 def weight_work(layer, uses: dict[str, int], *, multiplications=1, additions=1) -> list[Work]:
-    """Returns the work of a layer's weights, by their names: what most rules consist of.
+    """Returns the work of a layer's weights by name, what most rules consist of.
 
     Args:
         layer: The layer that holds the weights.

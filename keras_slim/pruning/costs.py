@@ -29,6 +29,15 @@ class Cost:
         return asdict(self)
 
 
+def describe_change(before: Cost, after: Cost) -> str:
+    """Returns what a cut changes, e.g. "units 8 -> 4 (-50.0%), params 90 -> 46 (-48.9%), macs 72 -> 36 (-50.0%)"."""
+    parts = []
+    for name, old in before.to_dict().items():
+        new = after.to_dict()[name]
+        parts.append(f"{name} unknown" if old is None else f"{name} {old:,} -> {new:,} (-{1 - new / max(old, 1):.1%})")
+    return ", ".join(parts)
+
+
 class CostModel:
     """Predicts the exact cost of a model after a cut, from the shapes of its weights.
 
@@ -63,3 +72,19 @@ class CostModel:
             if macs is not None:
                 macs -= removed * self._uses.get(key, 0)
         return Cost(int(keep.sum()), params, macs)
+
+    def measure(self, of):
+        """Returns the function from a selection to one of its costs.
+
+        Args:
+            of: `"units"`, `"params"` or `"macs"`.
+
+        Raises:
+            ValueError: If that cost is not known, since the model's inputs have dimensions of unknown size.
+        """
+        if getattr(self._whole, of) is None:
+            raise ValueError(
+                f"The {of} are not known, since the model's inputs have dimensions of unknown size. Expected all but "
+                "the batch to be known. Build the model with a fixed input shape, or prune a share of the 'params'."
+            )
+        return lambda keep: getattr(self.cost(keep), of)

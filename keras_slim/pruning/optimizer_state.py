@@ -1,8 +1,8 @@
 """An optimizer for the smaller model whose state is the old one's, cut like the weights.
 
 Keras has no public way to ask an optimizer which weights its decay leaves out, nor which slot belongs to which weight:
-this file reads both (`Optimizer._use_weight_decay`, and lists of slots in the optimizer's attributes). Checked on Keras
-3.15.1; `tests/pruning/test_optimizer_state.py` runs every optimizer that Keras has.
+this file reads both (`Optimizer._use_weight_decay`, `Optimizer._trainable_variables`, and the lists of slots among the
+optimizer's attributes). Checked on Keras 3.15.1; `tests/pruning/test_optimizer_state.py` runs every optimizer of Keras.
 """
 
 import keras
@@ -10,7 +10,6 @@ from keras import ops
 
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.pruning.surgery import Transfer
-
 
 NOT_SLOTS = {"_variables", "_trainable_variables"}
 
@@ -35,11 +34,12 @@ def cut_optimizer(optimizer, variables, transfers: list[Transfer]):
     fresh = type(optimizer).from_config(optimizer.get_config())
     if not optimizer.built:
         return fresh
-    _exclude_from_weight_decay(optimizer, fresh, transfers)
+    for old, new in zip(_with_inner(optimizer), _with_inner(fresh), strict=True):
+        _exclude_from_weight_decay(old, new, transfers)
     fresh.build(variables)
     by_new = {id(transfer.new): transfer for transfer in transfers}
     old_of = {id(new): old for new, old in zip(fresh.variables, optimizer.variables, strict=True)}
-    owner = {id(slot): by_new[id(variable)] for slot, variable in _slots(fresh, variables)}
+    owner = {id(slot): by_new[id(variable)] for each in _with_inner(fresh) for slot, variable in _slots(each)}
     for new in fresh.variables:
         value = ops.convert_to_numpy(old_of[id(new)])
         if value.shape != tuple(new.shape):
@@ -48,24 +48,30 @@ def cut_optimizer(optimizer, variables, transfers: list[Transfer]):
     return fresh
 
 
+def _with_inner(optimizer):
+    """Returns an optimizer and those it wraps (loss scaling, several optimizers), in a fixed order."""
+    found = [optimizer]
+    for value in vars(optimizer).values():
+        candidates = value if isinstance(value, list) else [value]
+        found += [inner for inner in candidates if isinstance(inner, keras.optimizers.Optimizer)]
+    return found
+
+
 def _exclude_from_weight_decay(optimizer, fresh, transfers):
     """Excludes from decay the weights that the old optimizer excludes; its config does not tell them."""
     excluded = [transfer.new for transfer in transfers if not optimizer._use_weight_decay(transfer.old)]
     if excluded:
         fresh.exclude_from_weight_decay(var_list=excluded)
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        _exclude_from_weight_decay(optimizer.inner_optimizer, fresh.inner_optimizer, transfers)
 
 
-def _slots(optimizer, variables):
+def _slots(optimizer):
     """Yields each slot with the weight it belongs to.
 
     Every Keras optimizer keeps its slots in lists with one entry per trainable variable, in their order.
     """
+    variables = optimizer._trainable_variables
     for name, value in vars(optimizer).items():
-        if isinstance(value, keras.optimizers.Optimizer):
-            yield from _slots(value, variables)
-        elif isinstance(value, list) and len(value) == len(variables) and name not in NOT_SLOTS:
+        if isinstance(value, list) and len(value) == len(variables) and name not in NOT_SLOTS:
             yield from zip(value, variables, strict=True)
 
 

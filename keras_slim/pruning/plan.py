@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_slim.errors import PlanMismatchError
 from keras_slim.graph.channel_graph import ChannelGraph, Whole
-from keras_slim.pruning.costs import Cost
+from keras_slim.pruning.costs import Cost, describe_change
 
 FORMAT_VERSION = 1
 
@@ -31,7 +31,9 @@ class GroupPlan:
 
 @dataclass(frozen=True)
 class PruningPlan:
-    """Which units of a model are kept; made by `plan_pruning`, carried out by `shrink`.
+    """Which units of a model are kept.
+
+    `plan_pruning` makes it, `shrink` carries it out.
 
     A plan is plain data: it survives JSON, and fits every model of the same architecture.
 
@@ -78,7 +80,7 @@ class PruningPlan:
         if not self.groups:
             lines = ["Nothing in this model can be pruned."]
         else:
-            lines = [_describe_cost(self.before, self.after), "Groups (units kept of all):"]
+            lines = [describe_change(self.before, self.after), "Groups (units kept of all):"]
             lines += [_describe_group(group) for group in self.groups]
         if self.whole:
             lines += ["Left whole:", *(f"  {whole}" for whole in self.whole)]
@@ -120,18 +122,6 @@ def _group_from(data):
     if not kept or list(kept) != sorted(set(kept)) or kept[0] < 0 or kept[-1] >= data["size"]:
         raise ValueError(f"kept_channels of group {data['name']!r} are not ascending positions below {data['size']}")
     return GroupPlan(data["name"], tuple(data["layers"]), data["size"], kept)
-
-
-def _describe_cost(before, after):
-    parts = (
-        f"{name} {old:,} -> {new:,} (-{1 - new / max(old, 1):.1%})"
-        for name, old, new in (
-            ("units", before.units, after.units),
-            ("parameters", before.params, after.params),
-            ("multiply-accumulates", before.macs, after.macs),
-        )
-    )
-    return ", ".join(parts)
 
 
 def _describe_group(group):

@@ -62,12 +62,11 @@ def plan_pruning(
     costs = CostModel(graph)
     before = costs.cost(np.ones(graph.num_units, bool))
     scores = unit_scores(graph, criterion, debias, data, steps=steps, owner=owner) if ratio else np.zeros(0)
-    if not ratio or not graph.groups:
-        keep = np.ones(graph.num_units, bool)
-    else:
-        sizes = [group.size for group in graph.groups]
-        target = (1 - ratio) * getattr(before, of)
-        keep = choose(graph, scores, costs, guards, guards.fewest(sizes), of, target)
+    keep = np.ones(graph.num_units, bool)
+    if ratio and graph.groups:
+        fewest = guards.fewest([group.size for group in graph.groups])
+        target = (1 - ratio) * costs.measure(of)(keep)
+        keep = select(scores, graph.group_of(), fewest, guards, costs.measure(of), target)
     after = costs.cost(keep)
     check_reached(owner, of, ratio, before, after, guards)
     settings = {"ratio": ratio, "of": of, "criterion": criterion.alias, "debias": debias.alias}
@@ -75,7 +74,9 @@ def plan_pruning(
 
 
 def prune(model: keras.Model, ratio: float, **options) -> keras.Model:
-    """Returns a smaller copy of a model: `shrink(model, plan_pruning(model, ratio, ...))` in one line.
+    """Returns a smaller copy of a model in one line.
+
+    It is `shrink(model, plan_pruning(model, ratio, ...))`.
 
     Args:
         model: A built Functional or Sequential model. It is not changed.
@@ -97,15 +98,10 @@ def check_guards(guards, owner):
     return guards
 
 
-def choose(graph: ChannelGraph, scores, costs: CostModel, guards: Guards, fewest, of: str, target: float):
-    """Returns which units to keep so that a cost comes down to a target, as `select` does."""
-    return select(scores, graph.group_of(), fewest, guards, lambda keep: getattr(costs.cost(keep), of), target)
-
-
 def check_reached(owner, of, ratio, before, after, guards):
     """Raises `UnreachableTargetError` if a cut falls short of its ratio."""
     total, left = getattr(before, of), getattr(after, of)
-    if not ratio or left <= (1 - ratio) * total:
+    if not ratio or (before.units and left <= (1 - ratio) * total):
         return
     if not before.units:
         expected, hint = "0, since nothing in this model can be pruned", "`plan_pruning(model, 0).describe()` says why."

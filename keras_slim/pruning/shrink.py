@@ -40,7 +40,7 @@ def shrink(model: keras.Model, plan: PruningPlan) -> keras.Model:
 
 
 def mask(model: keras.Model, plan: PruningPlan) -> keras.Model:
-    """Returns a copy of a model at full size in which the units that a plan removes have no effect.
+    """Returns a full-size copy of a model in which the removed units are silent.
 
     Every weight that reads a removed unit is zero, so the copy answers as `shrink(model, plan)` does, but keeps the
     shapes of the model: to ask what a cut would do before making it. The zeros are not held in further training.

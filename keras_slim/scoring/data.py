@@ -6,6 +6,10 @@ import keras
 import numpy as np
 
 from keras_slim.errors import invalid_argument
+from keras_slim.graph.endpoints import endpoints
+from keras_slim.validation import check_count
+
+INFINITE = -1  # `tf.data.INFINITE_CARDINALITY`
 
 
 def as_batches(data, model, *, owner, targets, batch_size=128, steps=None):
@@ -18,15 +22,17 @@ def as_batches(data, model, *, owner, targets, batch_size=128, steps=None):
         owner: Name of the function that was given the data, for error messages.
         targets: Whether targets are needed.
         batch_size: Samples in a batch made from arrays.
-        steps: Number of batches in a pass. A generator, which may be endless, needs it and goes on where the last
-            pass stopped. Defaults to all.
+        steps: Number of batches in a pass. Endless data needs it, and so does a generator, which goes on where the
+            last pass stopped. Defaults to all.
 
     Returns:
         Function of no argument that returns an iterator over `(x, y, sample_weight)`.
 
     Raises:
-        ValueError: If data or targets are missing, a generator comes without `steps`, or a shape does not fit.
+        ValueError: If data or targets are missing, endless data comes without `steps`, or a shape does not fit.
     """
+    if steps is not None:
+        check_count(steps, "steps", owner)
     if data is None:
         need = "inputs and targets, `data=(x, y)`" if targets else "inputs, `data=x`"
         raise ValueError(invalid_argument("data", owner, expected=f"{need}, for this criterion", received=None))
@@ -49,51 +55,87 @@ def as_batches(data, model, *, owner, targets, batch_size=128, steps=None):
 
 def _starter(data, batch_size, owner, steps):
     """Returns the function that returns a new iterator over raw batches."""
-    if isinstance(data, keras.utils.PyDataset):
-        return lambda: (data[index] for index in range(data.num_batches if steps is None else steps))
-    if hasattr(data, "__next__"):
-        if steps is None:
-            raise ValueError(
-                invalid_argument(
-                    "steps",
-                    owner,
-                    expected="the number of batches to draw from a generator at a time",
-                    received=None,
-                    hint="A generator may be endless.",
-                )
+    if steps is None and _may_be_endless(data):
+        raise ValueError(
+            invalid_argument(
+                "steps",
+                owner,
+                expected="the number of batches to draw from a generator, or from endless data, at a time",
+                received=None,
+                hint="A generator may be endless.",
             )
+        )
+    if isinstance(data, keras.utils.PyDataset):
+        return lambda: (data[index] for index in _indices(data))
+    if hasattr(data, "__next__"):
         return lambda: data
     if hasattr(data, "element_spec"):
         return lambda: iter(data)
     return lambda: _slices(data, batch_size, owner)
 
 
+def _may_be_endless(data):
+    if isinstance(data, keras.utils.PyDataset):
+        return _num_batches(data) is None
+    if hasattr(data, "cardinality"):
+        return int(data.cardinality()) == INFINITE
+    return hasattr(data, "__next__")
+
+
+def _indices(dataset):
+    """Returns the indices of the batches of a `PyDataset`."""
+    count = _num_batches(dataset)
+    return itertools.count() if count is None else range(count)
+
+
+def _num_batches(dataset):
+    """Returns the number of batches of a `PyDataset`, `None` if it does not say."""
+    try:
+        return dataset.num_batches
+    except NotImplementedError:
+        return None
+
+
 def _slices(data, batch_size, owner):
     """Yields batches of arrays."""
     arrays = data if isinstance(data, tuple) else (data,)
-    arrays = [keras.tree.map_structure(np.asarray, part) for part in arrays]
-    lengths = {len(array) for part in arrays for array in keras.tree.flatten(part) if array.ndim}
-    if len(lengths) != 1:
+    arrays = [None if part is None else keras.tree.map_structure(np.asarray, part) for part in arrays]
+    lengths = {len(array) if array.ndim else 0 for array in keras.tree.flatten(arrays) if array is not None}
+    if len(lengths) != 1 or 0 in lengths:
         raise ValueError(
-            invalid_argument("data", owner, expected="arrays with equal numbers of samples", received=sorted(lengths))
+            invalid_argument(
+                "data", owner, expected="arrays with equal numbers of samples, at least one", received=sorted(lengths)
+            )
         )
     for first in range(0, lengths.pop(), batch_size):
         yield tuple(
-            keras.tree.map_structure(lambda array: array[first : first + batch_size], part)  # noqa: B023
+            None if part is None else keras.tree.map_structure(lambda array: array[first : first + batch_size], part)  # noqa: B023
             for part in arrays
         )
 
 
 def _check_shapes(x, model, owner):
     """Raises `ValueError` if a batch does not fit the model's inputs."""
-    arrays = keras.tree.flatten(x)
-    expected = [tuple(tensor.shape) for tensor in model.inputs]
-    received = [tuple(array.shape) for array in arrays]
+    tensors, arrays = model.inputs, keras.tree.flatten(x)
+    if isinstance(x, dict):
+        structure = endpoints(model)[0]
+        named = structure if isinstance(structure, dict) else {tensor.name: tensor for tensor in tensors}
+        if not set(named) <= set(x):
+            expected = f"inputs named {sorted(named)}"
+            raise ValueError(invalid_argument("data", owner, expected=expected, received=sorted(x)))
+        tensors, arrays = list(named.values()), [x[name] for name in named]
+    expected = [tuple(tensor.shape) for tensor in tensors]
+    received = [tuple(np.shape(array)) for array in arrays]
     if len(expected) != len(received) or not all(map(_fits, received, expected)):
         raise ValueError(invalid_argument("data", owner, expected=f"batches of shape {expected}", received=received))
 
 
 def _fits(received, expected):
+    """Tells whether a shape fits; as in `fit`, a last axis of one may be left out or added."""
+    if len(received) == len(expected) - 1:
+        received = (*received, 1)
+    elif len(received) == len(expected) + 1 and received[-1] == 1:
+        received = received[:-1]
     return len(received) == len(expected) and all(
         size is None or size == got for got, size in zip(received, expected, strict=True)
     )

@@ -13,7 +13,7 @@ from keras_slim.identifiers import Registry
 
 
 class Debias(abc.ABC):
-    """Maps the scores of one layer to a scale that all layers share, keeping their order."""
+    """Maps one layer's scores to a scale that all layers share, in their order."""
 
     alias = None
 

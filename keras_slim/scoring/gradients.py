@@ -1,5 +1,7 @@
 """Derivatives of the loss by activations: the one place where scoring needs to know the backend."""
 
+import inspect
+
 import keras
 
 
@@ -24,6 +26,10 @@ def step_with_gradients(model, probe, measure_all):
         )
     import tensorflow as tf
 
+    # Keras allows a model's own `compute_loss` to have no `training`.
+    scale_loss = model.optimizer.scale_loss if model.optimizer is not None else lambda loss: loss
+    at_inference = {"training": False} if "training" in inspect.signature(model.compute_loss).parameters else {}
+
     @tf.function(reduce_retracing=True)
     def step(x, y, sample_weight):
         x = keras.tree.map_structure(tf.convert_to_tensor, x)
@@ -33,10 +39,12 @@ def step_with_gradients(model, probe, measure_all):
             tape.watch([variable.value for variable in model.weights])
             tape.watch([tensor for tensor in inputs if tensor.dtype.is_floating])
             activations, predicted = probe(x, training=False)
-            loss = model.compute_loss(x, y, predicted, sample_weight, training=False)
-            # The loss is a mean over the batch: times its size, each sample has the gradient of its own loss.
-            loss *= tf.cast(tf.shape(inputs[0])[0], loss.dtype)
-        slopes = tape.gradient(loss, activations, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return measure_all(activations, slopes)
+            loss = model.compute_loss(x, y, predicted, sample_weight, **at_inference)
+            # Scaled as in training, so that small slopes do not vanish in float16.
+            scaled = scale_loss(loss)
+        slopes = tape.gradient(scaled, activations, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        # The loss is a mean over the batch: times its size, each sample has the slope of its own loss.
+        factor = tf.cast(tf.shape(inputs[0])[0], "float32") / scale_loss(1.0)
+        return measure_all(activations, [tf.cast(slope, "float32") * factor for slope in slopes])
 
     return step

@@ -1,5 +1,6 @@
 """De-biased scores of all units of a model."""
 
+import keras
 import numpy as np
 
 from keras_slim.errors import invalid_argument
@@ -33,7 +34,7 @@ def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_
 
 
 def check_data(graph, criterion, data, *, steps=None, owner):
-    """Raises what `unit_scores` would raise about missing or unfit data, before any work is done.
+    """Raises what `unit_scores` would raise about data, before any work is done.
 
     A generator is not drawn from.
     """
@@ -47,12 +48,19 @@ def _batches(model, criterion, data, steps, owner):
     if criterion.needs == "nothing":
         return None
     targets = criterion.needs == "targets"
-    if targets and not model.compiled:
+    if targets and not _has_loss(model):
         raise RuntimeError(
             f"Criterion '{criterion.alias}' follows the loss back, and model '{model.name}' has none. "
             "Call `model.compile(loss=...)` first."
         )
     return as_batches(data, model, owner=owner, targets=targets, steps=steps)
+
+
+def _has_loss(model):
+    """Tells whether the model can compute a loss: it was compiled with one, or its class brings its own."""
+    if not model.compiled:
+        return False
+    return model.loss is not None or type(model).compute_loss is not keras.Model.compute_loss or bool(model.losses)
 
 
 def _checked(scores, count, argument, member, owner):
@@ -64,7 +72,7 @@ def _checked(scores, count, argument, member, owner):
                 argument,
                 owner,
                 expected=f"one finite score per unit, shape ({count},)",
-                received=member,
+                received=member.alias or type(member).__name__,
                 hint=f"It returned {what}.",
             )
         )

@@ -7,8 +7,8 @@ from keras_slim.graph.rules.elementwise import own_activation
 
 
 def channel_axis(layer):
-    """Returns the axis of the channels in the layer's data format."""
-    return 1 if layer.data_format == "channels_first" else -1
+    """Returns the axis of the channels in the layer's data format, which some one-dimensional layers do not have."""
+    return 1 if getattr(layer, "data_format", None) == "channels_first" else -1
 
 
 @register_rule(keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)

@@ -5,6 +5,7 @@ import abc
 import numpy as np
 from keras import ops
 
+from keras_slim.errors import invalid_argument
 from keras_slim.graph.channel_graph import ChannelGraph
 from keras_slim.identifiers import Registry
 from keras_slim.scoring.averaging import mean_by_unit
@@ -54,8 +55,15 @@ class WeightCriterion(Criterion):
     def score(self, graph, data=None):
         return mean_by_unit(
             graph.num_units,
-            ((slot.units, self.unit_scores(_incoming(slot))) for slot in graph.slots if slot.role == "produces"),
+            ((slot.units, self._checked_scores(slot)) for slot in graph.slots if slot.role == "produces"),
         )
+
+    def _checked_scores(self, slot):
+        scores = np.asarray(self.unit_scores(_incoming(slot)))
+        if scores.shape != slot.units.shape:
+            expected = f"one finite score per unit, shape {slot.units.shape} for layer '{slot.layer.name}'"
+            raise ValueError(_wrong_shape(self, expected, scores))
+        return scores
 
     @abc.abstractmethod
     def unit_scores(self, weights: np.ndarray) -> np.ndarray:
@@ -69,6 +77,16 @@ class WeightCriterion(Criterion):
         """
 
 
+def _wrong_shape(criterion, expected, received):
+    return invalid_argument(
+        "criterion",
+        "unit_scores",
+        expected=expected,
+        received=criterion.alias or type(criterion).__name__,
+        hint=f"It returned shape {tuple(received.shape)}.",
+    )
+
+
 def _incoming(slot):
     """Returns the weights of a slot as a matrix, one column per unit."""
     weights = ops.convert_to_numpy(ops.cast(slot.variable, "float32"))
@@ -76,7 +94,9 @@ def _incoming(slot):
 
 
 class ActivationCriterion(Criterion):
-    """A criterion that looks at what a unit puts out, after normalisation and activation.
+    """A criterion that looks at what a unit puts out.
+
+    That is its output after normalisation and activation.
 
     Where several layers compute a unit together, its score is the mean over the places where it can be read.
     """
@@ -84,7 +104,14 @@ class ActivationCriterion(Criterion):
     needs = "inputs"
 
     def score(self, graph, data=None):
-        return observe(graph, data, self.measure, gradients=self.needs == "targets")
+        return observe(graph, data, self._checked_measure, gradients=self.needs == "targets")
+
+    def _checked_measure(self, activations, gradients):
+        measure = self.measure(activations, gradients)
+        if len(measure.shape) != 2 or measure.shape[1] != activations.shape[2]:
+            expected = f"a measure of shape (samples, channels), here (samples, {activations.shape[2]})"
+            raise ValueError(_wrong_shape(self, expected, measure))
+        return measure
 
     @abc.abstractmethod
     def measure(self, activations, gradients):

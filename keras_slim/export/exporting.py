@@ -1,0 +1,138 @@
+"""Exporting for a phone: check, convert, prove, and only then put the file at its path."""
+
+import os
+import tempfile
+
+import keras
+
+from keras_slim.errors import ExportError, invalid_argument
+from keras_slim.export.conversion import QUANTIZATIONS, convert
+from keras_slim.export.latency import time_file
+from keras_slim.export.precision import check_not_quantized, in_float32
+from keras_slim.export.report import ExportReport, warn_of_weaknesses, weigh
+from keras_slim.export.samples import draw_samples, fix_shapes, read_samples
+from keras_slim.export.signature import read_signature
+from keras_slim.export.tflite_file import TfliteFile
+from keras_slim.export.tracing import Trace, check_backend
+from keras_slim.export.verification import check_tolerance, least_db, measure_agreement
+from keras_slim.validation import check_choice, check_writable
+
+_OWNER = "export_tflite"
+_NUM_RANDOM_SAMPLES = 16
+_MOST_CHECKED_SAMPLES = 128
+_BYTES_PER_WEIGHT = {None: 4, "float16": 2, "dynamic": 1, "int8": 1}
+_TIMED_RUNS, _WARMUP_RUNS = 20, 3
+
+
+def export_tflite(
+    model: keras.Model,
+    path: str | os.PathLike,
+    quantize: str | None = None,
+    data: object = None,
+    tolerance: float | None = None,
+    verbose: int = 1,
+) -> ExportReport:
+    """Writes a model as a LiteRT file for a phone, proved to answer like the model.
+
+    The file has a fixed batch of one and built-in operations only. Before it takes its place it is run beside Keras on
+    samples; when it lies, or would not run on a phone, it is deleted and an error raised. A file that was at `path`
+    before is replaced at once or not at all. The model is left as it is; one of half or mixed precision is converted
+    from a float32 copy.
+
+    Args:
+        model: A Functional or Sequential model, or a subclassed one that has been called.
+        path: Path of the file, by custom ending with `.tflite`.
+        quantize: None for float32; `"float16"` for half the size; `"dynamic"` for int8 weights, a quarter of the size;
+            `"int8"` for int8 throughout, in and out, which is the fastest on most phones and needs `data`.
+        data: Samples to check the file on (the first 128) and, for `"int8"`, to take the ranges of all activations
+            from (all of them; 100 to 500 typical ones): an array, or a list or dictionary of arrays like the model's
+            inputs, without labels. None checks on 16 random samples.
+        tolerance: Least signal-to-error ratio in decibels to accept; None takes 60 for float32, 40 for `"float16"`,
+            20 for `"dynamic"`, 10 for `"int8"`, for the reasons given in `verify_tflite`.
+        verbose: 0 for silence, 1 for one line at the end, 2 for the converter's own messages too.
+
+    Returns:
+        An `ExportReport`: size, latency, and agreement with Keras.
+
+    Raises:
+        ValueError: If an argument is wrong, `data` is missing or does not fit, the model is not built or was changed
+            by `model.quantize`, or a free dimension has no size.
+        ExportError: If the model does not convert with built-in operations, or the file does not answer like it.
+        RuntimeError: If Keras does not run on TensorFlow.
+
+    Example:
+
+    >>> report = export_tflite(model, "digits.tflite", quantize="int8", data=x[:200])  # doctest: +SKIP
+    >>> report.bytes < 100_000  # doctest: +SKIP
+    True
+    """
+    check_choice(quantize, "quantize", _OWNER, QUANTIZATIONS)
+    path = check_writable(path, "path", _OWNER)
+    check_tolerance(tolerance, _OWNER)
+    signature = read_signature(model, _OWNER)
+    check_not_quantized(model, _OWNER)
+    check_backend(_OWNER)
+    samples = _choose_samples(signature, data, quantize)
+    signature = fix_shapes(signature, samples)
+    # In the same folder, so that the file can take its place in one step.
+    with tempfile.TemporaryDirectory(prefix=".export_tflite_", dir=os.path.dirname(path)) as folder:
+        scratch = os.path.join(folder, "model.tflite")
+        _convert_checked(model, scratch, signature, quantize, samples, verbose)
+        agreement, latency = _prove(model, scratch, signature, quantize, samples, tolerance)
+        size, gzip_size = weigh(scratch)
+        report = ExportReport(
+            path=path,
+            quantize=quantize,
+            parameters=model.count_params(),
+            bytes=size,
+            gzip_bytes=gzip_size,
+            random_samples=data is None,
+            agreement=agreement,
+            latency=latency,
+        )
+        os.replace(scratch, path)
+    warn_of_weaknesses(report)
+    if verbose:
+        print(f"Exported {path}: {report.bytes:,} bytes, {report.agreement.sqnr_db:.1f} dB of agreement with Keras.")
+    return report
+
+
+def _choose_samples(signature, data, quantize):
+    if data is not None:
+        return read_samples(data, signature, "data", _OWNER)
+    if quantize == "int8":
+        raise ValueError(
+            invalid_argument(
+                "data",
+                _OWNER,
+                expected="100 to 500 typical samples, as quantize='int8' takes the ranges of all activations from them",
+                received=None,
+                hint="Give e.g. data=x_train[:200], or quantize='dynamic', which needs none.",
+            )
+        )
+    return draw_samples(signature, _NUM_RANDOM_SAMPLES)
+
+
+def _convert_checked(model, scratch, signature, quantize, samples, verbose):
+    model = in_float32(model)
+    trace = Trace(model, signature)
+    if quantize == "int8" and trace.has_loop:
+        raise ExportError(
+            f"The model '{model.name}' holds a loop, such as a recurrent layer has, and the converter's int8 "
+            "calibration crashes on loops. Build the layer with unroll=True, or give quantize='dynamic'."
+        )
+    convert(model, scratch, signature, quantize, samples, verbose=verbose > 1)
+    _check_size(os.path.getsize(scratch), trace.num_kernel_weights * _BYTES_PER_WEIGHT[quantize])
+
+
+def _prove(model, scratch, signature, quantize, samples, tolerance):
+    file = TfliteFile(scratch)
+    checked = {name: array[:_MOST_CHECKED_SAMPLES] for name, array in samples.items()}
+    agreement = measure_agreement(model, file, signature, checked)
+    return agreement.check(least_db(model, quantize, tolerance)), time_file(file, 1, _TIMED_RUNS, _WARMUP_RUNS)
+
+
+def _check_size(size, needed):
+    # Half is allowed for: equal constants are stored once, and products of constants are folded into one.
+    if size < needed / 2:
+        raise ExportError(f"The file has {size:,} bytes where the weights alone need {needed:,}: it is not this model.")

@@ -1,0 +1,53 @@
+"""What a LiteRT file is made of: its operations, the type of its weights, and the parts XNNPACK runs.
+
+This file goes beyond documented interfaces, where there is no other way; checked on ai-edge-litert 2.3.0: the generated
+flatbuffer schema for what the file holds (loops included), the interpreter's list of nodes for what XNNPACK took over.
+"""
+
+import collections
+
+
+class FileContents:
+    """The operations and weights in a file that the interpreter has accepted.
+
+    Args:
+        content: The bytes of the file.
+    """
+
+    def __init__(self, content):
+        from ai_edge_litert import schema_py_generated as schema
+
+        self._schema = schema
+        self._model = schema.Model.GetRootAs(content, 0)
+        self._subgraphs = [self._model.Subgraphs(index) for index in range(self._model.SubgraphsLength())]
+
+    def operations(self):
+        """Returns how often each operation occurs, a dictionary by name, the most frequent first."""
+        codes = [self._operation_name(self._model.OperatorCodes(k)) for k in range(self._model.OperatorCodesLength())]
+        counts = collections.Counter(
+            codes[subgraph.Operators(k).OpcodeIndex()]
+            for subgraph in self._subgraphs
+            for k in range(subgraph.OperatorsLength())
+        )
+        return dict(counts.most_common())
+
+    def weight_types(self):
+        """Returns the types in which constants are stored, a set of names such as `"INT8"`."""
+        names = _names(self._schema.TensorType)
+        tensors = [subgraph.Tensors(k) for subgraph in self._subgraphs for k in range(subgraph.TensorsLength())]
+        return {names[tensor.Type()] for tensor in tensors if self._model.Buffers(tensor.Buffer()).DataLength()}
+
+    def _operation_name(self, code):
+        custom = code.CustomCode()
+        if custom is not None:
+            return f"custom {custom.decode()}"
+        return _names(self._schema.BuiltinOperator)[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+
+
+def count_partitions(interpreter):
+    """Returns the number of parts that XNNPACK runs; one is best, each further one costs a hand-over."""
+    return sum(details["op_name"] == "DELEGATE" for details in interpreter._get_ops_details())
+
+
+def _names(enumeration):
+    return {value: name for name, value in vars(enumeration).items() if not name.startswith("_")}

@@ -1,0 +1,50 @@
+"""What a model does for one sample, seen in its TensorFlow graph before any conversion."""
+
+import keras
+
+from keras_slim.errors import ExportError
+
+
+class Trace:
+    """The graph of a model for a batch of one.
+
+    Args:
+        model: A Keras model.
+        signature: Its `Signature`, every shape fixed.
+
+    Raises:
+        ExportError: If the model does not run on such a batch.
+    """
+
+    def __init__(self, model, signature):
+        import tensorflow as tf
+
+        try:
+            function = tf.function(lambda inputs: model(inputs, training=False))
+            self._concrete = function.get_concrete_function(signature.tensor_specs())
+        except Exception as error:
+            raise ExportError(
+                f"The model '{model.name}' cannot be traced for a batch of one: {type(error).__name__}: {error}"
+            ) from error
+
+    @property
+    def has_loop(self):
+        """Whether the graph holds a loop, as recurrent layers do unless unrolled."""
+        graph = self._concrete.graph.as_graph_def()
+        nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+        return any(node.op in ("While", "StatelessWhile") for node in nodes)
+
+    @property
+    def num_kernel_weights(self):
+        """Number of weights in the matrices and kernels used; vectors are left out, for they may be folded away."""
+        shapes = [variable.shape for variable in self._concrete.variables]
+        return sum(shape.num_elements() for shape in shapes if shape.rank >= 2)
+
+
+def check_backend(owner):
+    """Raises `RuntimeError` unless Keras runs on TensorFlow, whose converter makes the file."""
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            f"`{owner}` needs the TensorFlow backend of Keras; this is '{keras.backend.backend()}'. Save the model, "
+            "set KERAS_BACKEND=tensorflow in a new process, and load it there."
+        )

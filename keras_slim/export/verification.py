@@ -1,0 +1,156 @@
+"""A file beside the model it stands for: both answer the same samples, and the answers are compared."""
+
+import numbers
+import os
+
+import keras
+import numpy as np
+
+from keras_slim.errors import ExportError, invalid_argument
+from keras_slim.export.agreement import LEAST_DB, LEAST_DB_OF_HALF_PRECISION, Agreement, compare
+from keras_slim.export.precision import is_float32
+from keras_slim.export.samples import read_samples
+from keras_slim.export.signature import read_signature
+from keras_slim.export.tflite_file import TfliteFile, is_quantized, match_names
+
+_BATCH_SIZE = 32
+
+
+def verify_tflite(model: keras.Model, path: str | os.PathLike, x: object, tolerance: float | None = None) -> Agreement:
+    """Checks that a LiteRT file answers like the model it was made from.
+
+    Args:
+        model: The Keras model, built.
+        path: Path of the file.
+        x: Samples: an array, or a list or dictionary of arrays like the model's inputs.
+        tolerance: Least signal-to-error ratio in decibels to accept. None takes it from what the file holds:
+            60 for float32 (other orders of summation stay above 100), 40 for float16, 20 for dynamic-range int8 and 10
+            for full int8 (a sound file is above 30 and 20; one that lies is near 0); 20 at most for a model of half
+            precision, which rounds its own answers. `-math.inf` accepts anything, to look at the numbers.
+
+    Returns:
+        An `Agreement`: the measured differences, the file's operations and how much of it XNNPACK runs.
+
+    Raises:
+        ExportError: If the file differs by more than the tolerance, has other inputs or outputs, or does not load.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the samples do not fit the model.
+
+    Example:
+
+    >>> agreement = verify_tflite(model, "digits.tflite", x[:200])  # doctest: +SKIP
+    >>> agreement.sqnr_db > 60  # doctest: +SKIP
+    True
+    """
+    tolerance = check_tolerance(tolerance, "verify_tflite")
+    signature = read_signature(model, "verify_tflite")
+    samples = read_samples(x, signature, "x", "verify_tflite")
+    file = TfliteFile(path)
+    return measure_agreement(model, file, signature, samples).check(least_db(model, file.quantize, tolerance))
+
+
+def check_tolerance(tolerance, owner):
+    """Returns `tolerance` if it is None or a number, or raises `TypeError`."""
+    if tolerance is None or (isinstance(tolerance, numbers.Real) and not isinstance(tolerance, bool)):
+        return tolerance
+    raise TypeError(invalid_argument("tolerance", owner, expected="None or decibels, a number", received=tolerance))
+
+
+def least_db(model, quantize, tolerance):
+    """Returns the least agreement to accept, in decibels: the user's, or what the precisions at hand allow."""
+    if tolerance is not None:
+        return tolerance
+    return LEAST_DB[quantize] if is_float32(model) else min(LEAST_DB[quantize], LEAST_DB_OF_HALF_PRECISION)
+
+
+def measure_agreement(model, file, signature, samples):
+    """Returns the `Agreement` of a model and a file on samples, whatever it is.
+
+    Args:
+        model: The Keras model.
+        file: A `TfliteFile`.
+        signature: The model's `Signature`.
+        samples: Dictionary of arrays by input name.
+
+    Returns:
+        An `Agreement`.
+
+    Raises:
+        ExportError: If the inputs or outputs differ in number or shape.
+    """
+    expected = keras_answers(model, signature, samples)
+    _check_answers(model, expected)
+    received = file_answers(file, samples)
+    names = match_names(list(expected), list(received))
+    outputs = [
+        compare(name, *_check_shapes(name, answer, received[names[name]]), _step(file.outputs[names[name]]))
+        for name, answer in expected.items()
+    ]
+    return Agreement(_count(samples), tuple(outputs), file.quantize, file.operations, file.partitions)
+
+
+def keras_answers(model, signature, samples):
+    """Returns the model's answers by output name: its own keys, or `output_0`, `output_1` as the exporter has it."""
+    # On the CPU, as a GPU may shorten float32 on its own.
+    with keras.device("cpu"):
+        batches = [
+            model(signature.pack(_rows(samples, slice(start, start + _BATCH_SIZE))), training=False)
+            for start in range(0, _count(samples), _BATCH_SIZE)
+        ]
+    rows = [_name_outputs(batch) for batch in batches]
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def file_answers(file, samples):
+    """Returns the file's answers by output name, one sample at a time."""
+    names = match_names(list(samples), list(file.inputs))
+    _check_input_shapes(file, names, samples)
+    renamed = {names[name]: array for name, array in samples.items()}
+    rows = [file.answer(_rows(renamed, slice(index, index + 1))) for index in range(_count(samples))]
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def _check_answers(model, answers):
+    hollow = [name for name, answer in answers.items() if np.isnan(answer).any()]
+    if hollow:
+        raise ExportError(
+            f"The model '{model.name}' itself answers NaN in {hollow}, so no file of it can be checked. Look for NaN "
+            "in its weights, or for samples outside the range it was trained on."
+        )
+
+
+def _name_outputs(outputs):
+    flat = [keras.ops.convert_to_numpy(keras.ops.cast(output, "float32")) for output in keras.tree.flatten(outputs)]
+    is_flat = isinstance(outputs, dict) and len(outputs) == len(flat)
+    names = sorted(outputs) if is_flat else [f"output_{index}" for index in range(len(flat))]
+    return dict(zip(names, flat, strict=True))
+
+
+def _check_input_shapes(file, names, samples):
+    for name, array in samples.items():
+        expected, received = tuple(file.inputs[names[name]]["shape"].tolist()), (1, *array.shape[1:])
+        if expected != received:
+            raise ExportError(
+                f"The input '{names[name]}' of the file has the shape {expected}, where the input '{name}' of the "
+                f"model has {received}."
+            )
+
+
+def _check_shapes(name, expected, received):
+    if expected.shape != received.shape:
+        raise ExportError(
+            f"The output '{name}' has the shape {expected.shape} in the model and {received.shape} in the file."
+        )
+    return expected, received
+
+
+def _step(details):
+    return details["quantization"][0] if is_quantized(details) else 0.0
+
+
+def _rows(samples, rows):
+    return {name: array[rows] for name, array in samples.items()}
+
+
+def _count(samples):
+    return len(next(iter(samples.values())))

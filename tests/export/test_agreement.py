@@ -1,0 +1,81 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from keras_slim.errors import ExportError
+from keras_slim.export.agreement import Agreement, compare
+
+
+def agreement_of(*outputs):
+    return Agreement(samples=2, outputs=outputs, quantize=None, operations={"ADD": 1}, partitions=1)
+
+
+def test_measures_by_hand():
+    output = compare("scores", [[3.0, 4.0], [0.0, 0.0]], [[3.0, 3.5], [0.0, 0.0]])
+    assert output.rms == pytest.approx(2.5)  # sqrt((9 + 16) / 4)
+    assert output.rms_error == pytest.approx(0.25)  # sqrt(0.25 / 4)
+    assert output.sqnr_db == pytest.approx(20)  # a tenth of the signal
+    assert output.max_abs_error == 0.5
+    assert output.relative_error == pytest.approx(0.125)
+
+
+def test_exact_answers_reach_the_top_and_silence_beside_noise_the_bottom():
+    assert compare("a", [1.0, 2.0], [1.0, 2.0]).sqnr_db == 150
+    assert compare("a", [0.0], [0.0]).sqnr_db == 150
+    assert compare("a", [0.0], [1.0]).sqnr_db == -150
+    assert compare("a", [0.0], [1.0]).relative_error == 1
+
+
+def test_nan_in_the_file_never_agrees():
+    output = compare("a", [1.0, 2.0], [1.0, math.nan])
+    assert output.sqnr_db == -150
+    assert not output.is_within(-100)
+
+
+def test_equal_infinities_agree():
+    assert compare("a", [1.0, -math.inf], [1.0, -math.inf]).sqnr_db == 150
+
+
+def test_same_class_counts_a_tie_as_the_same():
+    expected = [[0.1, 0.2], [0.9, 0.1], [0.9, 0.1], [0.2, 0.4]]
+    received = [[0.2, 0.2], [0.9, 0.1], [0.1, 0.9], [0.1, 0.4]]
+    assert compare("a", expected, received).same_class == 0.75
+    assert compare("a", [[1.0], [2.0]], [[1.0], [2.0]]).same_class is None
+    assert compare("a", np.ones((2, 3, 3)), np.ones((2, 3, 3))).same_class is None
+
+
+def test_rounding_of_an_int8_output_is_not_held_against_the_file():
+    expected = np.full((4, 1000), 0.001)  # every probability of 1 000 is less than half a step: stored as 0
+    assert not compare("a", expected, np.zeros((4, 1000))).is_within(10)
+    assert compare("a", expected, np.zeros((4, 1000)), step=1 / 256).is_within(10)
+
+
+def test_answers_that_do_not_tell_samples_apart_prove_little():
+    assert compare("a", [[1.0], [2.0]], [[1.0], [2.1]]).is_telling
+    assert not compare("a", [[1.0], [1.0]], [[1.0], [1.0]]).is_telling
+    assert not compare("a", [[1.0], [1.01]], [[1.0], [1.1]]).is_telling
+
+
+def test_check_names_only_the_outputs_that_fail():
+    good, bad = compare("good", [[1.0], [2.0]], [[1.0], [2.0]]), compare("bad", [[1.0], [2.0]], [[2.0], [1.0]])
+    assert agreement_of(good).check(60).sqnr_db == 150
+    with pytest.raises(ExportError, match=r"at least 60 dB.*'bad' reaches 4\.0 dB") as error:
+        agreement_of(good, bad).check(60)
+    assert "good" not in str(error.value)
+
+
+def test_agreement_is_as_good_as_its_worst_output():
+    agreement = agreement_of(
+        compare("a", [[1.0, 0.0]] * 2, [[1.0, 0.0]] * 2), compare("b", [[1.0, 0.0]] * 2, [[1.0, 0.0], [0.0, 1.0]])
+    )
+    assert agreement.same_class == 0.5
+    assert agreement.max_abs_error == 1
+    assert agreement.sqnr_db == pytest.approx(0)
+
+
+def test_agreement_survives_json_and_prints():
+    agreement = agreement_of(compare("a", [[1.0, 0.0]], [[1.0, 0.1]]))
+    assert json.loads(json.dumps(agreement.to_dict()))["sqnr_db"] == pytest.approx(20)
+    assert "20.0 dB on 2 samples" in str(agreement)

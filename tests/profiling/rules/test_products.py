@@ -1,0 +1,33 @@
+import keras
+import pytest
+from keras import layers, ops
+
+from keras_slim.profiling import profile
+
+
+def macs(function, *shapes):
+    inputs = [keras.Input(shape) for shape in shapes]
+    return profile(keras.Model(inputs, function(*inputs))).macs
+
+
+@pytest.mark.parametrize("axes", [-1, 2, (2, 2)])
+def test_dot_layer(axes):
+    assert macs(lambda a, b: layers.Dot(axes)([a, b]), (5, 8), (7, 8)) == 5 * 7 * 8
+
+
+def test_dot_layer_on_vectors():
+    assert macs(lambda a, b: layers.Dot(1)([a, b]), (8,), (8,)) == 8
+
+
+def test_matmul():
+    assert macs(ops.matmul, (2, 5, 8), (2, 8, 7)) == 2 * 5 * 7 * 8
+    assert macs(lambda a, b: a @ b, (5, 8), (8, 7)) == 5 * 7 * 8
+    assert macs(lambda a, b: ops.matmul(x2=b, x1=a), (5, 8), (8, 7)) == 5 * 7 * 8
+
+
+def test_matmul_with_a_constant():
+    assert macs(lambda a: ops.matmul(a, ops.ones((8, 3))), (5, 8)) == 5 * 3 * 8
+
+
+def test_einsum():
+    assert macs(lambda a, b: ops.einsum("bqhd,bkhd->bhqk", a, b), (5, 2, 8), (7, 2, 8)) == 5 * 2 * 8 * 7

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from keras_slim.pruning import Guards
+
+
+def test_the_floor_is_the_largest_of_all_guards_and_never_above_the_size():
+    guards = Guards(min_units=3, max_ratio=0.8, max_ratio_per_round=0.5)
+    assert guards.fewest([2, 10, 40]).tolist() == [2, 3, 8]
+    assert guards.fewest([2, 10, 40], [2, 10, 100]).tolist() == [2, 5, 20]
+    assert guards.fewest([12], [100]).tolist() == [12]
+
+
+def test_shares_are_safe_from_rounding_errors():
+    # 1 - 0.7 is 0.30000000000000004, whose tenfold would be rounded up to 4.
+    assert Guards(min_units=1, max_ratio=0.7).fewest([10]).tolist() == [3]
+
+
+def test_kept_units_are_rounded_up_except_where_nothing_could_be_lost():
+    guards = Guards(align=8)
+    assert guards.aligned(np.array([1, 8, 9, 17, 5]), np.array([16, 16, 20, 20, 8])).tolist() == [8, 8, 16, 20, 5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"min_units": 0}, ValueError),
+        ({"min_units": 2.5}, TypeError),
+        ({"max_ratio": 0}, ValueError),
+        ({"max_ratio_per_round": 1.5}, ValueError),
+        ({"align": 0}, ValueError),
+    ],
+)
+def test_senseless_guards_are_refused_by_name(arguments, error):
+    (name,) = arguments
+    with pytest.raises(error, match=f"`{name}` of `Guards`"):
+        Guards(**arguments)

@@ -1,0 +1,172 @@
+"""What must hold for every model, whatever is in it."""
+
+import keras
+import numpy as np
+import pytest
+from model_zoo import BUILDERS, inputs_for, randomise, volume
+
+import keras_slim as slim
+from keras_slim.graph import analyse
+from keras_slim.pruning import Guards, PruningPlan
+
+LOOSE = Guards(min_units=1, max_ratio=0.9, align=1)
+CRITERIA = ["l1", "random"]
+
+
+@pytest.fixture(params=BUILDERS, ids=lambda builder: builder.__name__)
+def build(request):
+    return request.param
+
+
+def answers(model, x):
+    """Returns all outputs, flat, as one array per output."""
+    return [keras.ops.convert_to_numpy(y) for y in keras.tree.flatten(model(x, training=False))]
+
+
+def assert_same_answers(first, second, x, tolerance):
+    for a, b in zip(answers(first, x), answers(second, x), strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1, np.abs(b).max()))
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("ratio", [0.25, 0.6])
+def test_the_masked_model_answers_as_the_shrunken_one(build, ratio, criterion):
+    model = randomise(build())
+    plan = slim.plan_pruning(model, ratio, criterion=criterion, debias="rank", guards=LOOSE)
+    small, masked = slim.shrink(model, plan), slim.mask(model, plan)
+    x = inputs_for(model)
+    assert_same_answers(small, masked, x, 1e-5)
+    assert not all(np.allclose(a, b, atol=1e-3) for a, b in zip(answers(model, x), answers(small, x), strict=True))
+
+
+def test_the_law_is_exact_in_float64(build):
+    if build is volume:
+        pytest.skip("TensorFlow has no AvgPool3D in float64 on the CPU")
+    keras.config.set_floatx("float64")
+    try:
+        model = randomise(build())
+        plan = slim.plan_pruning(model, 0.5, criterion="random", guards=LOOSE)
+        x = keras.tree.map_structure(lambda array: array.astype("float64"), inputs_for(model))
+        assert_same_answers(slim.shrink(model, plan), slim.mask(model, plan), x, 1e-12)
+    finally:
+        keras.config.set_floatx("float32")
+
+
+def test_ratio_zero_changes_nothing(build):
+    model = randomise(build())
+    small = slim.prune(model, 0)
+    assert [w.shape for w in small.weights] == [w.shape for w in model.weights]
+    for old, new in zip(answers(model, inputs_for(model)), answers(small, inputs_for(model)), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_the_model_itself_is_never_changed(build):
+    model = randomise(build())
+    config, weights = model.get_config(), model.get_weights()
+    slim.mask(model, slim.plan_pruning(model, 0.5, guards=LOOSE))
+    slim.prune(model, 0.5, guards=LOOSE)
+    assert model.get_config() == config
+    for before, after in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_removing_units_that_nothing_listens_to_changes_no_output(build):
+    model = randomise(build())
+    graph = analyse(model)
+    rng = np.random.default_rng(0)
+    dead = np.zeros(graph.num_units, bool)
+    for group in graph.groups:
+        dead[rng.permutation(group.units)[: group.size // 2]] = True
+    for slot in graph.slots:
+        if slot.role == "consumes":
+            value = keras.ops.convert_to_numpy(slot.variable).copy()
+            np.moveaxis(value, slot.axis, 0)[np.append(dead, False)[slot.units]] = 0
+            slot.variable.assign(value)
+
+    class Alive(slim.scoring.Criterion):
+        def score(self, graph, data=None):
+            return 1.0 - dead
+
+    plan = slim.plan_pruning(
+        model, dead.mean() - 1e-9, criterion=Alive(), debias="none", guards=Guards(min_units=1, max_ratio=1.0, align=1)
+    )
+    assert plan.after.units == graph.num_units - dead.sum()
+    assert_same_answers(slim.shrink(model, plan), model, inputs_for(model), 1e-5)
+
+
+@pytest.mark.parametrize("of", ["units", "params", "macs"])
+def test_counts_agree_between_plan_model_and_profile(build, of):
+    model = randomise(build())
+    plan = slim.plan_pruning(model, 0.4, of=of, guards=LOOSE)
+    small = slim.shrink(model, plan)
+    before, after = slim.profile(model), slim.profile(small)
+    assert (plan.before.params, plan.after.params) == (model.count_params(), small.count_params())
+    assert (plan.before.macs, plan.after.macs) == (before.macs, after.macs)
+    assert (before.parameters, after.parameters) == (plan.before.params, plan.after.params)
+    assert plan.after.units == sum(len(group.kept_channels) for group in plan.groups)
+    assert plan.after.units == analyse(small).num_units
+    assert getattr(plan.after, of) <= 0.6 * getattr(plan.before, of)
+
+
+def test_the_same_seed_gives_the_same_plan(build):
+    plans = []
+    for _ in range(2):
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(3)
+        plans.append(slim.plan_pruning(randomise(build(), seed=3), 0.5, criterion="random", guards=LOOSE))
+    assert plans[0] == plans[1]
+
+
+def test_a_plan_survives_json_and_replays_on_a_fresh_copy(build):
+    model = randomise(build())
+    plan = slim.plan_pruning(model, 0.5, guards=LOOSE)
+    again = PruningPlan.from_json(plan.to_json())
+    assert again == plan
+    fresh = keras.models.clone_model(model)
+    fresh.set_weights(model.get_weights())
+    assert_same_answers(slim.shrink(fresh, again), slim.shrink(model, plan), inputs_for(model), 1e-6)
+
+
+def test_the_shrunken_model_is_a_plain_keras_model(build, tmp_path):
+    model = randomise(build())
+    small = slim.prune(model, 0.5, guards=LOOSE)
+    assert type(small) is type(model)
+    assert small.name == model.name
+    assert [layer.name for layer in small.layers] == [layer.name for layer in model.layers]
+    assert all(type(layer).__module__.startswith("keras") for layer in small.layers)
+    small.save(tmp_path / "small.keras")
+    loaded = keras.saving.load_model(tmp_path / "small.keras", safe_mode=True)
+    x = inputs_for(model)
+    for one, two in zip(answers(small, x), answers(loaded, x), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert_same_answers(small, loaded, x, 0)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_layers_keep_their_policy(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = randomise(BUILDERS[1]())
+        small = slim.prune(model, 0.5, guards=LOOSE)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.dtype_policy.name for layer in small.layers} == {policy}
+
+
+def test_frozen_layers_stay_frozen_and_a_frozen_model_too():
+    model = randomise(BUILDERS[0]())
+    model.layers[0].trainable = False
+    assert [layer.trainable for layer in slim.prune(model, 0.3).layers] == [layer.trainable for layer in model.layers]
+    model.trainable = False
+    assert slim.prune(model, 0.3).trainable is False
+
+
+def test_the_order_of_scores_alone_decides_within_a_layer():
+    model = randomise(BUILDERS[1]())
+    kernel = keras.ops.convert_to_numpy(model.layers[1].kernel)
+    plan = slim.plan_pruning(model, 0.5, criterion="l1", debias="rank", guards=LOOSE)
+    group = plan.groups[0]
+    norms = np.abs(kernel).sum(axis=0)
+    expected = np.sort(np.argsort(norms)[-len(group.kept_channels) :])
+    assert list(group.kept_channels) == expected.tolist()

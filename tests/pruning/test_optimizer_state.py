@@ -1,0 +1,140 @@
+"""Every optimizer that Keras has, cut in the middle of its work."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from keras_slim.errors import UnsupportedLayerError
+from keras_slim.graph import analyse
+from keras_slim.pruning.optimizer_state import cut_optimizer
+from keras_slim.pruning.surgery import rebuild
+
+OPTIMIZERS = sorted(
+    name
+    for name, cls in vars(keras.optimizers).items()
+    if isinstance(cls, type)
+    and issubclass(cls, keras.optimizers.Optimizer)
+    and cls not in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer, keras.optimizers.MultiOptimizer)
+)
+VARIANTS = {
+    **{name: lambda name=name: getattr(keras.optimizers, name)(learning_rate=0.01) for name in OPTIMIZERS},
+    "SGD with momentum": lambda: keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
+    "RMSprop centered": lambda: keras.optimizers.RMSprop(0.01, momentum=0.9, centered=True),
+    "Adam amsgrad": lambda: keras.optimizers.Adam(0.01, amsgrad=True),
+    "Adam with EMA": lambda: keras.optimizers.Adam(0.01, use_ema=True),
+    "Adam with accumulation": lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
+    "Adam with a schedule": lambda: keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)),
+    "several": lambda: keras.optimizers.MultiOptimizer(
+        keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.01, momentum=0.9), {"hidden/.*": keras.optimizers.Adam()})
+    ),
+    "Adam with loss scaling": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
+}
+
+
+def trained(optimizer):
+    # No ReLU: Adafactor divides zero by zero where a unit is dead.
+    inputs = keras.Input((6, 6, 2))
+    x = layers.Activation("tanh")(layers.BatchNormalization()(layers.Conv2D(12, 3, name="conv")(inputs)))
+    x = layers.Dense(10, "tanh", name="hidden")(layers.Flatten()(x))
+    model = keras.Model(inputs, layers.Dense(2, name="head")(x))
+    model.compile(optimizer, "mse", run_eagerly=True)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(24, 6, 6, 2)), rng.normal(size=(24, 2))
+    model.fit(x, y, epochs=2, batch_size=12, verbose=0)
+    return model, x, y
+
+
+def cut(model, every=2):
+    graph = analyse(model)
+    keep = np.arange(graph.num_units) % every == 0
+    small, transfers = rebuild(graph, keep)
+    return small, transfers, cut_optimizer(model.optimizer, small.trainable_variables, transfers)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_state_is_cut_like_the_weights(name):
+    model, x, y = trained(VARIANTS[name]())
+    old = [variable.numpy() for variable in model.optimizer.variables]
+    small, transfers, optimizer = cut(model)
+    kept = {transfer.old.path: transfer.kept for transfer in transfers}
+    assert len(optimizer.variables) == len(old)
+    number_cut = 0
+    for before, variable in zip(old, optimizer.variables, strict=True):
+        after = variable.numpy()
+        if before.shape == after.shape:
+            np.testing.assert_array_equal(after, before)
+        elif before.ndim == len(after.shape):
+            number_cut += 1
+            owners = [path for path in kept if path.replace("/", "_") in variable.path]
+            if len(owners) == 1 and len(kept[owners[0]]) and before.ndim == len(small_shape(transfers, owners[0])):
+                expected = before
+                for axis, positions in kept[owners[0]].items():
+                    expected = np.take(expected, positions, axis=axis)
+                np.testing.assert_array_equal(after, expected)
+    assert number_cut or all(np.ndim(value) == 0 for value in old)
+    small.compile(optimizer, "mse", run_eagerly=True)
+    small.fit(x, y, epochs=1, batch_size=12, verbose=0)
+    assert all(np.isfinite(weight).all() for weight in small.get_weights())
+
+
+def small_shape(transfers, path):
+    return next(transfer.old.shape for transfer in transfers if transfer.old.path == path)
+
+
+def test_adafactor_moments_are_cut_along_the_axes_they_kept():
+    model, _, _ = trained(keras.optimizers.Adafactor(0.01))
+    _, transfers, optimizer = cut(model)
+    index = [variable.path for variable in model.trainable_variables].index("hidden/kernel")
+    kept = next(transfer.kept for transfer in transfers if transfer.old.path == "hidden/kernel")
+    for name, axis in (("_r", 0), ("_c", 1)):
+        before, after = (vars(each)[name][index].numpy() for each in (model.optimizer, optimizer))
+        np.testing.assert_array_equal(after, before[kept[axis]])
+        assert np.abs(after).max() > 0
+
+
+def test_iterations_learning_rate_and_schedule_carry_on():
+    model, _, _ = trained(keras.optimizers.Adam(0.01))
+    model.optimizer.learning_rate = 0.003
+    _, _, optimizer = cut(model)
+    assert int(optimizer.iterations) == int(model.optimizer.iterations) == 4
+    assert float(optimizer.learning_rate) == pytest.approx(0.003)
+    model, _, _ = trained(VARIANTS["Adam with a schedule"]())
+    _, _, optimizer = cut(model)
+    assert float(optimizer.learning_rate) == pytest.approx(float(model.optimizer.learning_rate))
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_what_decay_leaves_out_is_left_out_again(scaled):
+    inner = keras.optimizers.AdamW(0.01)
+    inner.exclude_from_weight_decay(var_names=["bias"])
+    model, _, _ = trained(keras.optimizers.LossScaleOptimizer(inner) if scaled else inner)
+    small, _, optimizer = cut(model)
+    optimizer = optimizer.inner_optimizer if scaled else optimizer
+    for variable in small.trainable_variables:
+        assert optimizer._use_weight_decay(variable) == ("bias" not in variable.path)
+
+
+def test_an_optimizer_that_has_not_started_is_made_anew():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(8), layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(0.02), "mse")
+    graph = analyse(model)
+    small, transfers = rebuild(graph, np.arange(8) < 4)
+    optimizer = cut_optimizer(keras.optimizers.Adam(0.02), small.trainable_variables, transfers)
+    assert not optimizer.built
+    assert float(optimizer.learning_rate) == pytest.approx(0.02)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Hiding(keras.optimizers.SGD):
+    """Keeps a slot where nobody can tell whose it is."""
+
+    def build(self, variables):
+        super().build(variables)
+        self.hidden = {"slot": self.add_variable_from_reference(variables[0], name="hidden")}
+
+
+def test_state_that_belongs_nowhere_is_refused_before_anything_is_changed():
+    model, _, _ = trained(Hiding(0.01))
+    with pytest.raises(UnsupportedLayerError, match="Hiding keeps a state .*hidden.* Expected lists"):
+        cut(model)

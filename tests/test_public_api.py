@@ -1,0 +1,63 @@
+"""Every public name exists, explains itself and is in the documentation; importing keras_slim stays cheap."""
+
+import importlib
+import inspect
+import pathlib
+import pkgutil
+import re
+import subprocess
+import sys
+
+import pytest
+
+import keras_slim
+
+API = pathlib.Path(__file__).parents[1] / "docs" / "api"
+OPTIONAL = ("matplotlib", "keras_tuner", "tensorflow_model_optimization")
+
+PACKAGES = sorted(name for _, name, is_package in pkgutil.iter_modules(keras_slim.__path__) if is_package)
+PUBLIC = [name for name in PACKAGES if name != "cli"]
+
+
+def public_names():
+    modules = ("keras_slim", *(f"keras_slim.{name}" for name in PUBLIC))
+    return [(module, name) for module in modules for name in getattr(importlib.import_module(module), "__all__", ())]
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_a_package_says_what_is_public(package):
+    names = importlib.import_module(f"keras_slim.{package}").__all__
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("module", "name"), public_names())
+def test_a_public_name_exists_and_explains_itself(module, name):
+    if name.startswith("__"):
+        return
+    thing = getattr(importlib.import_module(module), name)
+    text = inspect.getdoc(thing)
+    assert text, f"{module}.{name} has no docstring"
+    assert inspect.ismodule(thing) or len(text.splitlines()[0]) <= 80, "Its first line has at most 80 characters."
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_a_package_is_documented(package):
+    page = API / f"{package}.md"
+    assert page.is_file(), f"Write docs/api/{package}.md, like its neighbours."
+    assert f"automodule:: keras_slim.{package}\n" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", getattr(keras_slim, "__all__", ()))
+def test_the_front_door_is_documented(name):
+    text = (API / "index.md").read_text(encoding="utf-8")
+    assert re.search(rf"`(slim\.)?{re.escape(name)}`", text), f"Add `slim.{name}` to the table in docs/api/index.md."
+
+
+def test_importing_keras_slim_imports_no_optional_package():
+    # Keras itself imports matplotlib where it finds it.
+    code = (
+        "import sys, keras; before = set(sys.modules); import keras_slim; "
+        f"print([name for name in {OPTIONAL!r} if name in set(sys.modules) - before])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
