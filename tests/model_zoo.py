@@ -122,7 +122,23 @@ def volume():
     return keras.Model(inputs, layers.Dense(2)(layers.Dense(12, "relu")(x)))
 
 
+def nested():
+    """Models inside the model: one called once, one called twice, and a Sequential."""
+    block_inputs = keras.Input((6, 6, 8))
+    x = layers.Conv2D(12, 3, padding="same", activation="relu", name="conv")(block_inputs)
+    block = keras.Model(block_inputs, layers.Conv2D(8, 1, name="back")(x), name="block")
+    inputs = keras.Input((6, 6, 2))
+    x = layers.Conv2D(8, 1, name="conv")(inputs)
+    x = layers.Add()([x, block(x)])
+    x = layers.ReLU()(block(x))
+    tail = keras.Sequential(
+        [keras.Input((6, 6, 8)), layers.Conv2D(16, 3), layers.GlobalAveragePooling2D(), layers.Dense(10)], name="tail"
+    )
+    return keras.Model(inputs, layers.Dense(2)(tail(x)))
+
+
 BUILDERS = [
+    nested,
     sequential,
     perceptron,
     residual,

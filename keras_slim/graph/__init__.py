@@ -6,7 +6,20 @@ with `register_rule`.
 """
 
 from keras_slim.graph.analysis import analyse
-from keras_slim.graph.channel_graph import ChannelGraph, Group, Producer, Resize, Slot, Whole
+from keras_slim.graph.call import LayerCall
+from keras_slim.graph.channel_graph import ChannelGraph, Group, Resize, Site, Slot, Whole
+from keras_slim.graph.channels import Channels
 from keras_slim.graph.registry import register_rule
 
-__all__ = ["ChannelGraph", "Group", "Producer", "Resize", "Slot", "Whole", "analyse", "register_rule"]
+__all__ = [
+    "ChannelGraph",
+    "Channels",
+    "Group",
+    "LayerCall",
+    "Resize",
+    "Site",
+    "Slot",
+    "Whole",
+    "analyse",
+    "register_rule",
+]

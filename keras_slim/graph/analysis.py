@@ -2,14 +2,15 @@
 
 from collections import defaultdict
 
+import keras
 import numpy as np
 
 from keras_slim.graph import rules  # noqa: F401  (fills the table)
 from keras_slim.graph.call import LayerCall, Record
-from keras_slim.graph.channel_graph import ChannelGraph, Group, Producer, Resize, Slot, Whole
+from keras_slim.graph.channel_graph import ChannelGraph, Group, Rescale, Resize, Site, Slot, Whole
 from keras_slim.graph.channels import WHOLE, Channels
 from keras_slim.graph.connected import components
-from keras_slim.graph.nodes import walk
+from keras_slim.graph.nodes import check_graph, is_graph, walk
 from keras_slim.graph.registry import find_rule
 
 TIED_TO_WHOLE = "tied to channels that are never cut"
@@ -37,70 +38,99 @@ def analyse(model, ignore=()):
     >>> [(group.name, group.size) for group in analyse(model).groups]
     [('hidden', 8)]
     """
-    nodes = walk(model)
-    record, channels = _trace(nodes)
-    _keep_on_request(record, ignore, {node.operation.name for node in nodes})
-    for tensor in model.outputs:
-        atoms = channels[id(tensor)].all()
+    check_graph(model)
+    trace = Trace()
+    outputs = trace.model(model, [Channels(tuple(tensor.shape)) for tensor in model.inputs])
+    record = trace.record
+    _keep_on_request(record, ignore, trace.paths)
+    for channels in outputs:
+        atoms = channels.all()
         record.wholes.append((atoms[atoms != WHOLE], None, MODEL_OUTPUT))
-    return _resolve(model, nodes, record, channels)
+    return _resolve(model, trace)
 
 
-def _trace(nodes):
-    """Returns what the rules state, and the channels of every tensor by its id."""
-    record, channels = Record(), {}
-    for node in nodes:
-        call = LayerCall(node, [channels[id(tensor)] for tensor in node.inputs], record)
-        for tensor, output in zip(node.outputs, _outputs(call), strict=True):
-            channels[id(tensor)] = output
-    return record, channels
+class Trace:
+    """One pass over a model and the models inside it, asking the rule of each call."""
+
+    def __init__(self):
+        self.record = Record()
+        self.nodes = []
+        self.channels = {}
+        self.paths = set()
+
+    def model(self, model, inputs, prefix=""):
+        """Returns the channels of a model's outputs, given those of its inputs, both flat."""
+        self.channels.update({id(tensor): given for tensor, given in zip(model.inputs, inputs, strict=True)})
+        for node in walk(model):
+            if isinstance(node.operation, keras.layers.InputLayer):
+                self._resize_input(node)
+            else:
+                self.nodes.append(node)
+                for tensor, output in zip(node.outputs, self._call(node, prefix), strict=True):
+                    self.channels[id(tensor)] = output
+        return [self.channels[id(tensor)] for tensor in model.outputs]
+
+    def _resize_input(self, node):
+        """States that an input layer inside the model is as wide as what it is given, at every call the same."""
+        for axis, atoms in self.channels[id(node.outputs[0])].axes.items():
+            key = (id(node.operation), ("batch_shape", axis))
+            *_, known = self.record.resizes.setdefault(key, (node.operation, key[1], atoms))
+            self.record.ties.append((known, atoms))
+
+    def _call(self, node, prefix):
+        """Returns the channels of a call's outputs, one `Channels` each."""
+        path = prefix + node.operation.name
+        self.paths.add(path)
+        call = LayerCall(node, path, [self.channels[id(tensor)] for tensor in node.inputs], self.record)
+        rule = find_rule(node.operation)
+        if rule is None and is_graph(node.operation):
+            return self.model(node.operation, call.inputs, f"{path}/")
+        if rule is None:
+            return call.keep_inputs_whole(f"{type(call.layer).__name__} has no rule")
+        outputs = rule(call)
+        return [outputs] if isinstance(outputs, Channels) else outputs
 
 
-def _outputs(call):
-    """Returns the channels of a call's outputs, one `Channels` each."""
-    if not call.inputs:
-        return [Channels(shape) for shape in call.output_shapes]
-    rule = find_rule(call.layer)
-    if rule is None:
-        return call.keep_inputs_whole(f"{type(call.layer).__name__} has no rule")
-    outputs = rule(call)
-    return [outputs] if isinstance(outputs, Channels) else outputs
-
-
-def _keep_on_request(record, ignore, names):
-    unknown = sorted(set(ignore) - names)
+def _keep_on_request(record, ignore, paths):
+    unknown = sorted(set(ignore) - paths)
     if unknown:
-        raise ValueError(f"`ignore` names layers that the model does not have: {unknown}. Layers: {sorted(names)}.")
-    for layer, first, count in record.producers:
-        if layer.name in ignore:
-            record.wholes.append((np.arange(first, first + count), layer.name, "ignored on request"))
+        raise ValueError(f"`ignore` names layers that the model does not have: {unknown}. Layers: {sorted(paths)}.")
+    for _, path, _, first, count in record.producers.values():
+        if path in ignore:
+            record.wholes.append((np.arange(first, first + count), path, "ignored on request"))
 
 
-def _resolve(model, nodes, record, channels):
+def _resolve(model, trace):
     """Turns atoms and ties into numbered units."""
+    record = trace.record
+    producers = list(record.producers.values())
     root = _roots(record)
     is_whole = np.zeros(record.num_atoms, bool)
     for atoms, _, _ in record.wholes:
         is_whole[root[atoms]] = True
-    family = _families(record, root)
-    groups, number = _number(record, root, is_whole, family)
-    to_units = _translator(number, root)
-    sites = _sites(nodes, record, channels, root)
+    families = _families(producers, root)
+    groups, number = _number(record, producers, root, is_whole, families)
+    table = np.append(number[root], WHOLE) if len(root) else np.array([WHOLE])
+
+    def units(atoms):
+        return table[np.asarray(atoms, int)]
+
     return ChannelGraph(
         model=model,
         groups=groups,
-        whole=_wholes(record, root, is_whole, family),
+        whole=_wholes(record, producers, root, is_whole, families),
         slots=tuple(
-            Slot(layer, variable, axis, role, to_units(atoms))
+            Slot(layer, variable, axis, role, units(atoms))
             for layer, variable, axis, role, atoms in record.weights.values()
         ),
-        resizes=tuple(
-            Resize(layer, name, index, to_units(atoms)) for layer, name, index, atoms in record.resizes.values()
-        ),
-        producers=tuple(
-            Producer(layer, to_units(np.arange(first, first + count)), site, to_units(atoms), axis)
-            for (layer, first, count), (site, axis, atoms) in zip(record.producers, sites, strict=True)
-            if not is_whole[root[first : first + count]].all()
+        resizes=tuple(Resize(layer, entry, units(atoms)) for layer, entry, atoms in record.resizes.values()),
+        constants={key: units(atoms) for key, atoms in record.constants.items()},
+        statistics={key: units(atoms) for key, (_, atoms) in record.statistics.items()},
+        rescales=tuple(Rescale(variable, units(atoms), power) for variable, atoms, power in record.rescales.values()),
+        sites=tuple(
+            Site(tensor, axis, units(atoms))
+            for tensor, axis, atoms in _sites(trace, producers, root)
+            if (units(atoms) != WHOLE).any()
         ),
     )
 
@@ -118,84 +148,86 @@ def _roots(record):
     return components(record.num_atoms, np.concatenate(first), np.concatenate(second))
 
 
-def _families(record, root):
-    """Returns for each producer the first producer it shares a unit with, directly or through others."""
-    owner = np.repeat(np.arange(len(record.producers)), [count for _, _, count in record.producers])
-    return components(len(record.producers), owner, owner[root]) if len(owner) else np.zeros(0, int)
-
-
-def _members(family):
-    """Returns the producers of each family, in order."""
+def _families(producers, root):
+    """Returns lists of producers that share a unit, directly or through others, in order."""
+    if not len(root):
+        return []
+    owner = np.repeat(np.arange(len(producers)), [count for *_, count in producers])
     members = defaultdict(list)
-    for producer, head in enumerate(family):
-        members[int(head)].append(producer)
+    for producer, head in enumerate(components(len(producers), owner, owner[root])):
+        members[int(head)].append(producers[producer])
     return list(members.values())
 
 
-def _atoms(record, members):
-    return np.concatenate([np.arange(record.producers[m][1], sum(record.producers[m][1:])) for m in members])
+def _unit_roots(members, root):
+    """Returns the root atoms of the units of some producers, ascending."""
+    return np.unique(root[np.concatenate([np.arange(first, first + count) for *_, first, count in members])])
 
 
-def _number(record, root, is_whole, family):
+def _names(members):
+    """Returns the paths of producers, each once; a part that is not the layer's output is named behind it."""
+    return tuple(dict.fromkeys(path if part == "output" else f"{path}:{part}" for _, path, part, *_ in members))
+
+
+def _number(record, producers, root, is_whole, families):
     """Returns the groups, and the number of the unit that each root atom stands for."""
     groups, number, first = [], np.full(record.num_atoms, WHOLE), 0
-    for members in _members(family):
-        units = np.unique(root[_atoms(record, members)])
+    for members in families:
+        units = _unit_roots(members, root)
         units = units[~is_whole[units]]
         if len(units):
-            names = tuple(record.producers[member][0].name for member in members)
+            names = _names(members)
             groups.append(Group(names[0], names, first, len(units)))
             number[units] = np.arange(first, first + len(units))
             first += len(units)
     return tuple(groups), number
 
 
-def _translator(number, root):
-    """Returns the function from atoms to units."""
-    table = np.append(number[root], WHOLE) if len(root) else np.array([WHOLE])
-    return lambda atoms: table[np.asarray(atoms, int)]
-
-
-def _wholes(record, root, is_whole, family):
+def _wholes(record, producers, root, is_whole, families):
     """Returns what has no unit to cut: families of producers, and layers without a rule."""
     found = []
-    for members in _members(family):
-        roots = np.unique(root[_atoms(record, members)])
+    for members in families:
+        roots = _unit_roots(members, root)
         if is_whole[roots].all():
+            paths = {path for _, path, *_ in members}
             reasons = dict.fromkeys(
-                reason if name is None or name in names else f"{reason} ({name})"
-                for names in [{record.producers[member][0].name for member in members}]
-                for atoms, name, reason in record.wholes
+                reason if path is None or path in paths else f"{reason} ({path})"
+                for atoms, path, reason in record.wholes
                 if np.isin(root[atoms], roots).any()
             )
-            if MODEL_OUTPUT in reasons:
-                reasons = [MODEL_OUTPUT]
-            found.append(Whole(tuple(record.producers[member][0].name for member in members), tuple(reasons)))
+            found.append(Whole(_names(members), (MODEL_OUTPUT,) if MODEL_OUTPUT in reasons else tuple(reasons)))
     named = {name for whole in found for name in whole.layers}
-    found += [Whole((name,), (why,)) for name, why in record.unsupported.items() if name not in named]
+    found += [Whole((path,), (why,)) for path, why in record.unsupported.items() if path not in named]
     return tuple(found)
 
 
-def _sites(nodes, record, channels, root):
-    """Returns for each producer the tensor that holds its final activation, the channel axis, and the atoms on it.
+def _sites(trace, producers, root):
+    """Yields the tensors that hold the final activation of each producer, with their channel axis and atoms, each once.
 
     Starting at the producer's output, the walk goes on as long as one call alone reads the tensor and hands the same
     units on in the same shape: through batch norm, sums and activations, up to a pooling, a branch or a weight.
+    Channels that never leave their layer (the heads of an attention) have no such tensor.
     """
     readers = defaultdict(list)
-    for node in nodes:
+    first_output = {}
+    for node in trace.nodes:
+        first_output.setdefault(id(node.operation), node.outputs[0])
         for tensor in node.inputs:
             readers[id(tensor)].append(node)
-    first_call = {}
-    for node in nodes:
-        first_call.setdefault(id(node.operation), node)
-    return [
-        _site(first_call[id(layer)].outputs[0], first, readers, channels, root) for layer, first, _ in record.producers
-    ]
+    seen = set()
+    for layer, _, _, first, _ in producers:
+        tensor = first_output[id(layer)]
+        axes = trace.channels[id(tensor)].axes
+        axis = next((axis for axis, atoms in axes.items() if first in atoms), None)
+        if axis is not None:
+            tensor = _last_alike(tensor, axis, readers, trace.channels, root)
+            if (id(tensor), axis) not in seen:
+                seen.add((id(tensor), axis))
+                yield tensor, axis, trace.channels[id(tensor)].axes[axis]
 
 
-def _site(tensor, first, readers, channels, root):
-    axis = next(axis for axis, atoms in channels[id(tensor)].axes.items() if first in atoms)
+def _last_alike(tensor, axis, readers, channels, root):
+    """Returns the last tensor, from one on, that a single reader each hands on with the same units."""
     units = root[channels[id(tensor)].axes[axis]]
     while len(readers[id(tensor)]) == 1:
         (node,) = readers[id(tensor)]
@@ -203,5 +235,5 @@ def _site(tensor, first, readers, channels, root):
         same_shape = node.outputs[0].shape == tensor.shape
         if not same_shape or (after == WHOLE).any() or not np.array_equal(root[after], units):
             break
-        (tensor,) = node.outputs
-    return tensor, axis, channels[id(tensor)].axes[axis]
+        tensor = node.outputs[0]
+    return tensor

@@ -15,43 +15,52 @@ FOLLOWS = "follows"
 class Record:
     """Everything the rules have stated about a model, in the order they stated it."""
 
-    producers: list = field(default_factory=list)  # (layer, first atom, count)
+    producers: dict = field(default_factory=dict)  # (id of layer, part) -> (layer, path, part, first atom, count)
     ties: list = field(default_factory=list)  # (atoms, atoms)
-    wholes: list = field(default_factory=list)  # (atoms, name of the layer that says so or None, reason)
+    wholes: list = field(default_factory=list)  # (atoms, path of the layer that says so or None, reason)
     weights: dict = field(default_factory=dict)  # (id of variable, axis) -> (layer, variable, axis, role, atoms)
-    resizes: dict = field(default_factory=dict)  # (id of layer, name, index) -> (layer, name, index, atoms)
-    unsupported: dict = field(default_factory=dict)  # name of a layer -> reason
+    resizes: dict = field(default_factory=dict)  # (id of layer, entry) -> (layer, entry, atoms)
+    constants: dict = field(default_factory=dict)  # (id of first output, argument, axis) -> atoms
+    statistics: dict = field(default_factory=dict)  # id of layer -> (layer, atoms)
+    rescales: dict = field(default_factory=dict)  # id of variable -> (variable, atoms, power)
+    unsupported: dict = field(default_factory=dict)  # path of a layer -> reason
     num_atoms: int = 0
 
 
 class LayerCall:
     """One call of one layer: its inputs' channels, and the verbs with which a rule describes it.
 
-    An *atom* is one output channel of one layer before anything is known of its couplings. Rules hand atoms on; what
-    is tied together ends up as one unit.
+    An *atom* is one channel of one layer before anything is known of its couplings. Rules hand atoms on; what is tied
+    together ends up as one unit.
 
     Args:
         node: The `Node` that is called.
+        path: The layer's name, after those of the models it lies in.
         inputs: One `Channels` for each input tensor.
         record: Where statements are kept.
     """
 
-    def __init__(self, node, inputs, record):
+    def __init__(self, node, path, inputs, record):
         self.layer = node.operation
         self.node = node
+        self.path = path
         self.inputs = inputs
         self.output_shapes = [tuple(tensor.shape) for tensor in node.outputs]
         self._record = record
 
-    def new_units(self, count):
-        """Returns the atoms of the layer's own output channels; the same ones at every call of a shared layer."""
-        for layer, first, size in self._record.producers:
-            if layer is self.layer:
-                return np.arange(first, first + size)
-        first = self._record.num_atoms
-        self._record.producers.append((self.layer, first, count))
-        self._record.num_atoms += count
-        return np.arange(first, first + count)
+    def new_units(self, count, part="output"):
+        """Returns the atoms of channels that the layer computes; the same ones at every call of a shared layer.
+
+        Args:
+            count: Number of channels.
+            part: Which of the layer's channels, if it has more than those it puts out, e.g. `"heads"`.
+        """
+        key = (id(self.layer), part)
+        if key not in self._record.producers:
+            self._record.producers[key] = (self.layer, self.path, part, self._record.num_atoms, count)
+            self._record.num_atoms += count
+        first, size = self._record.producers[key][-2:]
+        return np.arange(first, first + size)
 
     def weight(self, variable, produces=None, consumes=None, follows=None):
         """States which atoms run along the axes of a weight.
@@ -74,34 +83,67 @@ class LayerCall:
                 f"The rule of {type(self.layer).__name__} names {len(atoms)} channels along axis {axis} of "
                 f"'{variable.path}', which has shape {tuple(variable.shape)}. Correct the rule."
             )
-        bound = self._record.weights.setdefault((id(variable), axis), (self.layer, variable, axis, role, atoms))
+        key = (id(variable), axis)
+        bound = self._record.weights.setdefault(key, (self.layer, variable, axis, role, atoms))
         self.tie(bound[-1], atoms)
 
-    def resize(self, name, atoms, index=None):
+    def constant(self, argument, axis, atoms):
+        """States which atoms run along an axis of an array that the call was given as a constant.
+
+        Args:
+            argument: Position of the argument, or its name.
+            axis: The axis.
+            atoms: One for each position along it.
+        """
+        self._record.constants[id(self.node.outputs[0]), argument, axis] = atoms
+
+    def resize(self, entry, atoms, index=None):
         """States that an entry of the layer's config is the number of these atoms.
 
         Args:
-            name: Key of `layer.get_config()`, e.g. `"filters"`.
+            entry: Key of `layer.get_config()`, e.g. `"filters"`; for an entry deeper in it, a tuple of keys.
             atoms: What is counted.
             index: Position in the entry, if that is a sequence.
         """
-        self._record.resizes[id(self.layer), name, index] = (self.layer, name, index, atoms)
+        entry = (*((entry,) if isinstance(entry, str) else entry), *(() if index is None else (index,)))
+        self._record.resizes[id(self.layer), entry] = (self.layer, entry, atoms)
+
+    def statistics(self, atoms):
+        """States that the layer computes statistics over these atoms: a zero among them does not remove a unit."""
+        self._record.statistics[id(self.layer)] = (self.layer, atoms)
+
+    def rescale(self, variable, atoms, power):
+        """States that the layer divides by how many of these atoms there are, to a power, which a weight must undo.
+
+        Args:
+            variable: The weight that is multiplied by `(kept / all) ** power`, or `None` for nothing.
+            atoms: What is counted.
+            power: The power.
+        """
+        if variable is not None:
+            self._record.rescales[id(variable)] = (variable, atoms, power)
 
     def tie(self, first, second):
         """States that the atoms at equal positions of two arrays must go together."""
         if first is not second:
             self._record.ties.append((np.asarray(first), np.asarray(second)))
 
+    def tie_all(self, atoms):
+        """States that all these atoms must go together, and returns one that stands for them."""
+        atoms = np.asarray(atoms)
+        self.tie(atoms[:-1], atoms[1:])
+        return atoms[0]
+
     def keep_whole(self, channels, reason):
         """States that channels (a `Channels`, or atoms) can never be cut, and why."""
         atoms = channels.all() if isinstance(channels, Channels) else np.asarray(channels)
-        self._record.wholes.append((atoms[atoms != WHOLE], self.layer.name, reason))
+        self._record.wholes.append((atoms[atoms != WHOLE], self.path, reason))
 
     def keep_inputs_whole(self, reason):
         """States that no input can be cut, and returns outputs without units: the rule of what has no rule."""
         for channels in self.inputs:
             self.keep_whole(channels, reason)
-        self._record.unsupported[self.layer.name] = reason
+        self._record.unsupported[self.path] = reason
         return [Channels(shape) for shape in self.output_shapes]
 
     def output(self, axes, index=0):

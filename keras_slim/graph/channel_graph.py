@@ -31,34 +31,43 @@ class Resize:
 
     Args:
         layer: The layer.
-        name: Key of its config.
-        index: Position in the entry if that is a sequence, else `None`.
+        entry: Keys that lead to it in the layer's config, the last one an index where it lies in a sequence.
         units: The units it counts, as in `Slot`.
     """
 
     layer: keras.layers.Layer
-    name: str
-    index: int | None
+    entry: tuple
     units: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
-class Producer:
-    """A layer that computes units, and where their final activation can be read.
+class Rescale:
+    """A weight that makes up for a division by a number of units.
 
     Args:
-        layer: The layer.
-        units: The unit of each of its output channels, as in `Slot`.
-        site: The tensor that holds the units after normalisation, merges and activation.
-        site_units: The unit at each position of the site's channel axis.
-        axis: That axis, non-negative.
+        variable: The weight, multiplied by `(kept / all) ** power`.
+        units: The units that are counted, as in `Slot`.
+        power: The power.
     """
 
-    layer: keras.layers.Layer
+    variable: keras.Variable
     units: np.ndarray
-    site: keras.KerasTensor
-    site_units: np.ndarray
+    power: float
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """Where the final activation of units can be read.
+
+    Args:
+        tensor: The tensor that holds them after normalisation, merges and activation.
+        axis: Their axis, non-negative.
+        units: The unit at each position of that axis, as in `Slot`.
+    """
+
+    tensor: keras.KerasTensor
     axis: int
+    units: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,11 @@ class ChannelGraph:
         whole: What cannot be cut, and why.
         slots: Where units lie in the weights.
         resizes: Config entries that count units.
-        producers: Layers that compute units which can be cut.
+        constants: Units along the axes of constant arguments, by the id of the call's first output, the argument and
+            the axis.
+        statistics: Units over which a layer computes statistics, by the id of the layer.
+        rescales: Weights that make up for a division by a number of units.
+        sites: Where activations can be read, each tensor once.
     """
 
     model: keras.Model
@@ -117,7 +130,10 @@ class ChannelGraph:
     whole: tuple[Whole, ...]
     slots: tuple[Slot, ...] = field(repr=False)
     resizes: tuple[Resize, ...] = field(repr=False)
-    producers: tuple[Producer, ...] = field(repr=False)
+    constants: dict[tuple, np.ndarray] = field(repr=False)
+    statistics: dict[int, np.ndarray] = field(repr=False)
+    rescales: tuple[Rescale, ...] = field(repr=False)
+    sites: tuple[Site, ...] = field(repr=False)
 
     @property
     def num_units(self):

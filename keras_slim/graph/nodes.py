@@ -70,14 +70,15 @@ def walk(model: keras.Model) -> list[Node]:
     >>> [type(node.operation).__name__ for node in walk(model)]
     ['InputLayer', 'Dense']
     """
-    _check_graph(model)
+    check_graph(model)
     ordered, seen = [], set()
     for tensor in (*model.inputs, *model.outputs):
         _visit(_producer(tensor), ordered, seen)
     return [_public(node) for node in ordered]
 
 
-def _check_graph(model):
+def check_graph(model):
+    """Raises what `walk` would raise about a model whose calls cannot be read."""
     if is_graph(model):
         return
     if not isinstance(model, keras.Model):

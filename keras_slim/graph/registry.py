@@ -2,6 +2,7 @@
 
 A rule is a function of one `LayerCall`. It states which axis of which weight runs along which units, and returns
 the channels of the output. The lookup is by exact type: a subclass may compute anything, so it needs its own entry.
+Operations of `keras.ops`, and the few layers that Keras keeps to itself, have no public class and go by name.
 """
 
 _RULES = {}
@@ -11,7 +12,8 @@ def register_rule(*types, override=False):
     """Returns a decorator that makes a function the rule of layer types.
 
     Args:
-        *types: Layer classes that the rule describes. A subclass is another type.
+        *types: Layer classes that the rule describes; a subclass is another type. For a class of Keras's own that is
+            not public, its name, e.g. `"Matmul"` for `keras.ops.matmul`.
         override: Whether to replace a rule that exists.
 
     Returns:
@@ -36,10 +38,11 @@ def register_rule(*types, override=False):
     """
 
     def decorator(rule):
-        for cls in types:
-            if cls in _RULES and not override:
-                raise ValueError(f"{cls.__name__} has a rule already. Give `override=True` to replace it.")
-            _RULES[cls] = rule
+        for each in types:
+            if each in _RULES and not override:
+                name = each if isinstance(each, str) else each.__name__
+                raise ValueError(f"{name} has a rule already. Give `override=True` to replace it.")
+            _RULES[each] = rule
         return rule
 
     return decorator
@@ -47,4 +50,7 @@ def register_rule(*types, override=False):
 
 def find_rule(operation):
     """Returns the rule of an operation's exact type, or `None`."""
-    return _RULES.get(type(operation))
+    cls = type(operation)
+    if cls in _RULES:
+        return _RULES[cls]
+    return _RULES.get(cls.__name__) if cls.__module__.partition(".")[0] == "keras" else None

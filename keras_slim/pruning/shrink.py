@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channel_graph import kept_positions
@@ -65,5 +64,5 @@ def mask(model: keras.Model, plan: PruningPlan) -> keras.Model:
             alive = np.zeros(copy.shape[slot.axis])
             alive[kept_positions(slot.units, keep)] = 1
             shape = [-1 if axis == slot.axis else 1 for axis in range(len(copy.shape))]
-            copy.assign(ops.convert_to_numpy(copy) * alive.reshape(shape).astype(copy.dtype))
+            copy.assign(copy.numpy() * alive.reshape(shape).astype(copy.dtype))
     return masked

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_slim.graph.channel_graph import ChannelGraph, kept_positions
-from keras_slim.graph.nodes import walk
+from keras_slim.graph.nodes import is_graph, walk
+from keras_slim.graph.registry import find_rule
+from keras_slim.graph.running import run
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,65 +39,106 @@ class Transfer:
         return value
 
 
-def rebuild(graph: ChannelGraph, keep: np.ndarray) -> tuple[keras.Model, list[Transfer]]:
+def rebuild(graph: ChannelGraph, keep: np.ndarray, replace=None) -> tuple[keras.Model, list[Transfer]]:
     """Builds a new model with only some of the units, weights copied.
 
     Args:
         graph: Channel graph of the model, which is not changed.
         keep: Boolean array of shape `(graph.num_units,)`.
+        replace: Function from a layer to another class to make its copy of, or to `None`. Optional.
 
     Returns:
         The new model, not compiled, and how each of its variables came from the old ones.
     """
-    resizes = defaultdict(list)
-    for resize in graph.resizes:
-        resizes[id(resize.layer)].append((resize.name, resize.index, len(kept_positions(resize.units, keep))))
-    layers = {}
-
-    def smaller(layer):
-        config = layer.get_config()
-        for name, index, count in resizes[id(layer)]:
-            config[name] = count if index is None else _replaced(config[name], index, count)
-        layers[id(layer)] = type(layer).from_config(config)
-        return layers[id(layer)]
-
-    model = _clone_model(graph.model, smaller)
-    if not graph.model.trainable:
-        model.trainable = False
-    transfers = list(_transfers(graph, keep, layers))
+    cloning = _Cloning(graph, keep, replace)
+    model = cloning.model(graph.model)
+    transfers = list(_transfers(graph, keep, cloning.pairs))
+    factors = {id(each.variable): _factor(each, keep) for each in graph.rescales}
     for transfer in transfers:
-        transfer.new.assign(transfer.cut(ops.convert_to_numpy(transfer.old)))
+        value = transfer.cut(transfer.old.numpy())
+        transfer.new.assign(value * factors[id(transfer.old)] if id(transfer.old) in factors else value)
     return model, transfers
 
 
-def _replaced(sequence, index, value):
-    return (*sequence[:index], value, *sequence[index + 1 :])
+class _Cloning:
+    """Copies operations and models, each once, with config entries and constants cut."""
+
+    def __init__(self, graph, keep, replace):
+        self.graph = graph
+        self.keep = keep
+        self.replace = replace
+        self.pairs = []
+        self._resizes = defaultdict(list)
+        for resize in graph.resizes:
+            self._resizes[id(resize.layer)].append((resize.entry, len(kept_positions(resize.units, keep))))
+        self._constants = defaultdict(list)
+        for (output, argument, axis), units in graph.constants.items():
+            self._constants[output].append((argument, axis, kept_positions(units, keep)))
+        self._copies = {}
+
+    def model(self, model):
+        """Returns a copy of a model, its input layers under their own names."""
+        inputs = {
+            id(node.outputs[0]): self._smaller(node.operation).output
+            for node in walk(model)
+            if isinstance(node.operation, keras.layers.InputLayer)
+        }
+        if isinstance(model, keras.Sequential):
+            copy = keras.Sequential([inputs[id(model.inputs[0])], *map(self._copy, model.layers)], name=model.name)
+        else:
+            outputs = run(model, [inputs[id(tensor)] for tensor in model.inputs], self._call)
+            structure = keras.tree.map_structure(lambda tensor: inputs[id(tensor)], model.input)
+            copy = keras.Model(structure, outputs, name=model.name)
+        if not model.trainable:
+            copy.trainable = False
+        return copy
+
+    def _call(self, node, inputs, args, kwargs):
+        """Calls the copy of a node's operation."""
+        args, kwargs = list(args), dict(kwargs)
+        for argument, axis, positions in self._constants[id(node.outputs[0])]:
+            given = args if isinstance(argument, int) else kwargs
+            given[argument] = np.take(np.asarray(given[argument]), positions, axis=axis)
+        return self._copy(node.operation)(*args, **kwargs)
+
+    def _copy(self, operation):
+        """Returns the copy of an operation, or of a model inside the model."""
+        if id(operation) not in self._copies:
+            if is_graph(operation) and find_rule(operation) is None:
+                self._copies[id(operation)] = self.model(operation)
+            else:
+                self._copies[id(operation)] = self._smaller(operation)
+                self.pairs.append((operation, self._copies[id(operation)]))
+        return self._copies[id(operation)]
+
+    def _smaller(self, operation):
+        config = operation.get_config()
+        for entry, count in self._resizes[id(operation)]:
+            config = _replaced(config, entry, count)
+        cls = (self.replace and self.replace(operation)) or type(operation)
+        return cls.from_config(config)
 
 
-def _clone_model(model, clone_layer):
-    """Clones the graph of a model, without its compilation, its input layers under their own names."""
-    inputs = {
-        id(node.outputs[0]): type(node.operation).from_config(node.operation.get_config()).output
-        for node in walk(model)
-        if isinstance(node.operation, keras.layers.InputLayer)
-    }
-    if isinstance(model, keras.Sequential):
-        cloned = [clone_layer(layer) for layer in model.layers]
-        return keras.Sequential([inputs[id(model.inputs[0])], *cloned], name=model.name)
-    return keras.models.clone_model(
-        keras.Model(model.input, model.output, name=model.name),
-        input_tensors=keras.tree.map_structure(lambda tensor: inputs[id(tensor)], model.input),
-        clone_function=clone_layer,
-    )
+def _replaced(config, entry, value):
+    """Returns a nested config with one entry replaced; the original is not changed."""
+    if not entry:
+        return value
+    key, *rest = entry
+    if isinstance(config, dict):
+        return {**config, key: _replaced(config[key], rest, value)}
+    return type(config)([*config[:key], _replaced(config[key], rest, value), *config[key + 1 :]])
 
 
-def _transfers(graph, keep, layers):
+def _factor(rescale, keep):
+    return (len(kept_positions(rescale.units, keep)) / len(rescale.units)) ** rescale.power
+
+
+def _transfers(graph, keep, pairs):
     slots = defaultdict(list)
     for slot in graph.slots:
         slots[id(slot.variable)].append(slot)
-    for layer in graph.model.layers:
-        if id(layer) not in layers:
-            continue  # an input layer
-        for old, new in zip(layer.variables, layers[id(layer)].variables, strict=True):
+    for old_layer, new_layer in pairs:
+        olds, news = getattr(old_layer, "variables", []), getattr(new_layer, "variables", [])
+        for old, new in zip(olds, news, strict=True):
             kept = {slot.axis: kept_positions(slot.units, keep) for slot in slots[id(old)]}
             yield Transfer(old, new, {axis: kept[axis] for axis in kept if len(kept[axis]) < old.shape[axis]})

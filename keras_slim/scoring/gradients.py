@@ -1,17 +1,18 @@
 """Derivatives of the loss by activations: the one place where scoring needs to know the backend."""
 
-import inspect
-
 import keras
 
 
-def step_with_gradients(model, probe, measure_all):
+def step_with_gradients(model, forward, weights, measure_all):
     """Returns the compiled function from one batch to the measures of activations and their gradients.
 
     Args:
         model: The compiled model, for its loss.
-        probe: Model with the same inputs whose outputs are the list of observed activations and the model's outputs.
-        measure_all: Function from lists of activations and gradients to a list of tensors.
+        forward: Function from a batch of inputs to the model's outputs and a dictionary of lists of observed
+            activations.
+        weights: Weights whose gradients are wanted too.
+        measure_all: Function from the observed activations, their gradients in the same structure, and the weights'
+            gradients to a list of tensors.
 
     Returns:
         Function of `(x, y, sample_weight)`.
@@ -26,10 +27,6 @@ def step_with_gradients(model, probe, measure_all):
         )
     import tensorflow as tf
 
-    # Keras allows a model's own `compute_loss` to have no `training`.
-    scale_loss = model.optimizer.scale_loss if model.optimizer is not None else lambda loss: loss
-    at_inference = {"training": False} if "training" in inspect.signature(model.compute_loss).parameters else {}
-
     @tf.function(reduce_retracing=True)
     def step(x, y, sample_weight):
         x = keras.tree.map_structure(tf.convert_to_tensor, x)
@@ -38,13 +35,12 @@ def step_with_gradients(model, probe, measure_all):
             # Watched one by one, so that gradients pass frozen layers too.
             tape.watch([variable.value for variable in model.weights])
             tape.watch([tensor for tensor in inputs if tensor.dtype.is_floating])
-            activations, predicted = probe(x, training=False)
-            loss = model.compute_loss(x, y, predicted, sample_weight, **at_inference)
-            # Scaled as in training, so that small slopes do not vanish in float16.
-            scaled = scale_loss(loss)
-        slopes = tape.gradient(scaled, activations, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        # The loss is a mean over the batch: times its size, each sample has the slope of its own loss.
-        factor = tf.cast(tf.shape(inputs[0])[0], "float32") / scale_loss(1.0)
-        return measure_all(activations, [tf.cast(slope, "float32") * factor for slope in slopes])
+            predicted, observed = forward(x)
+            loss = model.compute_loss(x, y, predicted, sample_weight, training=False)
+            # The loss is a mean over the batch: times its size, each sample has the gradient of its own loss.
+            loss *= tf.cast(tf.shape(inputs[0])[0], loss.dtype)
+        sources = observed, [weight.value for weight in weights]
+        slopes = tape.gradient(loss, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return measure_all(observed, *slopes)
 
     return step

@@ -1,16 +1,24 @@
 """Watching what units put out while batches of data pass through the model."""
 
+from collections import defaultdict
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_slim.graph.endpoints import endpoints
+from keras_slim.errors import UnsupportedLayerError
+from keras_slim.graph.nodes import is_graph
+from keras_slim.graph.registry import find_rule
+from keras_slim.graph.running import run
 from keras_slim.scoring.averaging import mean_by_unit
 from keras_slim.scoring.gradients import step_with_gradients
 
 
 def observe(graph, data, measure, gradients):
     """Returns the mean of a measure of each unit's activation over all samples.
+
+    Units that never leave their layer (the heads of an attention) have no activation to read. With gradients they are
+    read off the weights `w` that consume them instead, since `sum(w * dL/dw)` is `sum(a * dL/da)`.
 
     Args:
         graph: Channel graph of the model.
@@ -21,48 +29,107 @@ def observe(graph, data, measure, gradients):
 
     Returns:
         Array of shape `(graph.num_units,)`.
+
+    Raises:
+        UnsupportedLayerError: If units cannot be observed.
     """
-    sites = list({id(producer.site): producer for producer in graph.producers}.values())
-    if not sites:
-        return np.zeros(graph.num_units)
-    step = _step(graph.model, sites, measure, gradients)
-    totals, samples = [0.0] * len(sites), 0
+    if not graph.groups:
+        return np.zeros(0)
+    hidden = _hidden_slots(graph, gradients)
+    step = _step(graph, hidden, measure, gradients)
+    totals, samples = [], 0
     for x, y, sample_weight in data():
-        totals = [
-            total + ops.convert_to_numpy(value).astype(float)
-            for total, value in zip(totals, step(x, y, sample_weight), strict=True)
-        ]
+        totals = totals + np.array(
+            [ops.convert_to_numpy(value).astype(float) for value in step(x, y, sample_weight)], object
+        )
         samples += len(keras.tree.flatten(x)[0])
     if not samples:
         raise ValueError("`data` holds no batch: expected at least one sample. A generator may be used up.")
+    places = [*graph.sites, *hidden]
     return mean_by_unit(
-        graph.num_units, ((site.site_units, total / samples) for site, total in zip(sites, totals, strict=True))
+        graph.num_units, ((place.units, total / samples) for place, total in zip(places, totals, strict=True))
     )
 
 
-def _step(model, sites, measure, gradients):
-    """Returns the function from one batch to the measure of each site, summed over the batch's samples."""
-    inputs, outputs = endpoints(model)
-    probe = keras.Model(inputs, ([site.site for site in sites], outputs))
-    axes = [site.axis for site in sites]
+def _hidden_slots(graph, gradients):
+    """Returns the consuming weights of units that no site shows."""
+    shown = np.isin(np.arange(graph.num_units), np.concatenate([[-1], *(site.units for site in graph.sites)]))
+    slots = [slot for slot in graph.slots if slot.role == "consumes" and not np.append(shown, True)[slot.units].all()]
+    if slots and not gradients:
+        names = [group.name for group in graph.groups if not shown[group.first : group.first + group.size].all()]
+        raise UnsupportedLayerError(
+            f"The activations of {', '.join(names)} never leave their layer, so they cannot be looked at. "
+            "Choose a criterion that looks at weights ('l2') or gradients ('taylor'), or name the layers in `ignore`."
+        )
+    return slots
 
-    def measure_all(activations, slopes):
-        return [
-            ops.sum(measure(_flat(activation, axis), None if slope is None else _flat(slope, axis)), axis=0)
-            for activation, slope, axis in zip(activations, slopes, axes, strict=True)
-        ]
+
+def _step(graph, hidden, measure, gradients):
+    """Returns the function from one batch to the measure of each place, summed over the batch's samples."""
+    model, sites = graph.model, graph.sites
+
+    def forward(x):
+        return observed_run(model, flat_inputs(model, x), {id(site.tensor) for site in sites})
+
+    def measure_all(observed, slopes, weight_slopes=()):
+        results = []
+        for site in sites:
+            parts = zip(observed[id(site.tensor)], slopes[id(site.tensor)], strict=True)
+            values = [ops.sum(measure(_flat(a, site.axis), _flat(g, site.axis)), axis=0) for a, g in parts]
+            results.append(sum(values) / len(values))
+        for slot, slope in zip(hidden, weight_slopes, strict=True):
+            weight = ops.convert_to_tensor(slot.variable)
+            as_samples = [_flat(ops.expand_dims(each, 0), slot.axis + 1) for each in (weight, slope)]
+            results.append(measure(*as_samples)[0])
+        return results
 
     if gradients:
-        return step_with_gradients(model, probe, measure_all)
+        return step_with_gradients(model, forward, [slot.variable for slot in hidden], measure_all)
 
     def step(x, y, sample_weight):
-        activations, _ = probe(x, training=False)
-        return measure_all(activations, [None] * len(sites))
+        _, observed = forward(x)
+        return measure_all(observed, {key: [None] * len(values) for key, values in observed.items()})
 
     return step
 
 
+def flat_inputs(model, x):
+    """Returns a batch of inputs as a flat list of tensors, in the order and the types of the model's inputs."""
+    named = isinstance(x, dict) and all(tensor.name in x for tensor in model.inputs)
+    arrays = [x[tensor.name] for tensor in model.inputs] if named else keras.tree.flatten(x)
+    pairs = zip(arrays, model.inputs, strict=True)
+    return [ops.convert_to_tensor(array, dtype=tensor.dtype) for array, tensor in pairs]
+
+
+def observed_run(model, inputs, wanted):
+    """Runs a model and the models inside it, and keeps the values of some of their tensors.
+
+    Args:
+        model: The model.
+        inputs: Its inputs, flat.
+        wanted: Ids of symbolic tensors.
+
+    Returns:
+        The outputs, and a dictionary from the id of a tensor to its values, one for each time it was computed.
+    """
+    observed = defaultdict(list)
+
+    def call(node, given, args, kwargs):
+        if is_graph(node.operation) and find_rule(node.operation) is None:
+            outputs = run(node.operation, given, call)
+        else:
+            outputs = node.operation(*args, **kwargs)
+        for tensor, value in zip(node.outputs, keras.tree.flatten(outputs), strict=True):
+            if id(tensor) in wanted:
+                observed[id(tensor)].append(value)
+        return outputs
+
+    return run(model, inputs, call), dict(observed)
+
+
 def _flat(tensor, axis):
-    """Returns a tensor as `(samples, positions, channels)` in float32."""
+    """Returns a tensor as `(samples, positions, channels)` in float32; `None` stays `None`."""
+    if tensor is None:
+        return None
     tensor = ops.moveaxis(ops.cast(tensor, "float32"), axis, -1)
     return ops.reshape(tensor, (ops.shape(tensor)[0], -1, tensor.shape[-1]))

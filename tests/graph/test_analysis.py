@@ -175,5 +175,5 @@ def test_the_site_of_a_layer_is_behind_its_batch_norm_and_activation():
     active = layers.ReLU()(x)
     x = layers.MaxPooling2D()(active)
     model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
-    (producer,) = analyse(model).producers
-    assert producer.site is active
+    (site,) = analyse(model).sites
+    assert site.tensor is active

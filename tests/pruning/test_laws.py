@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from model_zoo import BUILDERS, inputs_for, randomise, volume
+from model_zoo import BUILDERS, inputs_for, perceptron, randomise, sequential, volume
 
 import keras_slim as slim
 from keras_slim.graph import analyse
@@ -147,7 +147,7 @@ def test_the_shrunken_model_is_a_plain_keras_model(build, tmp_path):
 def test_mixed_precision_layers_keep_their_policy(policy):
     keras.config.set_dtype_policy(policy)
     try:
-        model = randomise(BUILDERS[1]())
+        model = randomise(perceptron())
         small = slim.prune(model, 0.5, guards=LOOSE)
     finally:
         keras.config.set_dtype_policy("float32")
@@ -155,7 +155,7 @@ def test_mixed_precision_layers_keep_their_policy(policy):
 
 
 def test_frozen_layers_stay_frozen_and_a_frozen_model_too():
-    model = randomise(BUILDERS[0]())
+    model = randomise(sequential())
     model.layers[0].trainable = False
     assert [layer.trainable for layer in slim.prune(model, 0.3).layers] == [layer.trainable for layer in model.layers]
     model.trainable = False
@@ -163,7 +163,7 @@ def test_frozen_layers_stay_frozen_and_a_frozen_model_too():
 
 
 def test_the_order_of_scores_alone_decides_within_a_layer():
-    model = randomise(BUILDERS[1]())
+    model = randomise(perceptron())
     kernel = keras.ops.convert_to_numpy(model.layers[1].kernel)
     plan = slim.plan_pruning(model, 0.5, criterion="l1", debias="rank", guards=LOOSE)
     group = plan.groups[0]

@@ -3,7 +3,6 @@
 import abc
 
 import numpy as np
-from keras import ops
 
 from keras_slim.errors import invalid_argument
 from keras_slim.graph.channel_graph import ChannelGraph
@@ -89,7 +88,7 @@ def _wrong_shape(criterion, expected, received):
 
 def _incoming(slot):
     """Returns the weights of a slot as a matrix, one column per unit."""
-    weights = ops.convert_to_numpy(ops.cast(slot.variable, "float32"))
+    weights = slot.variable.numpy().astype("float32")
     return np.moveaxis(weights, slot.axis, -1).reshape(-1, weights.shape[slot.axis])
 
 
