@@ -125,7 +125,7 @@ def _resolve(model, trace):
         ),
         resizes=tuple(Resize(layer, entry, units(atoms)) for layer, entry, atoms in record.resizes.values()),
         constants={key: units(atoms) for key, atoms in record.constants.items()},
-        statistics={key: units(atoms) for key, (_, atoms) in record.statistics.items()},
+        statistics={key: units(atoms) for key, atoms in record.statistics.items()},
         rescales=tuple(Rescale(variable, units(atoms), power) for variable, atoms, power in record.rescales.values()),
         sites=tuple(
             Site(tensor, axis, units(atoms))

@@ -21,14 +21,14 @@ class Record:
     weights: dict = field(default_factory=dict)  # (id of variable, axis) -> (layer, variable, axis, role, atoms)
     resizes: dict = field(default_factory=dict)  # (id of layer, entry) -> (layer, entry, atoms)
     constants: dict = field(default_factory=dict)  # (id of first output, argument, axis) -> atoms
-    statistics: dict = field(default_factory=dict)  # id of layer -> (layer, atoms)
+    statistics: dict = field(default_factory=dict)  # (id of layer, axis of its input) -> atoms
     rescales: dict = field(default_factory=dict)  # id of variable -> (variable, atoms, power)
     unsupported: dict = field(default_factory=dict)  # path of a layer -> reason
     num_atoms: int = 0
 
 
 class LayerCall:
-    """One call of one layer: its inputs' channels, and the verbs with which a rule describes it.
+    """One call of one layer, and the verbs with which a rule describes it.
 
     An *atom* is one channel of one layer before anything is known of its couplings. Rules hand atoms on; what is tied
     together ends up as one unit.
@@ -108,9 +108,14 @@ class LayerCall:
         entry = (*((entry,) if isinstance(entry, str) else entry), *(() if index is None else (index,)))
         self._record.resizes[id(self.layer), entry] = (self.layer, entry, atoms)
 
-    def statistics(self, atoms):
-        """States that the layer computes statistics over these atoms: a zero among them does not remove a unit."""
-        self._record.statistics[id(self.layer)] = (self.layer, atoms)
+    def statistics(self, axis, atoms):
+        """States that the layer computes statistics over an axis: a zero along it does not remove a unit.
+
+        Args:
+            axis: Non-negative axis of the input.
+            atoms: One for each position along it.
+        """
+        self._record.statistics[id(self.layer), axis] = atoms
 
     def rescale(self, variable, atoms, power):
         """States that the layer divides by how many of these atoms there are, to a power, which a weight must undo.

@@ -120,7 +120,7 @@ class ChannelGraph:
         resizes: Config entries that count units.
         constants: Units along the axes of constant arguments, by the id of the call's first output, the argument and
             the axis.
-        statistics: Units over which a layer computes statistics, by the id of the layer.
+        statistics: Units over which a layer computes statistics, by the id of the layer and the axis of its input.
         rescales: Weights that make up for a division by a number of units.
         sites: Where activations can be read, each tensor once.
     """
@@ -131,7 +131,7 @@ class ChannelGraph:
     slots: tuple[Slot, ...] = field(repr=False)
     resizes: tuple[Resize, ...] = field(repr=False)
     constants: dict[tuple, np.ndarray] = field(repr=False)
-    statistics: dict[int, np.ndarray] = field(repr=False)
+    statistics: dict[tuple[int, int], np.ndarray] = field(repr=False)
     rescales: tuple[Rescale, ...] = field(repr=False)
     sites: tuple[Site, ...] = field(repr=False)
 

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channel_graph import kept_positions
+from keras_slim.layers.masked_normalization import masked_twin
 from keras_slim.pruning.plan import PruningPlan
 from keras_slim.pruning.surgery import rebuild
 
@@ -41,8 +42,9 @@ def shrink(model: keras.Model, plan: PruningPlan) -> keras.Model:
 def mask(model: keras.Model, plan: PruningPlan) -> keras.Model:
     """Returns a full-size copy of a model in which the removed units are silent.
 
-    Every weight that reads a removed unit is zero, so the copy answers as `shrink(model, plan)` does, but keeps the
-    shapes of the model: to ask what a cut would do before making it. The zeros are not held in further training.
+    Every weight that reads a removed unit is zero, and normalisation over channels leaves it out, so the copy answers
+    as `shrink(model, plan)` does, but keeps the shapes of the model: to ask what a cut would do before making it. The
+    zeros are not held in further training.
 
     Args:
         model: The model the plan was made for, or another one of the same architecture.
@@ -56,7 +58,16 @@ def mask(model: keras.Model, plan: PruningPlan) -> keras.Model:
     """
     graph = analyse(model)
     keep = plan.keep(graph)
-    masked, transfers = rebuild(graph, np.ones(graph.num_units, bool))
+
+    def replace(layer, config):
+        kept = {
+            axis: kept_positions(units, keep).tolist()
+            for (owner, axis), units in graph.statistics.items()
+            if owner == id(layer)
+        }
+        return masked_twin(layer, config, kept)
+
+    masked, transfers = rebuild(graph, np.ones(graph.num_units, bool), replace)
     copies = {id(transfer.old): transfer.new for transfer in transfers}
     for slot in graph.slots:
         if slot.role == "consumes":

@@ -39,13 +39,15 @@ class Transfer:
         return value
 
 
-def rebuild(graph: ChannelGraph, keep: np.ndarray, replace=None) -> tuple[keras.Model, list[Transfer]]:
+def rebuild(
+    graph: ChannelGraph, keep: np.ndarray, replace=lambda layer, config: None
+) -> tuple[keras.Model, list[Transfer]]:
     """Builds a new model with only some of the units, weights copied.
 
     Args:
         graph: Channel graph of the model, which is not changed.
         keep: Boolean array of shape `(graph.num_units,)`.
-        replace: Function from a layer to another class to make its copy of, or to `None`. Optional.
+        replace: Function from a layer and its config to the copy, or to `None` for the usual one. Optional.
 
     Returns:
         The new model, not compiled, and how each of its variables came from the old ones.
@@ -115,8 +117,8 @@ class _Cloning:
         config = operation.get_config()
         for entry, count in self._resizes[id(operation)]:
             config = _replaced(config, entry, count)
-        cls = (self.replace and self.replace(operation)) or type(operation)
-        return cls.from_config(config)
+        copy = self.replace(operation, config) if self.replace else None
+        return copy or type(operation).from_config(config)
 
 
 def _replaced(config, entry, value):

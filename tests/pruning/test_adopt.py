@@ -1,7 +1,8 @@
 import keras
 import numpy as np
 import pytest
-from model_zoo import BUILDERS, inputs_for, perceptron, randomise, sequential
+from model_zoo import inputs_for, perceptron, randomise, sequential
+from zoo import BUILDERS
 
 from keras_slim.graph import analyse
 from keras_slim.pruning.adopt import STRUCTURE, adopt

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from model_zoo import BUILDERS, inputs_for, perceptron, randomise, sequential, volume
+from model_zoo import inputs_for, perceptron, randomise, sequential, volume
+from zoo import BUILDERS
 
 import keras_slim as slim
 from keras_slim.graph import analyse

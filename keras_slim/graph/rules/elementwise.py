@@ -64,9 +64,38 @@ def activation_name(activation):
     keras.layers.GaussianDropout,
     keras.layers.GaussianNoise,
     keras.layers.ActivityRegularization,
+    "StochasticDepth",
 )
 def elementwise(call):
     """Every axis is handed on."""
+    return call.unchanged()
+
+
+@register_rule(keras.layers.PReLU)
+def parametric_relu(call):
+    """The slopes follow the units of every axis that does not share them."""
+    inputs = call.inputs[0]
+    shared = call.layer.shared_axes or ()
+    call.weight(
+        call.layer.alpha, follows={axis - 1: atoms for axis, atoms in inputs.axes.items() if axis not in shared}
+    )
+    return call.unchanged()
+
+
+@register_rule(keras.layers.Softmax)
+def softmax(call):
+    """A softmax over units mixes them; over other axes every axis is handed on."""
+    inputs = call.inputs[0]
+    axes = [call.layer.axis] if isinstance(call.layer.axis, int) else call.layer.axis
+    for axis in axes:
+        call.keep_whole(inputs.along(axis), "softmax mixes the channels")
+    return call.unchanged()
+
+
+@register_rule(keras.layers.Masking)
+def masking(call):
+    """A step is masked if all its channels have the mask's value, so none of them can go."""
+    call.keep_whole(call.inputs[0], "whether a step is masked depends on all channels")
     return call.unchanged()
 
 

@@ -14,6 +14,7 @@ from keras_slim.graph.registry import register_rule
     keras.layers.Minimum,
     keras.layers.Multiply,
     keras.layers.Subtract,
+    "CustomScaleLayer",
 )
 def elementwise_merge(call):
     """Units that meet at one position go together; a size of one is broadcast and stays."""

@@ -1,0 +1,97 @@
+"""Normalisation that leaves channels out, for models in which units are masked rather than removed.
+
+A zero among the channels is not neutral for a mean, a variance or a norm. These twins of Keras's layers take their
+statistics over the kept channels alone and put out zero elsewhere, so that a masked model answers as its shrunken one.
+"""
+
+import keras
+from keras import ops
+
+
+class _Masked:
+    """Mixes into a normalisation layer: normalise the kept channels as the layer would, and put zeros elsewhere.
+
+    Args:
+        kept: Dictionary from an axis of the input to the positions that are kept.
+        **kwargs: Arguments of the layer.
+    """
+
+    def __init__(self, kept=None, **kwargs):
+        super().__init__(**kwargs)
+        self.kept = {int(axis): list(positions) for axis, positions in (kept or {}).items()}
+
+    def call(self, inputs):
+        rank = len(inputs.shape)
+        axes = [self.axis] if isinstance(self.axis, int) else list(self.axis)
+        small = inputs
+        for axis, positions in self.kept.items():
+            small = ops.take(small, positions, axis=axis)
+
+        def along(variable):
+            for position, axis in enumerate(axes):
+                if variable is not None and axis % rank in self.kept:
+                    variable = ops.take(variable, self.kept[axis % rank], axis=position)
+            return variable
+
+        outputs = ops.cast(self.normalize(small, along), self.compute_dtype)
+        for axis in self.kept:
+            outputs = _spread(outputs, self.kept[axis], inputs.shape[axis], axis)
+        return outputs
+
+    def get_config(self):
+        return {**super().get_config(), "kept": self.kept}
+
+
+def _spread(outputs, positions, size, axis):
+    """Returns a tensor with its slices along an axis at `positions` of `size`, zeros elsewhere."""
+    first = ops.take(outputs, [0], axis=axis)
+    padded = ops.concatenate([outputs, ops.zeros_like(first)], axis=axis)
+    place = {position: index for index, position in enumerate(positions)}
+    return ops.take(padded, [place.get(position, len(positions)) for position in range(size)], axis=axis)
+
+
+@keras.saving.register_keras_serializable("keras_slim")
+class MaskedLayerNormalization(_Masked, keras.layers.LayerNormalization):
+    """Layer normalisation over some of the channels."""
+
+    def normalize(self, inputs, along):
+        """Returns the normalised inputs; `along` cuts a weight like them."""
+        return ops.layer_normalization(
+            inputs, along(self.gamma), along(self.beta), self.axis, self.epsilon, rms_scaling=self.rms_scaling
+        )
+
+
+@keras.saving.register_keras_serializable("keras_slim")
+class MaskedRMSNormalization(_Masked, keras.layers.RMSNormalization):
+    """Root-mean-square normalisation over some of the channels."""
+
+    def normalize(self, inputs, along):
+        """Returns the normalised inputs; `along` cuts a weight like them."""
+        return ops.rms_normalization(inputs, scale=along(self.scale), axis=self.axis, epsilon=self.epsilon)
+
+
+@keras.saving.register_keras_serializable("keras_slim")
+class MaskedUnitNormalization(_Masked, keras.layers.UnitNormalization):
+    """Unit normalisation over some of the channels."""
+
+    def normalize(self, inputs, along):
+        """Returns the normalised inputs."""
+        return ops.normalize(inputs, axis=self.axis, order=2, epsilon=1e-12)
+
+
+_TWINS = {
+    keras.layers.LayerNormalization: MaskedLayerNormalization,
+    keras.layers.RMSNormalization: MaskedRMSNormalization,
+    keras.layers.UnitNormalization: MaskedUnitNormalization,
+}
+
+
+def masked_twin(layer, config, kept):
+    """Returns the copy of a normalisation layer that leaves channels out; `None` where it would leave out none.
+
+    Args:
+        layer: The layer.
+        config: Its config.
+        kept: From axis to kept positions, as in the twins.
+    """
+    return _TWINS[type(layer)].from_config({**config, "kept": kept}) if kept else None
