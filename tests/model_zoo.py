@@ -153,7 +153,11 @@ BUILDERS = [
 
 
 def inputs_for(model, samples=7, seed=1):
-    """Returns random inputs in the structure the model takes."""
+    """Returns random inputs in the structure the model takes: numbers, or small indices."""
     rng = np.random.default_rng(seed)
-    arrays = {tensor.name: rng.normal(size=(samples, *tensor.shape[1:])).astype("float32") for tensor in model.inputs}
-    return arrays if len(arrays) > 1 else next(iter(arrays.values()))
+
+    def draw(tensor):
+        shape = (samples, *tensor.shape[1:])
+        return rng.integers(0, 5, shape) if "int" in tensor.dtype else rng.normal(size=shape).astype("float32")
+
+    return keras.tree.map_structure(draw, model.input)

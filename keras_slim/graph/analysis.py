@@ -82,13 +82,9 @@ class Trace:
         path = prefix + node.operation.name
         self.paths.add(path)
         call = LayerCall(node, path, [self.channels[id(tensor)] for tensor in node.inputs], self.record)
-        rule = find_rule(node.operation)
-        if rule is None and is_graph(node.operation):
+        if is_graph(node.operation) and find_rule(node.operation) is None:
             return self.model(node.operation, call.inputs, f"{path}/")
-        if rule is None:
-            return call.keep_inputs_whole(f"{type(call.layer).__name__} has no rule")
-        outputs = rule(call)
-        return [outputs] if isinstance(outputs, Channels) else outputs
+        return call.ask_rule()
 
 
 def _keep_on_request(record, ignore, paths):
@@ -126,13 +122,38 @@ def _resolve(model, trace):
         resizes=tuple(Resize(layer, entry, units(atoms)) for layer, entry, atoms in record.resizes.values()),
         constants={key: units(atoms) for key, atoms in record.constants.items()},
         statistics={key: units(atoms) for key, atoms in record.statistics.items()},
-        rescales=tuple(Rescale(variable, units(atoms), power) for variable, atoms, power in record.rescales.values()),
+        rescales=tuple(Rescale(variable, units(atoms), scale) for variable, atoms, scale in record.rescales.values()),
         sites=tuple(
             Site(tensor, axis, units(atoms))
             for tensor, axis, atoms in _sites(trace, producers, root)
             if (units(atoms) != WHOLE).any()
         ),
+        layers={
+            name: kept
+            for producer in producers
+            for (name,), kept in [(_names([producer]), _real(units(_atoms(producer))))]
+            if len(kept)
+        },
+        axes=_different(
+            units(atoms) for channels in trace.channels.values() for atoms in channels.axes.values() if len(atoms)
+        ),
     )
+
+
+def _atoms(producer):
+    *_, first, count = producer
+    return np.arange(first, first + count)
+
+
+def _real(units):
+    """Returns the units of an axis, each once, ascending."""
+    return np.unique(units[units != WHOLE])
+
+
+def _different(axes):
+    """Returns the different sets of units among those axes that have no position that is never cut."""
+    found = {units.tobytes(): units for units in axes}
+    return tuple({kept.tobytes(): kept for kept in (np.unique(units) for units in found.values()) if kept[0] != WHOLE}.values())
 
 
 def _roots(record):
@@ -161,7 +182,7 @@ def _families(producers, root):
 
 def _unit_roots(members, root):
     """Returns the root atoms of the units of some producers, ascending."""
-    return np.unique(root[np.concatenate([np.arange(first, first + count) for *_, first, count in members])])
+    return np.unique(root[np.concatenate([_atoms(member) for member in members])])
 
 
 def _names(members):

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, field
 
+import keras
 import numpy as np
 
 from keras_slim.graph.channels import WHOLE, Channels
+from keras_slim.graph.nodes import Node
+from keras_slim.graph.registry import find_rule
 
 PRODUCES = "produces"
 CONSUMES = "consumes"
@@ -22,7 +25,7 @@ class Record:
     resizes: dict = field(default_factory=dict)  # (id of layer, entry) -> (layer, entry, atoms)
     constants: dict = field(default_factory=dict)  # (id of first output, argument, axis) -> atoms
     statistics: dict = field(default_factory=dict)  # (id of layer, axis of its input) -> atoms
-    rescales: dict = field(default_factory=dict)  # id of variable -> (variable, atoms, power)
+    rescales: dict = field(default_factory=dict)  # id of variable -> (variable, atoms, scale)
     unsupported: dict = field(default_factory=dict)  # path of a layer -> reason
     num_atoms: int = 0
 
@@ -40,13 +43,53 @@ class LayerCall:
         record: Where statements are kept.
     """
 
+    part = "output"
+    """What the units that the layer puts out are called."""
+
     def __init__(self, node, path, inputs, record):
-        self.layer = node.operation
+        self.layer = self.owner = node.operation
         self.node = node
         self.path = path
         self.inputs = inputs
         self.output_shapes = [tuple(tensor.shape) for tensor in node.outputs]
         self._record = record
+
+    def argument(self, name, position):
+        """Returns what the call was given as an argument, by name or by position, or `None`."""
+        if name in self.node.kwargs:
+            return self.node.kwargs[name]
+        return self.node.args[position] if position < len(self.node.args) else None
+
+    def channels_of(self, tensor):
+        """Returns the channels of a tensor among the arguments; a constant has no units."""
+        of = {id(each): channels for each, channels in zip(self.node.inputs, self.inputs, strict=True)}
+        return of[id(tensor)] if id(tensor) in of else Channels(tuple(tensor.shape))
+
+    def inner(self, layer, entry, inputs, output_shapes, part=None):
+        """Asks the rule of a layer inside this one, and returns the channels of its outputs.
+
+        Args:
+            layer: The layer inside.
+            entry: Keys that lead from the config of this layer to that of the one inside.
+            inputs: One `Channels` for each tensor it is given.
+            output_shapes: The shape of each of its outputs.
+            part: What the units that it puts out are called, if this layer does not put them out under its own name.
+
+        Returns:
+            List of `Channels`.
+        """
+        inputs = list(inputs)
+        given = tuple(keras.KerasTensor(channels.shape) for channels in inputs)
+        node = Node(layer, given, tuple(keras.KerasTensor(shape) for shape in output_shapes), given, {})
+        return InnerCall(node, self, entry, inputs, part).ask_rule()
+
+    def ask_rule(self):
+        """Asks the rule of the layer, and returns the channels of the call's outputs, one `Channels` each."""
+        rule = find_rule(self.layer)
+        if rule is None:
+            return self.keep_inputs_whole(f"{type(self.layer).__name__} has no rule")
+        outputs = rule(self)
+        return [outputs] if isinstance(outputs, Channels) else list(outputs)
 
     def new_units(self, count, part="output"):
         """Returns the atoms of channels that the layer computes; the same ones at every call of a shared layer.
@@ -57,7 +100,8 @@ class LayerCall:
         """
         key = (id(self.layer), part)
         if key not in self._record.producers:
-            self._record.producers[key] = (self.layer, self.path, part, self._record.num_atoms, count)
+            name = _joined(self.part, part)
+            self._record.producers[key] = (self.owner, self.path, name, self._record.num_atoms, count)
             self._record.num_atoms += count
         first, size = self._record.producers[key][-2:]
         return np.arange(first, first + size)
@@ -105,7 +149,7 @@ class LayerCall:
             atoms: What is counted.
             index: Position in the entry, if that is a sequence.
         """
-        entry = (*((entry,) if isinstance(entry, str) else entry), *(() if index is None else (index,)))
+        entry = _keys(entry, index)
         self._record.resizes[id(self.layer), entry] = (self.layer, entry, atoms)
 
     def statistics(self, axis, atoms):
@@ -117,16 +161,18 @@ class LayerCall:
         """
         self._record.statistics[id(self.layer), axis] = atoms
 
-    def rescale(self, variable, atoms, power):
-        """States that the layer divides by how many of these atoms there are, to a power, which a weight must undo.
+    def rescale(self, variable, atoms, scale):
+        """States that the layer multiplies by a number that follows from how many atoms there are.
+
+        A weight has to undo the change of that number: it is multiplied by `scale(all) / scale(kept)`.
 
         Args:
-            variable: The weight that is multiplied by `(kept / all) ** power`, or `None` for nothing.
+            variable: The weight, or `None` for nothing.
             atoms: What is counted.
-            power: The power.
+            scale: Function from how many there are to what the layer multiplies by.
         """
         if variable is not None:
-            self._record.rescales[id(variable)] = (variable, atoms, power)
+            self._record.rescales[id(variable)] = (variable, atoms, scale)
 
     def tie(self, first, second):
         """States that the atoms at equal positions of two arrays must go together."""
@@ -159,3 +205,41 @@ class LayerCall:
     def unchanged(self):
         """Returns the channels of the only input, as those of an output with the same axes."""
         return Channels(self.output_shapes[0], self.inputs[0].axes)
+
+
+class InnerCall(LayerCall):
+    """The call of a layer inside another one, whose config holds that of the layer inside.
+
+    The rule of the layer inside is the one it has anywhere. What it says about config entries is recorded of the
+    outermost layer, which is what gets copied.
+
+    Args:
+        node: The call, on stand-ins for the tensors.
+        outer: The `LayerCall` of the layer around.
+        entry: Keys that lead from the config of the layer around to that of the layer inside.
+        inputs: As in `LayerCall`.
+        part: As in `LayerCall.inner`.
+    """
+
+    def __init__(self, node, outer, entry, inputs, part):
+        super().__init__(node, outer.path, inputs, outer._record)
+        self.owner = outer.owner
+        self.part = _joined(outer.part, part or "output")
+        self._outer = outer
+        self._entry = entry
+
+    def resize(self, entry, atoms, index=None):
+        self._outer.resize((*self._entry, *_keys(entry, index)), atoms)
+
+    def statistics(self, axis, atoms):
+        self.keep_whole(atoms, f"{type(self.layer).__name__} inside another layer computes statistics over them")
+
+
+def _keys(entry, index):
+    """Returns an entry of a config as a tuple of keys."""
+    return (*((entry,) if isinstance(entry, str) else entry), *(() if index is None else (index,)))
+
+
+def _joined(outer, inner):
+    """Returns the name of a part of a part."""
+    return inner if outer == "output" else outer if inner == "output" else f"{outer}/{inner}"

@@ -1,5 +1,6 @@
 """What is coupled: the groups of units of a model, and where each unit lies in its weights."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import keras
@@ -42,17 +43,17 @@ class Resize:
 
 @dataclass(frozen=True, eq=False)
 class Rescale:
-    """A weight that makes up for a division by a number of units.
+    """A weight that makes up for a number that its layer derives from how many units there are.
 
     Args:
-        variable: The weight, multiplied by `(kept / all) ** power`.
+        variable: The weight, multiplied by `scale(all) / scale(kept)`.
         units: The units that are counted, as in `Slot`.
-        power: The power.
+        scale: Function from how many there are to what the layer multiplies by.
     """
 
     variable: keras.Variable
     units: np.ndarray
-    power: float
+    scale: Callable[[int], float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +122,7 @@ class ChannelGraph:
         constants: Units along the axes of constant arguments, by the id of the call's first output, the argument and
             the axis.
         statistics: Units over which a layer computes statistics, by the id of the layer and the axis of its input.
-        rescales: Weights that make up for a division by a number of units.
+        rescales: Weights that make up for a number that their layer derives from how many units there are.
         sites: Where activations can be read, each tensor once.
     """
 
@@ -134,6 +135,8 @@ class ChannelGraph:
     statistics: dict[tuple[int, int], np.ndarray] = field(repr=False)
     rescales: tuple[Rescale, ...] = field(repr=False)
     sites: tuple[Site, ...] = field(repr=False)
+    layers: dict[str, np.ndarray] = field(repr=False)
+    axes: tuple[np.ndarray, ...] = field(repr=False)
 
     @property
     def num_units(self):

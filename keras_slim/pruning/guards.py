@@ -12,8 +12,8 @@ class Guards:
     """Keeps a global ranking from emptying a layer.
 
     Args:
-        min_units: Fewest units a group keeps. Defaults to 4.
-        max_ratio: Largest share of its units that one group may lose in all. Defaults to 0.9.
+        min_units: Fewest units a layer keeps. Defaults to 4.
+        max_ratio: Largest share of its units that one layer may lose in all. Defaults to 0.9.
         max_ratio_per_round: The same for one round of progressive pruning, of the units it has at the time. Defaults
             to 0.5.
         align: Numbers of kept units are rounded up to a multiple of this, because odd widths run slower on phones.
@@ -33,12 +33,12 @@ class Guards:
         check_count(self.align, "align", "Guards")
 
     def fewest(self, sizes, original_sizes=None):
-        """Returns the fewest units each group must keep in one cut.
+        """Returns the fewest units each layer must keep in one cut.
 
         Args:
-            sizes: Integer array: the groups' sizes now.
-            original_sizes: Their sizes before the first round; `None` if this is the only cut, which then need not
-                respect `max_ratio_per_round`.
+            sizes: Integer array: how many units each layer has now.
+            original_sizes: How many it had before the first round; `None` if this is the only cut, which then need
+                not respect `max_ratio_per_round`.
 
         Returns:
             Integer array.

@@ -9,7 +9,7 @@ from keras_slim.graph.channel_graph import ChannelGraph
 from keras_slim.pruning.costs import UNITS_OF_COST, CostModel
 from keras_slim.pruning.guards import Guards
 from keras_slim.pruning.plan import GroupPlan, PruningPlan
-from keras_slim.pruning.selection import select
+from keras_slim.pruning.selection import protect, select
 from keras_slim.pruning.shrink import shrink
 from keras_slim.scoring import criteria, debiasers, unit_scores
 from keras_slim.validation import check_choice, check_share
@@ -64,9 +64,9 @@ def plan_pruning(
     scores = unit_scores(graph, criterion, debias, data, steps=steps, owner=owner) if ratio else np.zeros(0)
     keep = np.ones(graph.num_units, bool)
     if ratio and graph.groups:
-        fewest = guards.fewest([group.size for group in graph.groups])
+        protected = protect(scores, graph, guards.fewest([len(units) for units in graph.layers.values()]))
         target = (1 - ratio) * costs.measure(of)(keep)
-        keep = select(scores, graph.group_of(), fewest, guards, costs.measure(of), target)
+        keep = select(scores, graph.group_of(), protected, guards, costs.measure(of), target)
     after = costs.cost(keep)
     check_reached(owner, of, ratio, before, after, guards)
     settings = {"ratio": ratio, "of": of, "criterion": criterion.alias, "debias": debias.alias}

@@ -3,16 +3,37 @@
 import numpy as np
 
 
-def select(scores, group_of, fewest, guards, cost_of, target):
+def protect(scores, graph, fewest):
+    """Returns which units may not go: the best of each layer, as many as its guard says, and one on every axis.
+
+    Layers that are tied can lie across each other (a concatenation that is added to something), so a group that is
+    large enough may still hold a layer that would be left with nothing.
+
+    Args:
+        scores: Array of shape `(num_units,)`.
+        graph: The `ChannelGraph`.
+        fewest: Fewest units of each of `graph.layers`, in order.
+
+    Returns:
+        Boolean array of shape `(num_units,)`.
+    """
+    protected = np.zeros(len(scores), bool)
+    for units, count in [*zip(graph.layers.values(), fewest, strict=True), *((axis, 1) for axis in graph.axes)]:
+        order = np.argsort(scores[units], kind="stable")
+        protected[units[order[len(units) - count :]]] = True
+    return protected
+
+
+def select(scores, group_of, protected, guards, cost_of, target):
     """Removes the units of lowest score until a cost is reached.
 
-    All units of the network stand in one ranking. A group that has reached its floor loses no more, and numbers of
-    kept units are rounded up to the alignment. The fewest units are removed that reach the target.
+    All units of the network stand in one ranking. The fewest are removed that reach the target; numbers of kept units
+    are rounded up to the alignment.
 
     Args:
         scores: Array of shape `(num_units,)`, comparable over all groups. Ties go by position.
         group_of: Integer array of the same shape: the group of each unit, in ascending order.
-        fewest: Integer array: units each group must keep.
+        protected: Boolean array of the same shape: units that stay, as `protect` returns them.
         guards: The `Guards`, for the alignment.
         cost_of: Function from a boolean array (kept or not) to a number.
         target: The cost to come down to.
@@ -21,13 +42,14 @@ def select(scores, group_of, fewest, guards, cost_of, target):
         Boolean array of shape `(num_units,)`: whether each unit is kept. Where the guards make the target
         unreachable, the smallest selection that they allow.
     """
-    sizes = np.bincount(group_of, minlength=len(fewest))
-    order = np.argsort(scores, kind="stable")
+    num_groups = group_of[-1] + 1 if len(group_of) else 0
+    sizes = np.bincount(group_of, minlength=num_groups)
+    order = np.lexsort((scores, protected))
     place = _place_in_group(order, group_of)
-    candidates = order[place[order] < (sizes - fewest)[group_of[order]]]
+    candidates = order[~protected[order]]
 
     def keep_after(count):
-        removed = np.bincount(group_of[candidates[:count]], minlength=len(fewest))
+        removed = np.bincount(group_of[candidates[:count]], minlength=num_groups)
         kept = guards.aligned(sizes - removed, sizes)
         return place >= (sizes - kept)[group_of]
 
@@ -38,28 +60,24 @@ def select(scores, group_of, fewest, guards, cost_of, target):
             high = middle
         else:
             low = middle + 1
-    return _give_back(keep_after(low), scores, group_of, guards, cost_of, target)
+    return _give_back(keep_after(low), place, scores, group_of, guards, cost_of, target)
 
 
-def _give_back(keep, scores, group_of, guards, cost_of, target):
+def _give_back(keep, place, scores, group_of, guards, cost_of, target):
     """Returns a selection with units restored, best first, where the alignment made it overshoot the target.
 
     A group gets back one step of the alignment at a time, as long as the cost stays below the target.
     """
-    slack = 0.01 * target
-    full = set()
-    cost = cost_of(keep)
+    cost, full = cost_of(keep), set()
     for unit in np.argsort(-scores, kind="stable"):
-        if target - cost <= slack:
+        if target - cost <= 0.01 * target:
             break
         group = group_of[unit]
         if keep[unit] or group in full:
             continue
-        lost = np.flatnonzero((group_of == group) & ~keep)
-        size, kept = np.sum(group_of == group), np.sum((group_of == group) & keep)
-        step = guards.aligned(kept + 1, size) - kept
-        wider = keep.copy()
-        wider[lost[np.argsort(-scores[lost], kind="stable")][:step]] = True
+        mine = group_of == group
+        size, kept = mine.sum(), (mine & keep).sum()
+        wider = keep | (mine & (place >= size - guards.aligned(kept + 1, size)))
         if cost_of(wider) <= target:
             keep, cost = wider, cost_of(wider)
         else:

@@ -114,11 +114,19 @@ class _Cloning:
         return self._copies[id(operation)]
 
     def _smaller(self, operation):
-        config = operation.get_config()
+        config = _unbuilt(operation.get_config())
         for entry, count in self._resizes[id(operation)]:
             config = _replaced(config, entry, count)
         copy = self.replace(operation, config) if self.replace else None
         return copy or type(operation).from_config(config)
+
+
+def _unbuilt(config):
+    """Returns a nested config without the shapes that the layers inside the layer were built for."""
+    if isinstance(config, dict):
+        is_layer = "class_name" in config
+        return {key: _unbuilt(value) for key, value in config.items() if not (is_layer and key == "build_config")}
+    return type(config)(map(_unbuilt, config)) if type(config) in (list, tuple) else config
 
 
 def _replaced(config, entry, value):
@@ -132,7 +140,7 @@ def _replaced(config, entry, value):
 
 
 def _factor(rescale, keep):
-    return (len(kept_positions(rescale.units, keep)) / len(rescale.units)) ** rescale.power
+    return rescale.scale(len(rescale.units)) / rescale.scale(len(kept_positions(rescale.units, keep)))
 
 
 def _transfers(graph, keep, pairs):
