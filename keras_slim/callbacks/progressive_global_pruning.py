@@ -230,7 +230,7 @@ def _cutting_epochs(rounds, window, first, end):
     [3, 4, 6, 8, 9]
     """
     epochs = end - first
-    places = np.linspace(window[0] * epochs, min(window[1] * epochs, epochs - 1), rounds)
+    places = np.linspace(*(min(share * epochs, epochs - 1) for share in window), rounds)
     chosen = [first + round(place) for place in places.tolist()]
     if len(set(chosen)) < rounds:
         raise ValueError(
