@@ -45,7 +45,7 @@ def write(name, title, tables, note, measured):
         measured: Every number, for the JSON file.
     """
     around = surroundings()
-    lines = [f"### {title}", "", note, ""]
+    lines = [f"## {title}", "", note, ""]
     for heading, columns, rows in tables:
         lines += [f"**{heading}**", "", _row(columns), _row(["---"] * len(columns)), *map(_row, rows), ""]
     lines += [f"`{around['command']}`, " + ", ".join(f"{k} {v}" for k, v in around.items() if k != "command") + "."]

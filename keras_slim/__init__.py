@@ -2,20 +2,39 @@
 
 Prune inside `fit` with `keras_slim.callbacks`, or a trained model with `prune`; look with `profile`; export a file
 that is checked against the model with `export_tflite`.
+
+Names are imported when they are first used, so that `keras-slim --help` does not wait for Keras.
 """
 
-from keras_slim import callbacks, datasets, export, graph, profiling, pruning, scoring
-from keras_slim.export import benchmark_tflite, export_tflite, verify_tflite
-from keras_slim.profiling import profile
-from keras_slim.pruning import PruningPlan, mask, plan_pruning, prune, shrink
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keras_slim import callbacks, datasets, errors, export, graph, profiling, pruning, reports, scoring
+    from keras_slim.export import benchmark_tflite, export_tflite, verify_tflite
+    from keras_slim.profiling import profile
+    from keras_slim.pruning import PruningPlan, mask, plan_pruning, prune, shrink
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "PruningPlan": "pruning",
+    "benchmark_tflite": "export",
+    "export_tflite": "export",
+    "mask": "pruning",
+    "plan_pruning": "pruning",
+    "profile": "profiling",
+    "prune": "pruning",
+    "shrink": "pruning",
+    "verify_tflite": "export",
+}
 
 __all__ = [
     "PruningPlan",
     "benchmark_tflite",
     "callbacks",
     "datasets",
+    "errors",
     "export",
     "export_tflite",
     "graph",
@@ -25,7 +44,20 @@ __all__ = [
     "profiling",
     "prune",
     "pruning",
+    "reports",
     "scoring",
     "shrink",
     "verify_tflite",
 ]
+
+
+def __getattr__(name):
+    if name not in __all__:
+        raise AttributeError(f"module 'keras_slim' has no attribute {name!r}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"keras_slim.{_HOMES[name]}"), name)
+    return importlib.import_module(f"keras_slim.{name}")
+
+
+def __dir__():
+    return __all__

@@ -1,5 +1,7 @@
 """Removing units, a few at a time, while training goes on."""
 
+import dataclasses
+import numbers
 import time
 import warnings
 from contextlib import nullcontext
@@ -91,10 +93,10 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         self.debias = debiasers.get(debias, "debias", owner)
         self.rounds = check_count(rounds, "rounds", owner)
         self.data = data
-        self.steps = steps
+        self.steps = None if steps is None else check_count(steps, "steps", owner)
         self.window = _check_window(window, owner)
         self.guards = check_guards(guards, owner)
-        self.ignore = tuple(ignore)
+        self.ignore = _check_ignore(ignore, owner)
         self.verbose = verbose
         self.rounds_done = []
 
@@ -104,11 +106,13 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         costs = CostModel(graph)
         self._original_sizes = {group.name: group.size for group in graph.groups}
         self._original_cost = self._cost = costs.cost(np.ones(graph.num_units, bool))
-        self._epochs = _cutting_epochs(self.rounds, self.window, self.params["epochs"])
+        self._epochs = None
         check_data(graph, self.criterion, self.data, steps=self.steps, owner=type(self).__name__)
         self._check_reachable(graph, costs)
 
     def on_epoch_begin(self, epoch, logs=None):
+        if self._epochs is None:  # only now is it known with which epoch `fit` begins
+            self._epochs = _cutting_epochs(self.rounds, self.window, epoch, self.params["epochs"])
         for number in range(1, self.rounds + 1):
             if self._epochs[number - 1] == epoch:
                 self._cut(number, epoch)
@@ -132,7 +136,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             "rounds": self.rounds,
             "steps": self.steps,
             "window": self.window,
-            "guards": vars(self.guards),
+            "guards": dataclasses.asdict(self.guards),
             "ignore": self.ignore,
             "verbose": self.verbose,
         }
@@ -194,21 +198,41 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 def _check_window(window, owner):
     """Returns the window as a tuple, or raises `ValueError`."""
     expected = "two shares of the epochs, 0 <= begin <= end < 1"
-    if not isinstance(window, (tuple, list)) or len(window) != 2 or not 0 <= window[0] <= window[1] < 1:
+    two_numbers = isinstance(window, (tuple, list)) and [isinstance(end, numbers.Real) for end in window] == [
+        True,
+        True,
+    ]
+    if not two_numbers or not 0 <= window[0] <= window[1] < 1:
         raise ValueError(invalid_argument("window", owner, expected=expected, received=window))
     return tuple(window)
 
 
-def _cutting_epochs(rounds, window, epochs):
+def _check_ignore(ignore, owner):
+    """Returns the names as a tuple, or raises `TypeError` for a string, whose letters are no names."""
+    if isinstance(ignore, str):
+        hint = f"For one layer, give [{ignore!r}]."
+        raise TypeError(invalid_argument("ignore", owner, expected="a list of names", received=ignore, hint=hint))
+    return tuple(ignore)
+
+
+def _cutting_epochs(rounds, window, first, end):
     """Returns the epochs at whose beginning the cuts are made, ascending integers.
+
+    Args:
+        rounds: Number of cuts.
+        window: Begin and end of the part of `fit` in which they are made, as shares of its epochs.
+        first: Number of the first epoch of `fit`.
+        end: Number of its last epoch, plus one.
 
     Example:
 
-    >>> _cutting_epochs(5, (0.25, 0.75), 12)
+    >>> _cutting_epochs(5, (0.25, 0.75), 0, 12)
     [3, 4, 6, 8, 9]
     """
-    chosen = [round(epoch) for epoch in np.linspace(window[0] * epochs, window[1] * epochs, rounds).tolist()]
-    if len(set(chosen)) < rounds or chosen[-1] >= epochs:
+    epochs = end - first
+    places = np.linspace(*(min(share * epochs, epochs - 1) for share in window), rounds)
+    chosen = [first + round(place) for place in places.tolist()]
+    if len(set(chosen)) < rounds:
         raise ValueError(
             invalid_argument(
                 "rounds",

@@ -19,11 +19,12 @@ def render(profile) -> str:
         The table, as wide as the terminal (100 characters where there is none), without colours.
     """
     width = shutil.get_terminal_size((100, 24)).columns
-    console = Console(file=io.StringIO(), width=width, color_system=None, highlight=False)
+    text = io.StringIO()
+    console = Console(file=text, width=width, color_system=None, highlight=False)
     console.print(_table(profile))
     if profile.unknown:
         console.print(_note(profile.unknown), markup=False)
-    lines = console.file.getvalue().splitlines()
+    lines = text.getvalue().splitlines()
     return "\n".join(line.rstrip() for line in lines).strip("\n")
 
 

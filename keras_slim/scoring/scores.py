@@ -36,10 +36,12 @@ def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_
 def check_data(graph, criterion, data, *, steps=None, owner):
     """Raises what `unit_scores` would raise about data, before any work is done.
 
-    A generator is not drawn from.
+    A generator is not drawn from. A criterion that needs no data is tried out, since it may not suit the model.
     """
     batches = _batches(graph.model, criterion, data, steps, owner)
-    if batches is not None and not hasattr(data, "__next__"):
+    if batches is None:
+        _checked(criterion.score(graph), graph.num_units, "criterion", criterion, owner)
+    elif not hasattr(data, "__next__"):
         next(batches(), None)
 
 

@@ -1,0 +1,92 @@
+"""Options that several commands share, and the types of their values."""
+
+import argparse
+
+from keras_slim.validation import check_count, check_share
+
+
+def common_options():
+    """Returns a parser of the options that every command has."""
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--debug", action="store_true", help="show where an error comes from")
+    return options
+
+
+def add_command(subparsers, parents, name, summary, details, run):
+    """Adds the parser of a command.
+
+    Args:
+        subparsers: Where to add it.
+        parents: Parsers of the options it shares with others.
+        name: Name of the command.
+        summary: What it does, one line.
+        details: What else to know, and an example, as it stands at the end of its help.
+        run: Function that runs it, given the parsed arguments.
+
+    Returns:
+        The parser.
+    """
+    parser = subparsers.add_parser(
+        name,
+        parents=parents,
+        help=summary,
+        description=f"{summary}.",
+        epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_json_option(parser):
+    """Adds `--json`."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def share(text):
+    """Returns a number in (0, 1), or raises what argparse words as bad usage."""
+    return _checked(check_share, text, float)
+
+
+def share_or_one(text):
+    """Returns a number in (0, 1]."""
+    return _checked(lambda value, *names: check_share(value, *names, one=True), text, float)
+
+
+def count(text):
+    """Returns an integer of at least 1."""
+    return _checked(check_count, text, int)
+
+
+def seed(text):
+    """Returns an integer of at least 0."""
+    return _checked(lambda value, *names: check_count(value, *names, minimum=0), text, int)
+
+
+def path_ending_with(suffix):
+    """Returns the type of a path with that ending."""
+
+    def path(text):
+        if not text.endswith(suffix):
+            raise argparse.ArgumentTypeError(f"expected a path that ends with {suffix}, received {text!r}")
+        return text
+
+    return path
+
+
+def _checked(check, text, number):
+    try:
+        return check(number(text), "value", "option")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(_expectation(error, text)) from None
+
+
+def _expectation(error, text):
+    """Returns what was expected, out of a message worded by `invalid_argument`."""
+    _, found, rest = str(error).partition("Expected ")
+    expected, _, hint = rest.partition(". Received: ")
+    if not found:
+        return f"expected a number, received {text!r}"
+    _, _, advice = hint.partition(". ")
+    return " ".join(filter(None, (f"expected {expected}, received {text}.", advice)))

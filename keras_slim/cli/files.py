@@ -1,0 +1,114 @@
+"""Models and samples in, results out: read with clear errors, written whole or not at all."""
+
+import contextlib
+import os
+import tempfile
+import zipfile
+
+from keras_slim.validation import check_writable
+
+NO_SAMPLES = "has no array `x`. Save one with: numpy.savez('data.npz', x=x, y=y)"
+
+
+def load_model(path):
+    """Returns the model in a `.keras` file, not compiled, read in Keras's safe mode.
+
+    Args:
+        path: Path of the file.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If there is no such file, or Keras cannot read it.
+    """
+    import keras
+
+    check_file(path, "a model")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not a .keras file. Save the model with: model.save('model.keras')")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise ValueError(
+            f"Keras cannot load {path}: {_first_sentence(error)} "
+            "(A model with layers of your own has to be handled in Python, where they are defined.)"
+        ) from error
+
+
+def load_samples(path):
+    """Returns the arrays in a `.npz` file: inputs, and targets where it has them.
+
+    Args:
+        path: Path of the file, with the array `x`, or `x_0`, `x_1`... for a model with several inputs; and perhaps
+            `y`.
+
+    Returns:
+        `(x, y)`: an array or a list of arrays, and an array or None.
+
+    Raises:
+        ValueError: If there is no such file, or it holds no such arrays.
+    """
+    arrays = _load_arrays(path)
+    several = [arrays[f"x_{index}"] for index in range(len(arrays)) if f"x_{index}" in arrays]
+    if "x" not in arrays and not several:
+        raise ValueError(f"{path} {NO_SAMPLES}. It has: {', '.join(arrays) or 'nothing'}.")
+    return arrays.get("x", several), arrays.get("y")
+
+
+@contextlib.contextmanager
+def written_whole(path):
+    """Gives a path to write to; what is there at the end of the block takes its place at `path` in one step.
+
+    If the block fails, a file that was at `path` before is still there.
+
+    Args:
+        path: Path of the file.
+
+    Yields:
+        Path of a file with the same ending, in the same folder.
+
+    Raises:
+        ValueError: If no file can be written there.
+    """
+    path = check_writable(path, "path", "keras-slim")
+    folder, name = os.path.split(path)
+    with tempfile.TemporaryDirectory(prefix=".keras_slim_", dir=folder) as scratch:
+        yield os.path.join(scratch, name)
+        os.replace(os.path.join(scratch, name), path)
+
+
+def write_text(path, text):
+    """Writes text to a file, whole or not at all."""
+    with written_whole(path) as scratch, open(scratch, "w", encoding="utf-8") as file:
+        file.write(text.rstrip("\n") + "\n")
+
+
+def check_output(path):
+    """Raises `ValueError` if no file can be written at a path, before any work is done."""
+    check_writable(path, "output", "keras-slim")
+
+
+def check_file(path, kind):
+    if not os.path.exists(path):
+        raise ValueError(f"There is no file {path}. Give the path of {kind}.")
+    if not os.path.isfile(path):
+        raise ValueError(f"{path} is a folder. Give the path of {kind}.")
+
+
+def _load_arrays(path):
+    import numpy as np
+
+    check_file(path, "samples, a .npz file")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not a .npz file: it {NO_SAMPLES}")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"The arrays in {path} cannot be read: {error}") from error
+
+
+def _first_sentence(error):
+    """Returns the first line of an error, since Keras appends whole configurations."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,42 @@
+"""`keras-slim verify`: whether a LiteRT file answers like the model it was made from."""
+
+import json
+
+from keras_slim.cli.arguments import add_command, add_json_option
+from keras_slim.cli.files import check_file, load_model, load_samples
+
+DETAILS = """\
+Runs the file beside Keras on all samples. The least agreement to accept is 60 dB for float32, 40 for float16, 20 for
+dynamic-range int8 and 10 for full int8, unless --tolerance says otherwise.
+
+The samples are the array `x` of a .npz file: numpy.savez("data.npz", x=x, y=y); `x_0`, `x_1`, ... for a model with
+several inputs.
+
+example:
+  keras-slim verify model.keras model.tflite --data data.npz
+"""
+
+
+def add_parser(subparsers, parents):
+    """Adds the command to the command line."""
+    summary = "Check that a LiteRT file answers like its model"
+    parser = add_command(subparsers, parents, "verify", summary, DETAILS, run)
+    parser.add_argument("model", metavar="MODEL", help="a .keras file")
+    parser.add_argument("file", metavar="FILE", help="a .tflite file made from it")
+    parser.add_argument("--data", required=True, metavar="FILE.npz", help="samples to run")
+    parser.add_argument("--tolerance", type=float, metavar="DB", help="least signal-to-error ratio, in decibels")
+    add_json_option(parser)
+
+
+def run(args):
+    """Prints the agreement of a file with its model, or fails."""
+    from keras_slim.export import verify_tflite
+
+    check_file(args.file, "a LiteRT file")
+    x, _ = load_samples(args.data)
+    agreement = verify_tflite(load_model(args.model), args.file, x, tolerance=args.tolerance)
+    print(
+        json.dumps(agreement.to_dict(), indent=1)
+        if args.json
+        else f"{args.file} answers like {args.model}.\n{agreement}"
+    )

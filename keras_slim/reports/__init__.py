@@ -1,0 +1,18 @@
+"""What was won, in words and pictures: before and after, side by side.
+
+`compare_models` puts a model beside its smaller self; `Comparison` is that table as data, which prints, and goes to
+Markdown and JSON. The pictures show widths layer by layer (`plot_widths`), a training with its rounds of pruning
+(`plot_pruning`), or both (`plot_report`); they need matplotlib, `pip install 'keras_slim[plot]'`.
+"""
+
+from keras_slim.reports.comparison import Comparison, ComparisonRow, compare_models
+from keras_slim.reports.pictures import plot_pruning, plot_report, plot_widths
+
+__all__ = [
+    "Comparison",
+    "ComparisonRow",
+    "compare_models",
+    "plot_pruning",
+    "plot_report",
+    "plot_widths",
+]

@@ -1,0 +1,221 @@
+"""Pictures of a pruning: the widths of the layers, and the training it happened in.
+
+matplotlib is imported when a picture is drawn. The figures belong to no window and no global state: save one with
+`figure.savefig("report.png")`; a notebook shows it by itself. Colours are those of Okabe and Ito, which the
+colour-blind can tell apart.
+"""
+
+from typing import Any
+
+import keras
+
+from keras_slim.errors import invalid_argument
+from keras_slim.profiling.table import scaled
+from keras_slim.validation import import_extra
+
+BLUE, ORANGE, PALE = "#0072B2", "#D55E00", "#CFCFCF"
+_SIZES = (("Multiply-accumulates", "macs"), ("Parameters", "params"))
+METRICS = ("val_accuracy", "accuracy", "val_loss", "loss")
+
+
+def plot_widths(before: keras.Model, after: keras.Model, *, figure: Any = None) -> Any:
+    """Draws how many units each layer had, and how many it has left.
+
+    Args:
+        before: The model before.
+        after: The smaller model; layers are matched by name.
+        figure: Figure or subfigure of matplotlib to draw on. Defaults to a new one.
+
+    Returns:
+        The `matplotlib.figure.Figure`.
+
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+        ValueError: If the models have no layer with units in common.
+    """
+    old, new = _widths(before), _widths(after)
+    names = [name for name in old if name in new]
+    if not names:
+        raise ValueError(
+            "Invalid value for argument `after` of `plot_widths`. Expected a model with layers of the same names as "
+            f"in `before`: {list(old)}. Received: layers {list(new)}."
+        )
+    figure = figure or _new_figure(6, _height(len(names)))
+    axes = figure.subplots()
+    _draw_bars(axes, names, [old[name] for name in names], [new[name] for name in names])
+    return figure
+
+
+def plot_pruning(
+    history: Any,
+    rounds_done: list[dict[str, Any]],
+    *,
+    dense_history: Any = None,
+    metric: str | None = None,
+    figure: Any = None,
+) -> Any:
+    """Draws how good and how large a model was, epoch by epoch, while it was pruned.
+
+    Use it after a `fit` with `ProgressiveGlobalPruning`. Dotted lines mark the rounds.
+
+    Args:
+        history: What `fit` returned, or its `history` dictionary.
+        rounds_done: Attribute of the same name of the callback.
+        dense_history: The same as `history` of a training without pruning, to compare with. Optional.
+        metric: Which entry of the history to show. Defaults to the first found of `"val_accuracy"`, `"accuracy"`,
+            `"val_loss"` and `"loss"`.
+        figure: Figure or subfigure of matplotlib to draw on. Defaults to a new one.
+
+    Returns:
+        The `matplotlib.figure.Figure`.
+
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+        ValueError: If the history has no such metric.
+    """
+    history, dense_history = _entries(history), _entries(dense_history)
+    metric = _check_metric(metric, history)
+    figure = figure or _new_figure(6, 4.8)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    _draw_metric(upper, metric, history, dense_history)
+    _draw_size(lower, history)
+    for axes in (upper, lower):
+        _mark_rounds(axes, rounds_done)
+    lower.set_xlabel("epoch (dotted: a round of pruning)")
+    lower.set_xlim(0.5, len(history[metric]) + 0.5)
+    _add_legend(upper)
+    return figure
+
+
+def plot_report(
+    before: keras.Model, after: keras.Model, history: Any, rounds_done: list[dict[str, Any]], **options: Any
+) -> Any:
+    """Draws `plot_widths` and `plot_pruning` side by side.
+
+    Args:
+        before: The model before.
+        after: The smaller model.
+        history: What `fit` returned, or its `history` dictionary.
+        rounds_done: Attribute of the same name of `ProgressiveGlobalPruning`.
+        **options: As for `plot_pruning`.
+
+    Returns:
+        The `matplotlib.figure.Figure`.
+
+    Raises:
+        MissingExtraError: If matplotlib is not installed.
+        ValueError: If the models have no layer in common, or the history lacks the metric.
+    """
+    figure = _new_figure(11, max(4.8, _height(len(_widths(before)))))
+    left, right = figure.subfigures(1, 2, width_ratios=(5, 6), wspace=0.04)
+    plot_widths(before, after, figure=left)
+    plot_pruning(history, rounds_done, figure=right, **options)
+    return figure
+
+
+def _new_figure(width, height):
+    module = import_extra("matplotlib.figure", extra="plot", feature="A picture")
+    return module.Figure(figsize=(width, height), dpi=150, layout="constrained")
+
+
+def _height(num_bars):
+    return 1.6 + 0.32 * num_bars
+
+
+def _widths(model):
+    """Returns the number of units of each layer that says how many it has, inner models included."""
+    widths = {}
+    for layer in model.layers:
+        units = getattr(layer, "filters", getattr(layer, "units", None))
+        if isinstance(layer, keras.Model):
+            widths |= _widths(layer)
+        elif isinstance(units, int):
+            widths[layer.name] = units
+    return widths
+
+
+def _entries(history):
+    return getattr(history, "history", history) or {}
+
+
+def _check_metric(metric, history):
+    found = metric or next((name for name in METRICS if name in history), None)
+    if found in history:
+        return found
+    raise ValueError(
+        invalid_argument("metric", "plot_pruning", expected=f"an entry of the history {list(history)}", received=metric)
+    )
+
+
+def _draw_bars(axes, names, old, new):
+    places = range(len(names))
+    axes.barh(places, old, height=0.62, color=PALE, label="before")
+    axes.barh(places, new, height=0.62, color=BLUE, label="after")
+    for place, before, after in zip(places, old, new, strict=True):
+        axes.annotate(
+            f"{after} of {before}", (before, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9
+        )
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.22 * max(old))
+    axes.set_xlabel("units")
+    axes.set_title("Units per layer", loc="left")
+    _clean(axes)
+    _add_legend(axes)
+
+
+def _draw_metric(axes, metric, history, dense_history):
+    values = history[metric]
+    axes.plot(_epochs(values), values, color=ORANGE, linewidth=2, label="pruned in fit")
+    if metric in dense_history:
+        dense = dense_history[metric]
+        axes.plot(_epochs(dense), dense, color="black", linewidth=1.2, linestyle=(0, (4, 3)), label="not pruned")
+    axes.set_title(_in_words(metric), loc="left")
+    if metric.endswith("accuracy"):
+        axes.set_ylim(*_accuracy_limits([*_settled(values), *_settled(dense_history.get(metric, []))]))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
+    _clean(axes)
+
+
+def _draw_size(axes, history):
+    name, sizes = next((each for each in _SIZES if each[1] in history), _SIZES[0])
+    sizes = history.get(sizes, [])
+    if sizes:
+        axes.stairs(sizes, [epoch + 0.5 for epoch in range(len(sizes) + 1)], fill=True, color=BLUE)
+        axes.yaxis.set_major_formatter(lambda value, _: scaled(value))
+        axes.set_ylim(0, 1.1 * max(sizes))
+        name = f"{name}: {scaled(sizes[0])} to {scaled(sizes[-1])}"
+    axes.set_title(name, loc="left")
+    _clean(axes)
+
+
+def _mark_rounds(axes, rounds_done):
+    for each in rounds_done:  # a cut is made before its epoch; epochs are drawn from 1
+        axes.axvline(each["epoch"] + 0.5, color="black", linewidth=0.9, linestyle=":", alpha=0.7)
+
+
+def _settled(values):
+    """Returns a history without its first fifth, in which accuracy climbs from chance."""
+    return values[len(values) // 5 :]
+
+
+def _accuracy_limits(values):
+    margin = 0.08 * (1 - min(values)) + 0.002
+    return max(0, min(values) - margin), min(1, max(values)) + margin
+
+
+def _epochs(values):
+    return range(1, len(values) + 1)
+
+
+def _in_words(metric):
+    return metric.replace("val_", "validation ").replace("_", " ").capitalize()
+
+
+def _clean(axes):
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _add_legend(axes):
+    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)

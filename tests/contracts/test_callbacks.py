@@ -1,0 +1,222 @@
+"""What every callback promises that cuts a model in the middle of `fit`.
+
+Models run eagerly here, which is faster for so few steps; `tests/callbacks` trains with compiled steps as well.
+"""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_slim as slim
+from keras_slim.callbacks import progressive_global_pruning
+from keras_slim.pruning import adopt as adopting
+from keras_slim.pruning import surgery
+
+RNG = np.random.default_rng(5)
+X = RNG.normal(size=(48, 4)).astype("float32")
+Y = RNG.normal(size=(48, 2)).astype("float32")
+
+# One way to make each callback, short enough for four epochs. A new callback needs a line here.
+EXAMPLES = {
+    "ProgressiveGlobalPruning": {
+        "ratio": 0.5,
+        "rounds": 2,
+        "data": (X, Y),
+        "guards": slim.pruning.Guards(align=1),
+        "verbose": 0,
+    },
+}
+NAMES = slim.callbacks.__all__
+
+
+def make(name, **options):
+    return getattr(slim.callbacks, name)(**{**EXAMPLES[name], **options})
+
+
+@pytest.fixture
+def model():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(16, name="first"),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Dropout(0.2, seed=1),
+            keras.layers.Dense(12, "relu", name="second"),
+            keras.layers.Dense(2, name="head"),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"], run_eagerly=True)
+    return model
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_callback_has_an_example(name):
+    assert name in EXAMPLES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_callback_serves_two_fits_of_two_models(name, model):
+    callback, other = make(name), keras.models.clone_model(model)
+    other.compile("sgd", "mse", run_eagerly=True)
+    for trained in (model, other):
+        trained.fit(X, Y, epochs=4, verbose=0, callbacks=[callback])
+        assert 0 < trained.get_layer("first").units + trained.get_layer("second").units <= 14
+        assert len(callback.rounds_done) == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_left_is_plain_keras(name, model):
+    attributes, kinds = set(vars(model)), [type(layer) for layer in model.layers]
+    model.fit(X, Y, epochs=4, verbose=0)  # Keras itself adds attributes in `fit`
+    attributes |= set(vars(model))
+    model.fit(X, Y, epochs=4, verbose=0, callbacks=[make(name)])
+    assert [type(layer) for layer in model.layers] == kinds
+    assert set(vars(model)) <= attributes
+    for part in (model, model.optimizer, *model.layers):
+        for value in vars(part).values():
+            assert not type(value).__module__.startswith("keras_slim"), (part, value)
+    assert "keras_slim" not in model.to_json()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_config_survives_json(name):
+    options = {"ignore": ["first"], "guards": slim.pruning.Guards(min_units=2, align=4), "criterion": "l1"}
+    callback = make(name, **options)
+    config = json.loads(json.dumps(callback.get_config()))
+    again = type(callback).from_config(config)
+    assert again.get_config() == callback.get_config()
+    assert again.guards == options["guards"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_callback_from_a_config_does_the_same(name, model):
+    twin = keras.models.clone_model(model)
+    twin.set_weights(model.get_weights())
+    twin.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"], run_eagerly=True)
+    callback = make(name)
+    again = type(callback).from_config(callback.get_config())
+    again.data = callback.data
+    for trained, used in ((model, callback), (twin, again)):
+        keras.utils.set_random_seed(1)
+        trained.fit(X, Y, epochs=4, verbose=0, callbacks=[used])
+    assert [each["plan"] for each in again.rounds_done] == [each["plan"] for each in callback.rounds_done]
+    np.testing.assert_array_equal(twin.predict(X, verbose=0), model.predict(X, verbose=0))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_config_is_a_copy(name):
+    callback = make(name)
+    callback.get_config()["guards"]["min_units"] = 99
+    assert callback.guards.min_units == 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_does_nothing_in_evaluate_and_predict(name, model):
+    weights = model.get_weights()
+    model.evaluate(X, Y, verbose=0, callbacks=[make(name)])
+    model.predict(X, verbose=0, callbacks=[make(name)])
+    for old, new in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+class Broken(BaseException):
+    """What goes wrong in the middle of a cut; a user who presses Ctrl-C is no `Exception` either."""
+
+
+def broken(*args, **kwargs):
+    raise Broken
+
+
+def break_scoring(monkeypatch, model):
+    monkeypatch.setattr(progressive_global_pruning, "unit_scores", broken)
+
+
+def break_before_rebuilding(monkeypatch, model):
+    monkeypatch.setattr(progressive_global_pruning, "rebuild", broken)
+
+
+def break_in_rebuilding(monkeypatch, model):
+    monkeypatch.setattr(surgery.Transfer, "cut", broken)
+
+
+def break_before_the_optimizer(monkeypatch, model):
+    monkeypatch.setattr(adopting, "cut_optimizer", broken)
+
+
+def break_in_the_optimizer(monkeypatch, model):
+    monkeypatch.setattr(keras.optimizers.Adam, "build", broken)
+
+
+def break_before_the_swap(monkeypatch, model):
+    monkeypatch.setattr(adopting, "_all_layers", broken)
+
+
+def break_after_the_swap(monkeypatch, model):
+    """Fails when the new optimizer is set, after the layers were exchanged."""
+    inherited = type(model).__setattr__
+
+    def fail(self, attribute, value):
+        if attribute == "optimizer":
+            assert self.layers[0].units < 16  # the cut has been made
+            raise Broken
+        inherited(self, attribute, value)
+
+    monkeypatch.setattr(type(model), "__setattr__", fail)
+
+
+def break_in_compiling(monkeypatch, model):
+    monkeypatch.setattr(type(model), "make_train_function", broken)
+
+
+BREAKS = [
+    break_scoring,
+    break_before_rebuilding,
+    break_in_rebuilding,
+    break_before_the_optimizer,
+    break_in_the_optimizer,
+    break_before_the_swap,
+    break_after_the_swap,
+    break_in_compiling,
+]
+
+
+def breaking_at(epoch, break_it, monkeypatch, model):
+    """A callback that breaks something when an epoch begins."""
+
+    def on_epoch_begin(current, logs=None):
+        if current == epoch:
+            break_it(monkeypatch, model)
+
+    return keras.callbacks.LambdaCallback(on_epoch_begin=on_epoch_begin)
+
+
+def state_of(model):
+    return [value.numpy().copy() for value in (*model.variables, *model.optimizer.variables)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("break_it", BREAKS)
+def test_a_cut_that_fails_leaves_all_as_it_was(name, break_it, model, monkeypatch):
+    """The model trains on afterwards exactly as its twin that was never asked to shrink."""
+    twin = keras.models.clone_model(model)
+    twin.set_weights(model.get_weights())
+    twin.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"], run_eagerly=True)
+    layers, optimizer, config = list(model.layers), model.optimizer, model.get_config()
+    with monkeypatch.context() as patch, pytest.raises(Broken):
+        model.fit(
+            X, Y, epochs=4, verbose=0, shuffle=False, callbacks=[breaking_at(1, break_it, patch, model), make(name)]
+        )
+    twin.fit(X, Y, epochs=1, verbose=0, shuffle=False)
+    assert model.layers == layers
+    assert model.optimizer is optimizer
+    assert model.get_config() == config
+    for mine, theirs in zip(state_of(model), state_of(twin), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    np.testing.assert_array_equal(model(X), twin(X))
+    histories = [each.fit(X, Y, epochs=1, verbose=0, shuffle=False).history for each in (model, twin)]
+    assert histories[0] == histories[1]
+    model.fit(X, Y, epochs=4, verbose=0, callbacks=[make(name)])
+    assert model.get_layer("first").units + model.get_layer("second").units == 14

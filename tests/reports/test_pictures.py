@@ -1,0 +1,99 @@
+import keras
+import pytest
+
+from keras_slim.errors import MissingExtraError
+from keras_slim.reports import plot_pruning, plot_report, plot_widths
+
+HISTORY = {
+    "val_accuracy": [0.2, 0.8, 0.9, 0.85, 0.95],
+    "loss": [2.0, 1.0, 0.5, 0.6, 0.3],
+    "macs": [2e6, 2e6, 2e6, 1e6, 1e6],
+}
+ROUNDS = [{"epoch": 3, "macs": 1_000_000}]
+
+
+def network(width, name="first"):
+    inside = keras.Sequential([keras.Input((width,)), keras.layers.Dense(width, name="inner")], name="inside")
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(width, name=name), inside, keras.layers.ReLU()])
+
+
+def titles(figure):
+    return [axes.get_title(loc="left") for axes in figure.axes]
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def test_a_bar_for_each_layer_with_units():
+    (axes,) = plot_widths(network(16), network(6)).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["first", "inner"]
+    assert texts(axes) == ["6 of 16", "6 of 16"]
+    assert [bar.get_width() for bar in axes.patches] == [16, 16, 6, 6]
+
+
+def test_models_without_a_common_layer_are_refused():
+    small = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="other")])
+    with pytest.raises(ValueError, match=r"`after` of `plot_widths`.*\['first', 'inner'\].*\['other'\]"):
+        plot_widths(network(8), small)
+
+
+def test_accuracy_and_size_over_the_epochs():
+    upper, lower = plot_pruning(HISTORY, ROUNDS, dense_history={"val_accuracy": [0.2, 0.8, 0.9, 0.9, 0.97]}).axes
+    assert titles(upper.figure) == ["Validation accuracy", "Multiply-accumulates: 2 M to 1 M"]
+    pruned, dense, mark = upper.lines
+    assert list(pruned.get_xdata()) == [1, 2, 3, 4, 5]
+    assert list(pruned.get_ydata()) == HISTORY["val_accuracy"]
+    assert dense.get_ydata()[-1] == 0.97
+    # The cut before the fourth epoch lies between the third and the fourth.
+    assert list(mark.get_xdata()) == [3.5, 3.5]
+    assert list(lower.lines[0].get_xdata()) == [3.5, 3.5]
+
+
+def test_the_climb_from_chance_does_not_squeeze_the_rest():
+    upper, _ = plot_pruning(HISTORY, ROUNDS).axes
+    lowest, highest = upper.get_ylim()
+    assert 0.7 < lowest < 0.8
+    assert highest > 0.95
+
+
+def test_another_metric_on_request():
+    assert titles(plot_pruning(HISTORY, ROUNDS, metric="loss"))[0] == "Loss"
+
+
+def test_an_unknown_metric_is_refused():
+    with pytest.raises(ValueError, match=r"`metric` of `plot_pruning`.*'val_accuracy'.*metric='auc'"):
+        plot_pruning(HISTORY, ROUNDS, metric="auc")
+
+
+def test_a_history_object_will_do():
+    history = keras.callbacks.History()
+    history.history = HISTORY
+    assert len(plot_pruning(history, ROUNDS).axes) == 2
+
+
+def test_without_multiply_accumulates_the_parameters_are_shown():
+    history = {"loss": [2.0, 1.0], "params": [512.0, 256.0]}
+    assert titles(plot_pruning(history, [])) == ["Loss", "Parameters: 512 to 256"]
+
+
+def test_without_either_the_size_is_left_blank():
+    assert titles(plot_pruning({"loss": [2.0, 1.0]}, [])) == ["Loss", "Multiply-accumulates"]
+
+
+def test_a_report_shows_both_and_is_saved(tmp_path):
+    figure = plot_report(network(16), network(6), HISTORY, ROUNDS)
+    assert titles(figure) == ["Units per layer", "Validation accuracy", "Multiply-accumulates: 2 M to 1 M"]
+    figure.savefig(tmp_path / "report.png")
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_the_way_to_get_it_is_said(monkeypatch):
+    import importlib
+
+    def missing(name, *_):
+        raise ImportError(name)
+
+    monkeypatch.setattr(importlib, "import_module", missing)
+    with pytest.raises(MissingExtraError, match=r"A picture needs .*pip install 'keras_slim\[plot\]'"):
+        plot_widths(network(8), network(4))
