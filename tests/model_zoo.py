@@ -9,7 +9,7 @@ def randomise(model, seed=0):
     """Gives every weight a value that hides nothing: no zero bias, no trivial batch-norm statistics."""
     rng = np.random.default_rng(seed)
     for weight in model.weights:
-        positive = weight.name in {"moving_variance", "gamma"}
+        positive = weight.name in {"moving_variance", "gamma", "variance"}
         scale = 1 / np.sqrt(np.prod(weight.shape[:-1])) if len(weight.shape) > 1 else 0.3
         value = rng.uniform(0.5, 1.5, weight.shape) if positive else rng.normal(0, scale, weight.shape)
         weight.assign(value)

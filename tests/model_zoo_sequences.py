@@ -120,9 +120,9 @@ def einsum_layers():
     x = layers.EinsumDense("ab...,bc->ac...", output_shape=7, bias_axes="c")(inputs)
     x = layers.EinsumDense("abc,bcd->abd", output_shape=(7, 8), bias_axes="bd")(x)
     x = layers.EinsumDense("...x,xy->...y", output_shape=9, bias_axes="y")(x)
-    x = layers.EinsumDense("abc,cde->abde", output_shape=(None, 4, 8), bias_axes="de", activation="relu")(x)
-    x = layers.EinsumDense("abde,def->abf", output_shape=(None, 12))(x)
-    x = layers.GlobalAveragePooling1D()(layers.Reshape((7, 12))(x))
+    x = layers.EinsumDense("abc,cde->abde", output_shape=(7, 4, 8), bias_axes="de", activation="relu")(x)
+    x = layers.EinsumDense("abde,def->abf", output_shape=(7, 12))(x)
+    x = layers.EinsumDense("abc,bc->ab", output_shape=7)(x)
     return keras.Model(inputs, layers.Dense(3)(x))
 
 
@@ -133,7 +133,7 @@ def attention_without_projections():
     query, key = layers.Dense(10)(left), layers.Dense(10)(right)
     y = layers.AdditiveAttention()([query, layers.Dense(7)(right), key])
     y = layers.AdditiveAttention()([y, layers.Dense(7)(right)])
-    z = layers.Dot(axes=(1, 1))([x, layers.Dense(6)(left)])
+    z = layers.Dot(axes=1)([x, layers.Dense(5, "sigmoid")(layers.Flatten()(left))])
     return keras.Model([left, right], [layers.Dense(2)(x), layers.Dense(2)(y), layers.Dense(2)(z)])
 
 

@@ -16,7 +16,7 @@ from keras_slim.pruning.adopt import adopt
 from keras_slim.pruning.costs import UNITS_OF_COST, CostModel, describe_change
 from keras_slim.pruning.guards import Guards
 from keras_slim.pruning.prune import check_guards, check_reached, make_plan
-from keras_slim.pruning.selection import select
+from keras_slim.pruning.selection import protect, select
 from keras_slim.pruning.surgery import rebuild
 from keras_slim.scoring import check_data, criteria, debiasers, unit_scores
 from keras_slim.validation import check_choice, check_count, check_share
@@ -104,7 +104,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         self.rounds_done = []
         graph = analyse(self.model, self.ignore)
         costs = CostModel(graph)
-        self._original_sizes = {group.name: group.size for group in graph.groups}
+        self._original_sizes = {name: len(units) for name, units in graph.layers.items()}
         self._original_cost = self._cost = costs.cost(np.ones(graph.num_units, bool))
         self._epochs = None
         check_data(graph, self.criterion, self.data, steps=self.steps, owner=type(self).__name__)
@@ -151,8 +151,9 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         sizes = np.array(list(self._original_sizes.values()), int)
         per_rounds = np.ceil(sizes * (1 - self.guards.max_ratio_per_round) ** self.rounds).astype(int)
         fewest = np.minimum(sizes, np.maximum(self.guards.fewest(sizes), per_rounds))
-        measure, equal = costs.measure(self.of), np.zeros(graph.num_units)
-        deepest = select(equal, graph.group_of(), fewest, self.guards, measure, target=-1)
+        scores = np.zeros(graph.num_units)
+        protected = protect(scores, graph, fewest)
+        deepest = select(scores, graph.group_of(), protected, self.guards, costs.measure(self.of), target=-1)
         name = type(self).__name__
         check_reached(name, self.of, self.ratio, self._original_cost, costs.cost(deepest), self.guards)
 
@@ -163,11 +164,11 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         costs = CostModel(graph)
         owner = type(self).__name__
         scores = unit_scores(graph, self.criterion, self.debias, self.data, steps=self.steps, owner=owner)
-        fewest = self.guards.fewest(
-            [group.size for group in graph.groups], [self._original_sizes[group.name] for group in graph.groups]
-        )
+        sizes = [len(units) for units in graph.layers.values()]
+        fewest = self.guards.fewest(sizes, [self._original_sizes[name] for name in graph.layers])
+        protected = protect(scores, graph, fewest)
         target = getattr(self._original_cost, self.of) * (1 - self.ratio) ** (number / self.rounds)
-        keep = select(scores, graph.group_of(), fewest, self.guards, costs.measure(self.of), target)
+        keep = select(scores, graph.group_of(), protected, self.guards, costs.measure(self.of), target)
         before, self._cost = self._cost, costs.cost(keep)
         if not keep.all():
             with _scope(self.model):
@@ -198,11 +199,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 def _check_window(window, owner):
     """Returns the window as a tuple, or raises `ValueError`."""
     expected = "two shares of the epochs, 0 <= begin <= end < 1"
-    two_numbers = isinstance(window, (tuple, list)) and [isinstance(end, numbers.Real) for end in window] == [
-        True,
-        True,
-    ]
-    if not two_numbers or not 0 <= window[0] <= window[1] < 1:
+    is_pair = isinstance(window, tuple | list) and len(window) == 2
+    if not is_pair or not all(isinstance(end, numbers.Real) for end in window) or not 0 <= window[0] <= window[1] < 1:
         raise ValueError(invalid_argument("window", owner, expected=expected, received=window))
     return tuple(window)
 

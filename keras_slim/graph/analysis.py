@@ -119,8 +119,12 @@ def _resolve(model, trace):
             Slot(layer, variable, axis, role, units(atoms))
             for layer, variable, axis, role, atoms in record.weights.values()
         ),
-        resizes=tuple(Resize(layer, entry, units(atoms)) for layer, entry, atoms in record.resizes.values()),
+        resizes=tuple(
+            Resize(layer, entry, tuple(map(units, atoms)) if isinstance(atoms, tuple) else units(atoms))
+            for layer, entry, atoms in record.resizes.values()
+        ),
         constants={key: units(atoms) for key, atoms in record.constants.items()},
+        positions={key: units(atoms) for key, atoms in record.positions.items()},
         statistics={key: units(atoms) for key, atoms in record.statistics.items()},
         rescales=tuple(Rescale(variable, units(atoms), scale) for variable, atoms, scale in record.rescales.values()),
         sites=tuple(
@@ -152,8 +156,8 @@ def _real(units):
 
 def _different(axes):
     """Returns the different sets of units among those axes that have no position that is never cut."""
-    found = {units.tobytes(): units for units in axes}
-    return tuple({kept.tobytes(): kept for kept in (np.unique(units) for units in found.values()) if kept[0] != WHOLE}.values())
+    sets = (np.unique(units) for units in {units.tobytes(): units for units in axes}.values())
+    return tuple({units.tobytes(): units for units in sets if units[0] != WHOLE}.values())
 
 
 def _roots(record):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_slim.graph.channels import WHOLE, Channels
-from keras_slim.graph.nodes import Node
+from keras_slim.graph.nodes import Node, config_of
 from keras_slim.graph.registry import find_rule
 
 PRODUCES = "produces"
@@ -24,6 +24,7 @@ class Record:
     weights: dict = field(default_factory=dict)  # (id of variable, axis) -> (layer, variable, axis, role, atoms)
     resizes: dict = field(default_factory=dict)  # (id of layer, entry) -> (layer, entry, atoms)
     constants: dict = field(default_factory=dict)  # (id of first output, argument, axis) -> atoms
+    positions: dict = field(default_factory=dict)  # (id of first output, argument) -> atoms
     statistics: dict = field(default_factory=dict)  # (id of layer, axis of its input) -> atoms
     rescales: dict = field(default_factory=dict)  # id of variable -> (variable, atoms, scale)
     unsupported: dict = field(default_factory=dict)  # path of a layer -> reason
@@ -86,6 +87,10 @@ class LayerCall:
     def ask_rule(self):
         """Asks the rule of the layer, and returns the channels of the call's outputs, one `Channels` each."""
         rule = find_rule(self.layer)
+        if config_of(self.layer) is None:
+            return self.keep_inputs_whole(
+                f"{type(self.layer).__name__} was made from an array, which Keras cannot copy"
+            )
         if rule is None:
             return self.keep_inputs_whole(f"{type(self.layer).__name__} has no rule")
         outputs = rule(self)
@@ -135,22 +140,37 @@ class LayerCall:
         """States which atoms run along an axis of an array that the call was given as a constant.
 
         Args:
-            argument: Position of the argument, or its name.
+            argument: Where the array stands: position or name of the argument, then the place in it if that is a list.
             axis: The axis.
             atoms: One for each position along it.
         """
-        self._record.constants[id(self.node.outputs[0]), argument, axis] = atoms
+        key = (id(self.node.outputs[0]), argument, axis)
+        self.tie(self._record.constants.setdefault(key, atoms), atoms)
+
+    def positions(self, argument, atoms):
+        """States that a constant argument (a number, a slice, a list or an array) says where, among these atoms.
+
+        Args:
+            argument: Where it stands, as in `constant`.
+            atoms: Those along the axis that it points into.
+        """
+        key = (id(self.node.outputs[0]), argument)
+        self.tie(self._record.positions.setdefault(key, atoms), atoms)
 
     def resize(self, entry, atoms, index=None):
         """States that an entry of the layer's config is the number of these atoms.
 
         Args:
             entry: Key of `layer.get_config()`, e.g. `"filters"`; for an entry deeper in it, a tuple of keys.
-            atoms: What is counted.
+            atoms: What is counted; a tuple of arrays if the entry is to be a list with the number in each.
             index: Position in the entry, if that is a sequence.
         """
         entry = _keys(entry, index)
-        self._record.resizes[id(self.layer), entry] = (self.layer, entry, atoms)
+        *_, known = self._record.resizes.setdefault((id(self.layer), entry), (self.layer, entry, atoms))
+        for first, second in zip(
+            *(each if isinstance(each, tuple) else (each,) for each in (known, atoms)), strict=True
+        ):
+            self.tie(first, second)
 
     def statistics(self, axis, atoms):
         """States that the layer computes statistics over an axis: a zero along it does not remove a unit.

@@ -33,12 +33,12 @@ class Resize:
     Args:
         layer: The layer.
         entry: Keys that lead to it in the layer's config, the last one an index where it lies in a sequence.
-        units: The units it counts, as in `Slot`.
+        units: The units it counts, as in `Slot`; a tuple of such arrays if it is a list with the number in each.
     """
 
     layer: keras.layers.Layer
     entry: tuple
-    units: np.ndarray
+    units: np.ndarray | tuple[np.ndarray, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +121,8 @@ class ChannelGraph:
         resizes: Config entries that count units.
         constants: Units along the axes of constant arguments, by the id of the call's first output, the argument and
             the axis.
+        positions: Units along the axis that a constant argument points into, by the id of the call's first output and
+            the argument.
         statistics: Units over which a layer computes statistics, by the id of the layer and the axis of its input.
         rescales: Weights that make up for a number that their layer derives from how many units there are.
         sites: Where activations can be read, each tensor once.
@@ -132,6 +134,7 @@ class ChannelGraph:
     slots: tuple[Slot, ...] = field(repr=False)
     resizes: tuple[Resize, ...] = field(repr=False)
     constants: dict[tuple, np.ndarray] = field(repr=False)
+    positions: dict[tuple, np.ndarray] = field(repr=False)
     statistics: dict[tuple[int, int], np.ndarray] = field(repr=False)
     rescales: tuple[Rescale, ...] = field(repr=False)
     sites: tuple[Site, ...] = field(repr=False)

@@ -2,8 +2,11 @@
 
 A rule is a function of one `LayerCall`. It states which axis of which weight runs along which units, and returns
 the channels of the output. The lookup is by exact type: a subclass may compute anything, so it needs its own entry.
-Operations of `keras.ops`, and the few layers that Keras keeps to itself, have no public class and go by name.
+Operations of `keras.ops`, and the few layers that Keras keeps to itself, have no public class and go by name, that of
+an operation with `ops.` before it, as in `"ops.Softmax"`: a layer may have the same one.
 """
+
+import keras
 
 _RULES = {}
 
@@ -13,7 +16,7 @@ def register_rule(*types, override=False):
 
     Args:
         *types: Layer classes that the rule describes; a subclass is another type. For a class of Keras's own that is
-            not public, its name, e.g. `"Matmul"` for `keras.ops.matmul`.
+            not public, its name, e.g. `"ops.Matmul"` for `keras.ops.matmul`.
         override: Whether to replace a rule that exists.
 
     Returns:
@@ -53,4 +56,6 @@ def find_rule(operation):
     cls = type(operation)
     if cls in _RULES:
         return _RULES[cls]
-    return _RULES.get(cls.__name__) if cls.__module__.partition(".")[0] == "keras" else None
+    if cls.__module__.partition(".")[0] != "keras":
+        return None
+    return _RULES.get(cls.__name__ if issubclass(cls, keras.layers.Layer) else f"ops.{cls.__name__}")

@@ -1,5 +1,6 @@
 """Rebuilding a model with fewer units, and the map from its weights to the new ones."""
 
+import functools
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_slim.graph.channel_graph import ChannelGraph, kept_positions
-from keras_slim.graph.nodes import is_graph, walk
+from keras_slim.graph.nodes import config_of, is_graph, walk
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import run
 
@@ -72,10 +73,14 @@ class _Cloning:
         self.pairs = []
         self._resizes = defaultdict(list)
         for resize in graph.resizes:
-            self._resizes[id(resize.layer)].append((resize.entry, len(kept_positions(resize.units, keep))))
-        self._constants = defaultdict(list)
+            self._resizes[id(resize.layer)].append((resize.entry, _count(resize.units, keep)))
+        self._arguments = defaultdict(list)
         for (output, argument, axis), units in graph.constants.items():
-            self._constants[output].append((argument, axis, kept_positions(units, keep)))
+            cut = functools.partial(_cut_constant, axis=axis, kept=kept_positions(units, keep))
+            self._arguments[output].append((argument, cut))
+        for (output, argument), units in graph.positions.items():
+            move = functools.partial(_move_positions, kept=kept_positions(units, keep), size=len(units))
+            self._arguments[output].append((argument, move))
         self._copies = {}
 
     def model(self, model):
@@ -97,10 +102,12 @@ class _Cloning:
 
     def _call(self, node, inputs, args, kwargs):
         """Calls the copy of a node's operation."""
-        args, kwargs = list(args), dict(kwargs)
-        for argument, axis, positions in self._constants[id(node.outputs[0])]:
-            given = args if isinstance(argument, int) else kwargs
-            given[argument] = np.take(np.asarray(given[argument]), positions, axis=axis)
+        for argument, change in self._arguments[id(node.outputs[0])]:
+            first, *_ = path = argument if isinstance(argument, tuple) else (argument,)
+            if isinstance(first, int):
+                args = _changed(args, path, change)
+            else:
+                kwargs = _changed(kwargs, path, change)
         return self._copy(node.operation)(*args, **kwargs)
 
     def _copy(self, operation):
@@ -114,9 +121,12 @@ class _Cloning:
         return self._copies[id(operation)]
 
     def _smaller(self, operation):
-        config = _unbuilt(operation.get_config())
+        config = config_of(operation)
+        if config is None:
+            return operation
+        config = _unbuilt(config)
         for entry, count in self._resizes[id(operation)]:
-            config = _replaced(config, entry, count)
+            config = _changed(config, entry, lambda _, count=count: count)
         copy = self.replace(operation, config) if self.replace else None
         return copy or type(operation).from_config(config)
 
@@ -129,14 +139,36 @@ def _unbuilt(config):
     return type(config)(map(_unbuilt, config)) if type(config) in (list, tuple) else config
 
 
-def _replaced(config, entry, value):
-    """Returns a nested config with one entry replaced; the original is not changed."""
-    if not entry:
-        return value
-    key, *rest = entry
-    if isinstance(config, dict):
-        return {**config, key: _replaced(config[key], rest, value)}
-    return type(config)([*config[:key], _replaced(config[key], rest, value), *config[key + 1 :]])
+def _changed(nested, path, change):
+    """Returns a nested structure with the entry at a path replaced by `change(entry)`; the original stays."""
+    if not path:
+        return change(nested)
+    key, *rest = path
+    if isinstance(nested, dict):
+        return {**nested, key: _changed(nested[key], rest, change)}
+    return type(nested)([*nested[:key], _changed(nested[key], rest, change), *nested[key + 1 :]])
+
+
+def _count(units, keep):
+    """Returns how many positions survive, or a list of that for a tuple of arrays."""
+    if isinstance(units, tuple):
+        return [_count(each, keep) for each in units]
+    return len(kept_positions(units, keep))
+
+
+def _cut_constant(value, axis, kept):
+    return np.take(np.asarray(value), kept, axis=axis)
+
+
+def _move_positions(where, kept, size):
+    """Returns where the same is found among the positions that are kept; of a list or an array, what is left."""
+    place = np.searchsorted(kept, np.arange(size + 1))
+    if isinstance(where, slice):
+        ends = (None if end is None else int(place[slice(end).indices(size)[1]]) for end in (where.start, where.stop))
+        return slice(*ends, where.step)
+    where = np.asarray(where) % size
+    moved = place[where] if where.ndim == 0 else place[where[np.isin(where, kept)]]
+    return moved.tolist()
 
 
 def _factor(rescale, keep):

@@ -1,15 +1,27 @@
+import types
+
 import hypothesis.strategies as st
+import keras
 import numpy as np
 from hypothesis import given, settings
 
+import keras_slim as slim
 from keras_slim.pruning import Guards
-from keras_slim.pruning.selection import select
+from keras_slim.pruning.selection import protect, select
+
+
+def graph_of(sizes):
+    """Returns what `protect` reads of a graph whose groups are one layer each."""
+    ends = np.cumsum(sizes)
+    layers = {str(index): np.arange(end - size, end) for index, (size, end) in enumerate(zip(sizes, ends, strict=True))}
+    return types.SimpleNamespace(layers=layers, axes=tuple(layers.values()))
 
 
 def select_units(scores, sizes, count, guards):
+    scores = np.asarray(scores, float)
     group_of = np.repeat(np.arange(len(sizes)), sizes)
-    keep = select(np.asarray(scores, float), group_of, guards.fewest(sizes), guards, lambda keep: keep.sum(), count)
-    return keep, group_of
+    protected = protect(scores, graph_of(sizes), guards.fewest(sizes))
+    return select(scores, group_of, protected, guards, lambda keep: keep.sum(), count), group_of
 
 
 def test_the_lowest_scores_of_the_whole_network_go():
@@ -66,3 +78,22 @@ def test_every_selection_respects_the_guards_and_reaches_what_can_be_reached(
             assert scores[mine & keep].min() > scores[mine & ~keep].max()
     reachable = guards.aligned(fewest, np.array(sizes)).sum()
     assert kept.sum() <= max(target, reachable)
+
+
+def test_a_layer_inside_a_large_group_is_never_left_with_nothing():
+    """A concatenation that is added to something: the first branch has all the low scores."""
+    inputs = keras.Input((4, 4, 2))
+    a, b = keras.layers.Conv2D(6, 1, name="a")(inputs), keras.layers.Conv2D(18, 1, name="b")(inputs)
+    c = keras.layers.Conv2D(24, 1, name="c")(inputs)
+    x = keras.layers.Add()([keras.layers.Concatenate()([a, b]), c])
+    model = keras.Model(inputs, keras.layers.Conv2D(2, 1)(x))
+
+    class Position(slim.scoring.Criterion):
+        def score(self, graph, data=None):
+            return np.arange(graph.num_units)
+
+    for min_units in (1, 3):
+        guards = Guards(min_units=min_units, max_ratio=1.0, align=1)
+        small = slim.prune(model, 0.5, criterion=Position(), debias="none", guards=guards)
+        assert small.get_layer("a").filters == min_units
+        assert small.get_layer("c").filters == 12
