@@ -15,6 +15,7 @@ from keras_slim.graph.analysis import analyse
 from keras_slim.pruning.adopt import adopt
 from keras_slim.pruning.costs import UNITS_OF_COST, CostModel, describe_change
 from keras_slim.pruning.guards import Guards
+from keras_slim.pruning.optimizer_state import cut_optimizer
 from keras_slim.pruning.prune import check_guards, check_reached, make_plan
 from keras_slim.pruning.selection import protect, select
 from keras_slim.pruning.surgery import rebuild
@@ -108,7 +109,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         self._original_cost = self._cost = costs.cost(np.ones(graph.num_units, bool))
         self._epochs = None
         check_data(graph, self.criterion, self.data, steps=self.steps, owner=type(self).__name__)
-        self._check_reachable(graph, costs)
+        self._rehearse(graph, self._check_reachable(graph, costs))
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._epochs is None:  # only now is it known with which epoch `fit` begins
@@ -147,7 +148,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         return cls(**{**config, "guards": Guards(**config["guards"])})
 
     def _check_reachable(self, graph, costs):
-        """Raises `UnreachableTargetError` if not even the deepest cuts in all rounds reach the ratio."""
+        """Returns the deepest cut that all rounds allow, or raises `UnreachableTargetError` if it is too small."""
         sizes = np.array(list(self._original_sizes.values()), int)
         per_rounds = np.ceil(sizes * (1 - self.guards.max_ratio_per_round) ** self.rounds).astype(int)
         fewest = np.minimum(sizes, np.maximum(self.guards.fewest(sizes), per_rounds))
@@ -156,6 +157,13 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         deepest = select(scores, graph.group_of(), protected, self.guards, costs.measure(self.of), target=-1)
         name = type(self).__name__
         check_reached(name, self.of, self.ratio, self._original_cost, costs.cost(deepest), self.guards)
+        return deepest
+
+    def _rehearse(self, graph, keep):
+        """Raises what a cut would raise about layers or an optimizer that cannot be made anew, before training."""
+        with _scope(self.model):
+            smaller, transfers = rebuild(graph, keep)
+            cut_optimizer(self.model.optimizer, smaller.trainable_variables, transfers)
 
     def _cut(self, number, epoch):
         """Makes one cut; if anything in it fails, the model is as it was."""
