@@ -58,7 +58,8 @@ def main():
     ]
     note = (
         "A convolutional network with a residual sum on the handwritten digits shipped with the package (1,197 "
-        "training, 300 validation, 300 test images: one image is 0.33 points). Dense, trained as long -> pruned inside one `fit`."
+        "training, 300 validation, 300 test images: one image is 0.33 points). Dense, trained as long -> pruned inside "
+        "one `fit`."
     )
     columns = ["", *(f"seed {seed}" for seed in options.seeds)]
     write("quickstart", "Quickstart", [("Dense -> pruned", columns, rows)], note, reports)

@@ -80,6 +80,11 @@ class Registry:
 
     def serialize(self, member):
         """Returns a dictionary of plain values from which `deserialize` makes the member again."""
+        if self._classes.get(member.alias) is not type(member):
+            raise ValueError(
+                f"This {self.family} cannot be written down: {type(member).__name__} is not registered. "
+                f"Register the class under a name of its own, or give one of {self.names()}."
+            )
         return {"name": member.alias, "config": member.get_config()}
 
     def deserialize(self, config, name, owner):

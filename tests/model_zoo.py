@@ -109,7 +109,7 @@ def several_ends():
 def with_a_layer_without_a_rule():
     inputs = keras.Input((10, 4))
     x = layers.Dense(16, "relu")(inputs)
-    y = layers.LSTM(4)(x)
+    y = layers.GlobalAveragePooling1D()(layers.SpectralNormalization(layers.Conv1D(4, 1))(x))
     x = layers.GlobalAveragePooling1D()(layers.Conv1D(16, 3)(layers.Dense(16)(inputs)))
     return keras.Model(inputs, layers.Dense(3)(layers.Dense(16)(layers.Concatenate()([y, x]))))
 
@@ -160,4 +160,4 @@ def inputs_for(model, samples=7, seed=1):
         shape = (samples, *tensor.shape[1:])
         return rng.integers(0, 5, shape) if "int" in tensor.dtype else rng.normal(size=shape).astype("float32")
 
-    return keras.tree.map_structure(draw, model.input)
+    return keras.tree.map_structure(draw, model.inputs[0] if isinstance(model, keras.Sequential) else model.input)

@@ -16,7 +16,7 @@ REMEMBERING = (
 )
 
 
-def forget_best(model: keras.Model) -> list[str]:
+def forget_best(model: keras.Model, params: dict) -> list[str]:
     """Makes the callbacks that watch a model forget the best value and weights they have seen.
 
     `EarlyStopping` and `ReduceLROnPlateau` start counting their patience again; `ModelCheckpoint` with
@@ -24,11 +24,13 @@ def forget_best(model: keras.Model) -> list[str]:
 
     Args:
         model: The model that has been cut.
+        params: What Keras told the callbacks of this `fit`; callbacks of an earlier one hold another dictionary.
 
     Returns:
         Class names of the callbacks that forgot something.
     """
-    callbacks = [each for each in gc.get_objects() if issubclass(type(each), REMEMBERING) and each.model is model]
+    found = [each for each in gc.get_objects() if issubclass(type(each), REMEMBERING)]
+    callbacks = [each for each in found if each.params is params and each.model is model]
     return [type(callback).__name__ for callback in callbacks if _forget(callback)]
 
 

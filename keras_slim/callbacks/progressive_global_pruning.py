@@ -13,9 +13,9 @@ from keras_slim.callbacks.companions import forget_best
 from keras_slim.errors import SlimWarning, invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.pruning.adopt import adopt
-from keras_slim.pruning.costs import UNITS_OF_COST, CostModel, describe_change
+from keras_slim.pruning.costs import UNITS_OF_COST, CostModel, describe_change, target_cost
 from keras_slim.pruning.guards import Guards
-from keras_slim.pruning.optimizer_state import cut_optimizer
+from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.prune import check_guards, check_reached, make_plan
 from keras_slim.pruning.selection import protect, select
 from keras_slim.pruning.surgery import rebuild
@@ -105,6 +105,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         self.rounds_done = []
         graph = analyse(self.model, self.ignore)
         costs = CostModel(graph)
+        self._original_groups = {group.name: group.size for group in graph.groups}
         self._original_sizes = {name: len(units) for name, units in graph.layers.items()}
         self._original_cost = self._cost = costs.cost(np.ones(graph.num_units, bool))
         self._epochs = None
@@ -154,7 +155,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         fewest = np.minimum(sizes, np.maximum(self.guards.fewest(sizes), per_rounds))
         scores = np.zeros(graph.num_units)
         protected = protect(scores, graph, fewest)
-        deepest = select(scores, graph.group_of(), protected, self.guards, costs.measure(self.of), target=-1)
+        deepest = select(scores, graph.group_of(), protected, self._align(graph), costs.measure(self.of), target=-1)
         name = type(self).__name__
         check_reached(name, self.of, self.ratio, self._original_cost, costs.cost(deepest), self.guards)
         return deepest
@@ -162,8 +163,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     def _rehearse(self, graph, keep):
         """Raises what a cut would raise about layers or an optimizer that cannot be made anew, before training."""
         with _scope(self.model):
-            smaller, transfers = rebuild(graph, keep)
-            cut_optimizer(self.model.optimizer, smaller.trainable_variables, transfers)
+            _, transfers = rebuild(graph, keep)
+            OptimizerCut(self.model.optimizer, transfers)
 
     def _cut(self, number, epoch):
         """Makes one cut; if anything in it fails, the model is as it was."""
@@ -175,13 +176,14 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         sizes = [len(units) for units in graph.layers.values()]
         fewest = self.guards.fewest(sizes, [self._original_sizes[name] for name in graph.layers])
         protected = protect(scores, graph, fewest)
-        target = getattr(self._original_cost, self.of) * (1 - self.ratio) ** (number / self.rounds)
-        keep = select(scores, graph.group_of(), protected, self.guards, costs.measure(self.of), target)
+        share = 1 - (1 - self.ratio) ** (number / self.rounds)
+        target = target_cost(getattr(self._original_cost, self.of), share)
+        keep = select(scores, graph.group_of(), protected, self._align(graph), costs.measure(self.of), target)
         before, self._cost = self._cost, costs.cost(keep)
         if not keep.all():
             with _scope(self.model):
                 adopt(self.model, *rebuild(graph, keep))
-            forget_best(self.model)
+            forget_best(self.model, self.params)
         self.model.reset_metrics()  # the loss was computed for scores
         settings = {"ratio": self.ratio, "of": self.of, "round": number, "rounds": self.rounds}
         plan = make_plan(graph, keep, before, self._cost, settings)
@@ -194,6 +196,10 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
                 f"The last round of pruning reached {reached:.3f} of the {self.of} instead of {self.ratio}: the guards "
                 f"allow no more. Give more rounds, or loosen the guards: {self.guards}."
             )
+
+    def _align(self, graph):
+        """Returns the rounding of the guards, by the sizes that groups had before the first round."""
+        return self.guards.aligner([self._original_groups[group.name] for group in graph.groups])
 
     def _say(self, number, before, seconds):
         if self.verbose:

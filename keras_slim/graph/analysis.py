@@ -5,6 +5,7 @@ from collections import defaultdict
 import keras
 import numpy as np
 
+from keras_slim.errors import invalid_argument
 from keras_slim.graph import rules  # noqa: F401  (fills the table)
 from keras_slim.graph.call import LayerCall, Record
 from keras_slim.graph.channel_graph import ChannelGraph, Group, Rescale, Resize, Site, Slot, Whole
@@ -39,6 +40,9 @@ def analyse(model, ignore=()):
     [('hidden', 8)]
     """
     check_graph(model)
+    if isinstance(ignore, str):
+        hint = f"For one layer, give [{ignore!r}]."
+        raise TypeError(invalid_argument("ignore", "analyse", expected="names of layers", received=ignore, hint=hint))
     trace = Trace()
     outputs = trace.model(model, [Channels(tuple(tensor.shape)) for tensor in model.inputs])
     record = trace.record
@@ -72,8 +76,9 @@ class Trace:
 
     def _resize_input(self, node):
         """States that an input layer inside the model is as wide as what it is given, at every call the same."""
-        for axis, atoms in self.channels[id(node.outputs[0])].axes.items():
-            key = (id(node.operation), ("batch_shape", axis))
+        (tensor,) = node.outputs
+        for axis in [axis for axis, size in enumerate(tensor.shape) if size is not None]:
+            atoms, key = self.channels[id(tensor)].along(axis), (id(node.operation), ("batch_shape", axis))
             *_, known = self.record.resizes.setdefault(key, (node.operation, key[1], atoms))
             self.record.ties.append((known, atoms))
 
@@ -234,21 +239,21 @@ def _sites(trace, producers, root):
     Channels that never leave their layer (the heads of an attention) have no such tensor.
     """
     readers = defaultdict(list)
-    first_output = {}
+    outputs = defaultdict(list)
     for node in trace.nodes:
-        first_output.setdefault(id(node.operation), node.outputs[0])
+        outputs[id(node.operation)].append(node.outputs[0])
         for tensor in node.inputs:
             readers[id(tensor)].append(node)
     seen = set()
     for layer, _, _, first, _ in producers:
-        tensor = first_output[id(layer)]
-        axes = trace.channels[id(tensor)].axes
-        axis = next((axis for axis, atoms in axes.items() if first in atoms), None)
-        if axis is not None:
-            tensor = _last_alike(tensor, axis, readers, trace.channels, root)
-            if (id(tensor), axis) not in seen:
-                seen.add((id(tensor), axis))
-                yield tensor, axis, trace.channels[id(tensor)].axes[axis]
+        for tensor in outputs[id(layer)]:
+            axes = trace.channels[id(tensor)].axes
+            axis = next((axis for axis, atoms in axes.items() if first in atoms), None)
+            if axis is not None:
+                tensor = _last_alike(tensor, axis, readers, trace.channels, root)
+                if (id(tensor), axis) not in seen:
+                    seen.add((id(tensor), axis))
+                    yield tensor, axis, trace.channels[id(tensor)].axes[axis]
 
 
 def _last_alike(tensor, axis, readers, channels, root):
@@ -257,8 +262,8 @@ def _last_alike(tensor, axis, readers, channels, root):
     while len(readers[id(tensor)]) == 1:
         (node,) = readers[id(tensor)]
         after = channels[id(node.outputs[0])].axes.get(axis, np.zeros(0, int))
-        same_shape = node.outputs[0].shape == tensor.shape
-        if not same_shape or (after == WHOLE).any() or not np.array_equal(root[after], units):
+        is_alike = (node.outputs[0].shape, node.outputs[0].dtype) == (tensor.shape, tensor.dtype)
+        if not is_alike or (after == WHOLE).any() or not np.array_equal(root[after], units):
             break
         tensor = node.outputs[0]
     return tensor

@@ -87,12 +87,14 @@ class LayerCall:
     def ask_rule(self):
         """Asks the rule of the layer, and returns the channels of the call's outputs, one `Channels` each."""
         rule = find_rule(self.layer)
-        if config_of(self.layer) is None:
+        if not isinstance(self.layer, keras.layers.Layer) and config_of(self.layer) is None:
             return self.keep_inputs_whole(
                 f"{type(self.layer).__name__} was made from an array, which Keras cannot copy"
             )
         if rule is None:
             return self.keep_inputs_whole(f"{type(self.layer).__name__} has no rule")
+        if getattr(self.layer, "lora_enabled", False):
+            return self.keep_inputs_whole("it has low-rank adaptation weights beside its own")
         outputs = rule(self)
         return [outputs] if isinstance(outputs, Channels) else list(outputs)
 

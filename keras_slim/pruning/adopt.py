@@ -1,18 +1,19 @@
 """Putting a smaller model inside the user's own model object, also in the middle of `fit`.
 
 The object keeps its identity, its compilation, its metrics and whatever the user attached to it; what changes is the
-graph of layers inside, and the optimizer, which is made anew over the new weights with its state cut like them.
+graph of layers inside, and the weights and slots that the optimizer holds.
 
 Keras has no public way to exchange the inside of a model. This file is the exception: it moves the attributes listed
-in `STRUCTURE` from one model to another. Checked on Keras 3.15.1; `tests/pruning/test_adopt.py` fails when a new
-version keeps its structure elsewhere.
+in `STRUCTURE` from one model to another, and renews `_compiled_trainable_state`, which would keep the old layers.
+Checked on Keras 3.15.1; `tests/pruning/test_adopt.py` fails when a new version keeps its structure elsewhere.
 """
 
 import contextlib
 
 import keras
+import numpy as np
 
-from keras_slim.pruning.optimizer_state import cut_optimizer
+from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.surgery import Transfer
 
 STRUCTURE = (
@@ -46,6 +47,9 @@ STRUCTURE = (
     "_self_unconditional_deferred_dependencies",
 )
 
+OWN = ("_trainable_variables", "_non_trainable_variables", "_seed_generators", "_metrics")
+"""Of these, what belongs to the model itself rather than to a layer in its graph."""
+
 
 def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -> None:
     """Makes a model object the smaller model, keeping its compilation and its optimizer's state.
@@ -57,27 +61,61 @@ def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -
         smaller: A smaller model made from it by `rebuild`. It must not be used afterwards.
         transfers: How its variables came from those of `model`.
     """
-    optimizer = cut_optimizer(model.optimizer, smaller.trainable_variables, transfers) if model.compiled else None
+    exchanged = OptimizerCut(model.optimizer, transfers) if model.compiled else None
     with _restored_on_failure(model):
-        metrics = list(vars(model)["_metrics"])
-        replaced = {id(layer): new for layer, new in zip(_all_layers(model), _all_layers(smaller), strict=True)}
+        known = {id(layer): new for layer, new in zip(_all_layers(model), _all_layers(smaller), strict=True)}
+        beside = [each for each in vars(model)["_layers"] if id(each) not in known and not _is_input(each)]
+        own = [each for name in OWN for each in vars(model)[name]]
+        expected = smaller.count_params() + sum(int(np.prod(each.shape)) for each in _own_weights(model, beside))
         inside = vars(smaller)
-        for name in STRUCTURE:
-            if name in inside:
-                vars(model)[name] = inside[name]
-        vars(model)["_metrics"].extend(metrics)
-        for name, value in list(vars(model).items()):
-            if name not in STRUCTURE and id(value) in replaced:
-                setattr(model, name, replaced[id(value)])
+        vars(model).update({name: inside[name] for name in STRUCTURE if name in inside})
+        for each in (*beside, *own):
+            vars(model)["_tracker"].track(each)
+        _replace_in_attributes(model, known)
+        if model.count_params() != expected:
+            raise RuntimeError(
+                f"Keras {keras.__version__} keeps the inside of a model elsewhere than keras_slim knows of, so the cut "
+                "was not made. Expected Keras 3.15. Prune with `keras_slim.prune` outside of `fit` instead."
+            )
         if model.compiled:
-            model.optimizer = optimizer
+            vars(model)["_compiled_trainable_state"] = {layer: layer.trainable for layer in model._flatten_layers()}
             model.train_function = model.test_function = model.predict_function = None
-            model.make_train_function()
+            exchanged.exchange()
+            try:
+                model.make_train_function()
+            except BaseException:
+                exchanged.exchange()
+                raise
+
+
+def _own_weights(model, beside):
+    """Returns the weights that a model holds beside those of the layers in its graph."""
+    own = [*vars(model)["_trainable_variables"], *vars(model)["_non_trainable_variables"]]
+    weights = [*own, *(weight for layer in beside for weight in layer.weights)]
+    return list({id(weight): weight for weight in weights}.values())
+
+
+def _is_input(layer):
+    return isinstance(layer, keras.layers.InputLayer)
 
 
 def _all_layers(model):
-    """Returns the layers of a model in an order that a copy of the model shares."""
-    return model.layers
+    """Returns the layers of a model and of the models inside it, in an order that a copy of the model shares."""
+    found = []
+    for layer in model.layers:
+        found += [layer, *(_all_layers(layer) if isinstance(layer, keras.Model) else [])]
+    return found
+
+
+def _replace_in_attributes(model, known):
+    """Replaces layers in the user's own attributes, also inside lists and dictionaries."""
+    for name, value in list(vars(model).items()):
+        if name in STRUCTURE or name.startswith("_"):
+            continue
+        if id(value) in known:
+            setattr(model, name, known[id(value)])
+        elif isinstance(value, list | tuple | dict) and any(id(leaf) in known for leaf in keras.tree.flatten(value)):
+            setattr(model, name, keras.tree.map_structure(lambda leaf: known.get(id(leaf), leaf), value))
 
 
 @contextlib.contextmanager

@@ -38,6 +38,11 @@ def describe_change(before: Cost, after: Cost) -> str:
     return ", ".join(parts)
 
 
+def target_cost(total, ratio):
+    """Returns what is left of a cost, safe from rounding errors: 20 % of 40 units are 8, not 7.999999999999998."""
+    return round(total * (1 - ratio), 6)
+
+
 class CostModel:
     """Predicts the exact cost of a model after a cut, from the shapes of its weights.
 

@@ -50,10 +50,21 @@ class Guards:
             fewest = np.maximum(fewest, _share(sizes, 1 - self.max_ratio_per_round))
         return np.minimum(sizes, fewest)
 
-    def aligned(self, kept, sizes):
-        """Returns numbers of kept units rounded up to the alignment, at most the groups' sizes."""
-        up = -(-kept // self.align) * self.align
-        return np.where(sizes <= self.align, kept, np.minimum(up, sizes))
+    def aligner(self, original_sizes):
+        """Returns the function that rounds numbers of kept units up to the alignment, at most to the groups' sizes.
+
+        Args:
+            original_sizes: The groups' sizes before the first cut. Small ones are not aligned.
+
+        Returns:
+            Function of two integer arrays, numbers of kept units and sizes now, to an integer array.
+        """
+        is_small = np.asarray(original_sizes, int) <= self.align
+
+        def align(kept, sizes):
+            return np.where(is_small, kept, np.minimum(-(-kept // self.align) * self.align, sizes))
+
+        return align
 
 
 def _share(sizes, share):

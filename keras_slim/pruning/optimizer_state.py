@@ -1,50 +1,98 @@
-"""An optimizer for the smaller model whose state is the old one's, cut like the weights.
+"""Cutting an optimizer's state like the weights it belongs to.
 
-Keras has no public way to ask an optimizer which weights its decay leaves out, nor which slot belongs to which weight:
-this file reads both (`Optimizer._use_weight_decay`, `Optimizer._trainable_variables`, and the lists of slots among the
-optimizer's attributes). Checked on Keras 3.15.1; `tests/pruning/test_optimizer_state.py` runs every optimizer of Keras.
+A second optimizer of the same config is built over the smaller weights, its state set to the first one's, cut; then the
+two exchange their insides, so that the object the user holds goes on. Keras has no public way to ask an optimizer which
+slot belongs to which weight, nor which weights its decay leaves out: this file reads both
+(`Optimizer._trainable_variables`, the lists of slots among its attributes, `Optimizer._use_weight_decay`) and writes
+`vars(optimizer)`. Checked on Keras 3.15.1; `tests/pruning/test_optimizer_state.py` runs every optimizer of Keras.
 """
 
 import keras
-from keras import ops
 
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.pruning.surgery import Transfer
 
-NOT_SLOTS = {"_variables", "_trainable_variables"}
 
+class OptimizerCut:
+    """The exchange of an optimizer's weights and state for smaller ones, prepared but not yet made.
 
-def cut_optimizer(optimizer, variables, transfers: list[Transfer]):
-    """Returns an optimizer of the same config, built on new variables, with the old one's state.
-
-    Momentum, Adam's moments, averages and accumulators are cut where their weight was cut; iteration count, learning
-    rate and loss scale carry over. The old optimizer is not changed.
+    Momentum, moments, averages and accumulators are cut where their weight was cut; learning rate, schedule, iteration
+    count and loss scale carry over.
 
     Args:
-        optimizer: The optimizer of the model that was cut.
-        variables: Trainable variables of the smaller model.
+        optimizer: The optimizer. Nothing is changed before `exchange`.
         transfers: How the smaller model's variables came from the old ones.
 
-    Returns:
-        The new optimizer.
-
     Raises:
-        UnsupportedLayerError: If the optimizer keeps state of which it cannot be said how it belongs to the weights.
+        UnsupportedLayerError: If the optimizer cannot be made anew, or keeps state of which it cannot be said how it
+            belongs to the weights.
     """
-    fresh = type(optimizer).from_config(optimizer.get_config())
-    if not optimizer.built:
-        return fresh
+
+    def __init__(self, optimizer, transfers: list[Transfer]):
+        self._pairs = []
+        if optimizer.built:
+            fresh = _cut(optimizer, transfers)
+            self._pairs = list(zip(_with_inner(optimizer), _with_inner(fresh), strict=True))
+
+    def exchange(self):
+        """Makes the exchange; called once more, undoes it."""
+        for old, new in self._pairs:
+            inside = dict(vars(old)), dict(vars(new))
+            for each, other in ((old, inside[1]), (new, inside[0])):
+                vars(each).clear()
+                vars(each).update(other)
+        if len(self._pairs) > 1:
+            _exchange_references(self._pairs)
+
+
+def _exchange_references(pairs):
+    """Lets the wrapping optimizers hold the same inner objects as before."""
+    other = {id(one): two for pair in pairs for one, two in (pair, pair[::-1])}
+    for optimizer in pairs[0]:
+        for name, value in list(vars(optimizer).items()):
+            if id(value) in other:
+                vars(optimizer)[name] = other[id(value)]
+            elif isinstance(value, list) and any(id(each) in other for each in value):
+                vars(optimizer)[name] = [other.get(id(each), each) for each in value]
+
+
+def _cut(optimizer, transfers):
+    """Returns a new optimizer over the smaller weights, with the state of the old one."""
+    by_old = {id(transfer.old): transfer for transfer in transfers}
+    variables = [_new_of(variable, by_old) for variable in optimizer._trainable_variables]
+    fresh = _made_anew(optimizer)
     for old, new in zip(_with_inner(optimizer), _with_inner(fresh), strict=True):
         _exclude_from_weight_decay(old, new, transfers)
     fresh.build(variables)
     by_new = {id(transfer.new): transfer for transfer in transfers}
-    old_of = {id(new): old for new, old in zip(fresh.variables, optimizer.variables, strict=True)}
-    owner = {id(slot): by_new[id(variable)] for each in _with_inner(fresh) for slot, variable in _slots(each)}
-    for new in fresh.variables:
-        value = ops.convert_to_numpy(old_of[id(new)])
+    owner = {id(slot): by_new.get(id(variable)) for each in _with_inner(fresh) for slot, variable in _slots(each)}
+    for old, new in zip(optimizer.variables, fresh.variables, strict=True):
+        value = old.numpy()
         if value.shape != tuple(new.shape):
-            value = _cut(value, new, owner.get(id(new)), optimizer)
+            value = _part(value, new, owner.get(id(new)), optimizer)
+        elif value.ndim and id(new) not in owner and any(transfer.kept for transfer in transfers):
+            _refuse(new, optimizer)
         new.assign(value)
+    return fresh
+
+
+def _new_of(variable, by_old):
+    return by_old[id(variable)].new if id(variable) in by_old else variable
+
+
+def _made_anew(optimizer):
+    """Returns an optimizer of the same config; a learning rate that is a function or a schedule is shared."""
+    rate = vars(optimizer)["_learning_rate"]
+    if isinstance(rate, keras.Variable):
+        return type(optimizer).from_config(optimizer.get_config())
+    try:
+        # A schedule of the user's own need not have a config; the optimizer's needs one in its place.
+        vars(optimizer)["_learning_rate"] = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 1)
+        config = optimizer.get_config()
+    finally:
+        vars(optimizer)["_learning_rate"] = rate
+    fresh = type(optimizer).from_config({**config, "learning_rate": lambda: 0.0})
+    vars(fresh)["_learning_rate"] = rate
     return fresh
 
 
@@ -71,26 +119,31 @@ def _slots(optimizer):
     """
     variables = optimizer._trainable_variables
     for name, value in vars(optimizer).items():
-        if isinstance(value, list) and len(value) == len(variables) and name not in NOT_SLOTS:
+        aligned = isinstance(value, list) and len(value) == len(variables)
+        if aligned and name not in {"_variables", "_trainable_variables"}:
             yield from zip(value, variables, strict=True)
 
 
-def _cut(value, new, transfer, optimizer):
+def _part(value, new, transfer, optimizer):
     """Returns the part of a slot's value that belongs to what is left of its weight."""
     for axes in _axes(value.ndim, len(transfer.old.shape) if transfer else 0):
-        if all(value.shape[i] == transfer.old.shape[axis] for i, axis in enumerate(axes)):
+        if all(value.shape[place] == transfer.old.shape[axis] for place, axis in enumerate(axes)):
             cut = transfer.cut(value, axes)
             if cut.shape == tuple(new.shape):
                 return cut
+    return _refuse(new, optimizer)
+
+
+def _refuse(variable, optimizer):
     raise UnsupportedLayerError(
-        f"Optimizer {type(optimizer).__name__} keeps a state '{new.path}' of shape {value.shape}, and it cannot be "
-        f"told which weight it belongs to; after the cut it has shape {tuple(new.shape)}. Expected lists with one "
-        "entry per trainable weight, as Keras's own optimizers keep them. Use one of those."
+        f"Optimizer {type(optimizer).__name__} keeps a state '{variable.path}', and it cannot be told which weight it "
+        "belongs to. Expected lists with one entry per trainable weight, as Keras's own optimizers keep them. Received "
+        f"a variable of shape {tuple(variable.shape)} outside of such a list. Use an optimizer of Keras's own."
     )
 
 
 def _axes(rank, weight_rank):
-    """Yields the ways in which a slot's axes can lie along a weight's, all of them first, then with one left out.
+    """Yields the ways in which a slot's axes can lie along a weight's: all of them, or with one left out.
 
     Adafactor's factored moments leave out the last axis or the one before.
     """

@@ -6,7 +6,7 @@ import numpy as np
 from keras_slim.errors import UnreachableTargetError, invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channel_graph import ChannelGraph
-from keras_slim.pruning.costs import UNITS_OF_COST, CostModel
+from keras_slim.pruning.costs import UNITS_OF_COST, CostModel, target_cost
 from keras_slim.pruning.guards import Guards
 from keras_slim.pruning.plan import GroupPlan, PruningPlan
 from keras_slim.pruning.selection import protect, select
@@ -65,8 +65,9 @@ def plan_pruning(
     keep = np.ones(graph.num_units, bool)
     if ratio and graph.groups:
         protected = protect(scores, graph, guards.fewest([len(units) for units in graph.layers.values()]))
-        target = (1 - ratio) * costs.measure(of)(keep)
-        keep = select(scores, graph.group_of(), protected, guards, costs.measure(of), target)
+        target = target_cost(costs.measure(of)(keep), ratio)
+        align = guards.aligner([group.size for group in graph.groups])
+        keep = select(scores, graph.group_of(), protected, align, costs.measure(of), target)
     after = costs.cost(keep)
     check_reached(owner, of, ratio, before, after, guards)
     settings = {"ratio": ratio, "of": of, "criterion": criterion.alias, "debias": debias.alias}
@@ -101,7 +102,7 @@ def check_guards(guards, owner):
 def check_reached(owner, of, ratio, before, after, guards):
     """Raises `UnreachableTargetError` if a cut falls short of its ratio."""
     total, left = getattr(before, of), getattr(after, of)
-    if not ratio or (before.units and left <= (1 - ratio) * total):
+    if not ratio or (before.units and left <= target_cost(total, ratio)):
         return
     if not before.units:
         expected, hint = "0, since nothing in this model can be pruned", "`plan_pruning(model, 0).describe()` says why."

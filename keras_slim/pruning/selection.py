@@ -24,7 +24,7 @@ def protect(scores, graph, fewest):
     return protected
 
 
-def select(scores, group_of, protected, guards, cost_of, target):
+def select(scores, group_of, protected, align, cost_of, target):
     """Removes the units of lowest score until a cost is reached.
 
     All units of the network stand in one ranking. The fewest are removed that reach the target; numbers of kept units
@@ -34,7 +34,7 @@ def select(scores, group_of, protected, guards, cost_of, target):
         scores: Array of shape `(num_units,)`, comparable over all groups. Ties go by position.
         group_of: Integer array of the same shape: the group of each unit, in ascending order.
         protected: Boolean array of the same shape: units that stay, as `protect` returns them.
-        guards: The `Guards`, for the alignment.
+        align: Function from numbers of kept units and sizes, of all groups, to rounded numbers (`Guards.aligner`).
         cost_of: Function from a boolean array (kept or not) to a number.
         target: The cost to come down to.
 
@@ -50,7 +50,7 @@ def select(scores, group_of, protected, guards, cost_of, target):
 
     def keep_after(count):
         removed = np.bincount(group_of[candidates[:count]], minlength=num_groups)
-        kept = guards.aligned(sizes - removed, sizes)
+        kept = align(sizes - removed, sizes)
         return place >= (sizes - kept)[group_of]
 
     low, high = 0, len(candidates)
@@ -60,24 +60,24 @@ def select(scores, group_of, protected, guards, cost_of, target):
             high = middle
         else:
             low = middle + 1
-    return _give_back(keep_after(low), place, scores, group_of, guards, cost_of, target)
+    return _give_back(keep_after(low), place, scores, group_of, align, cost_of, target)
 
 
-def _give_back(keep, place, scores, group_of, guards, cost_of, target):
+def _give_back(keep, place, scores, group_of, align, cost_of, target):
     """Returns a selection with units restored, best first, where the alignment made it overshoot the target.
 
     A group gets back one step of the alignment at a time, as long as the cost stays below the target.
     """
-    cost, full = cost_of(keep), set()
+    cost, full, sizes = cost_of(keep), set(), np.bincount(group_of)
     for unit in np.argsort(-scores, kind="stable"):
         if target - cost <= 0.01 * target:
             break
         group = group_of[unit]
         if keep[unit] or group in full:
             continue
-        mine = group_of == group
-        size, kept = mine.sum(), (mine & keep).sum()
-        wider = keep | (mine & (place >= size - guards.aligned(kept + 1, size)))
+        kept = np.bincount(group_of[keep], minlength=len(sizes))
+        kept[group] += 1
+        wider = keep | ((group_of == group) & (place >= sizes[group] - align(kept, sizes)[group]))
         if cost_of(wider) <= target:
             keep, cost = wider, cost_of(wider)
         else:

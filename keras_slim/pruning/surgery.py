@@ -1,12 +1,14 @@
 """Rebuilding a model with fewer units, and the map from its weights to the new ones."""
 
 import functools
+import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
+from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph.channel_graph import ChannelGraph, kept_positions
 from keras_slim.graph.nodes import config_of, is_graph, walk
 from keras_slim.graph.registry import find_rule
@@ -60,6 +62,11 @@ def rebuild(
     for transfer in transfers:
         value = transfer.cut(transfer.old.numpy())
         transfer.new.assign(value * factors[id(transfer.old)] if id(transfer.old) in factors else value)
+        if transfer.new.trainable != transfer.old.trainable:
+            transfer.new.trainable = transfer.old.trainable
+    for _, copy in cloning.pairs:
+        if isinstance(copy, keras.layers.Normalization):
+            copy.finalize_state()  # it computes with constants that it makes from its variables
     return model, transfers
 
 
@@ -121,14 +128,38 @@ class _Cloning:
         return self._copies[id(operation)]
 
     def _smaller(self, operation):
-        config = config_of(operation)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
+                config = config_of(operation)
+        except NotImplementedError as error:
+            raise _cannot_copy(operation, error) from error
         if config is None:
             return operation
         config = _unbuilt(config)
         for entry, count in self._resizes[id(operation)]:
             config = _changed(config, entry, lambda _, count=count: count)
         copy = self.replace(operation, config) if self.replace else None
-        return copy or type(operation).from_config(config)
+        return copy or _from_config(operation, config)
+
+
+def _from_config(operation, config):
+    """Returns an operation made from a config, or raises `UnsupportedLayerError`."""
+    # The model is in memory already: its own functions are as safe as they were.
+    trusted = {"safe_mode": False} if isinstance(operation, keras.layers.Lambda) else {}
+    try:
+        return type(operation).from_config(config, **trusted)
+    except Exception as error:
+        raise _cannot_copy(operation, error) from error
+
+
+def _cannot_copy(operation, error):
+    name = type(operation).__name__
+    return UnsupportedLayerError(
+        f"Layer '{operation.name}' cannot be made anew for the smaller model. Expected `{name}.from_config` to accept "
+        f"what `get_config` returns. Received: {error}. Give `{name}` a `get_config` that returns all arguments of its "
+        "constructor."
+    )
 
 
 def _unbuilt(config):

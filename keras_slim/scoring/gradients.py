@@ -1,6 +1,9 @@
 """Derivatives of the loss by activations: the one place where scoring needs to know the backend."""
 
+import inspect
+
 import keras
+import numpy as np
 
 
 def step_with_gradients(model, forward, weights, measure_all):
@@ -27,8 +30,11 @@ def step_with_gradients(model, forward, weights, measure_all):
         )
     import tensorflow as tf
 
+    # Keras allows a model's own `compute_loss` to have no `training`.
+    at_inference = {"training": False} if "training" in inspect.signature(model.compute_loss).parameters else {}
+
     @tf.function(reduce_retracing=True)
-    def step(x, y, sample_weight):
+    def step(x, y, sample_weight, scale):
         x = keras.tree.map_structure(tf.convert_to_tensor, x)
         inputs = keras.tree.flatten(x)
         with tf.GradientTape() as tape:
@@ -36,11 +42,24 @@ def step_with_gradients(model, forward, weights, measure_all):
             tape.watch([variable.value for variable in model.weights])
             tape.watch([tensor for tensor in inputs if tensor.dtype.is_floating])
             predicted, observed = forward(x)
-            loss = model.compute_loss(x, y, predicted, sample_weight, training=False)
-            # The loss is a mean over the batch: times its size, each sample has the gradient of its own loss.
-            loss *= tf.cast(tf.shape(inputs[0])[0], loss.dtype)
+            loss = model.compute_loss(x, y, predicted, sample_weight, **at_inference)
+            scaled = loss * tf.cast(scale, loss.dtype)
         sources = observed, [weight.value for weight in weights]
-        slopes = tape.gradient(loss, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return measure_all(observed, *slopes)
+        slopes = tape.gradient(scaled, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        # The loss is a mean over the batch: times its size, each sample has the slope of its own loss.
+        factor = tf.cast(tf.shape(inputs[0])[0], "float32") / scale
+        return measure_all(
+            observed, *keras.tree.map_structure(lambda slope: tf.cast(slope, "float32") * factor, slopes)
+        )
 
-    return step
+    def step_without_overflow(x, y, sample_weight):
+        # Scaled, so that small slopes do not vanish in float16; by less where large ones overflow.
+        is_half = any("float16" in layer.compute_dtype for layer in model.layers)
+        scale = 2.0**15 if is_half else 1.0
+        while True:
+            values = step(x, y, sample_weight, tf.constant(scale))
+            if scale <= 1 or all(np.isfinite(value.numpy()).all() for value in values):
+                return values
+            scale /= 2.0**5
+
+    return step_without_overflow

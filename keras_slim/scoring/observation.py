@@ -39,9 +39,8 @@ def observe(graph, data, measure, gradients):
     step = _step(graph, hidden, measure, gradients)
     totals, samples = [], 0
     for x, y, sample_weight in data():
-        totals = totals + np.array(
-            [ops.convert_to_numpy(value).astype(float) for value in step(x, y, sample_weight)], object
-        )
+        values = [ops.convert_to_numpy(value).astype(float) for value in step(x, y, sample_weight)]
+        totals = [total + value for total, value in zip(totals or [0.0] * len(values), values, strict=True)]
         samples += len(keras.tree.flatten(x)[0])
     if not samples:
         raise ValueError("`data` holds no batch: expected at least one sample. A generator may be used up.")
@@ -97,8 +96,15 @@ def flat_inputs(model, x):
     """Returns a batch of inputs as a flat list of tensors, in the order and the types of the model's inputs."""
     named = isinstance(x, dict) and all(tensor.name in x for tensor in model.inputs)
     arrays = [x[tensor.name] for tensor in model.inputs] if named else keras.tree.flatten(x)
-    pairs = zip(arrays, model.inputs, strict=True)
-    return [ops.convert_to_tensor(array, dtype=tensor.dtype) for array, tensor in pairs]
+    return [_as_input(array, tensor) for array, tensor in zip(arrays, model.inputs, strict=True)]
+
+
+def _as_input(array, tensor):
+    """Returns an array as the model takes it: a last axis of one may be left out or be too much, as in `fit`."""
+    array = ops.convert_to_tensor(array, dtype=tensor.dtype)
+    if len(array.shape) == len(tensor.shape) - 1 and tensor.shape[-1] == 1:
+        return ops.expand_dims(array, -1)
+    return ops.squeeze(array, -1) if len(array.shape) == len(tensor.shape) + 1 and array.shape[-1] == 1 else array
 
 
 def observed_run(model, inputs, wanted):

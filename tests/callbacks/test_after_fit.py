@@ -149,7 +149,6 @@ class Blocks(keras.Model):
         self.by_name = {layer.name: layer for layer in self.blocks}
 
 
-@pytest.mark.xfail(strict=True, reason="`adopt` exchanges layers in attributes, not in lists and dictionaries in them")
 def test_layers_in_lists_and_dictionaries_are_those_of_the_smaller_model(build, prune, x, y, tmp_path):
     model = build("adam", kind="functional", cls=Blocks)
     model.fit(x, y, epochs=4, verbose=0, callbacks=[prune()])

@@ -210,7 +210,6 @@ class WithTeacher(keras.Model):
         return keras.ops.mean(keras.ops.square(self.projection(y_pred) - self.teacher(x)))
 
 
-@pytest.mark.xfail(strict=True, reason="`adopt` exchanges all tracked layers, and so loses those outside of the graph")
 def test_layers_that_a_model_holds_beside_its_graph_stay_and_train_on(build, prune, watch, x, y):
     inputs = keras.Input((4,))
     hidden = keras.layers.Dense(16, name="first")(inputs)

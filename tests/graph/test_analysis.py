@@ -62,13 +62,13 @@ def test_a_layer_called_twice_has_its_units_once():
 def test_a_layer_without_a_rule_is_named_and_keeps_what_it_touches_whole():
     inputs = keras.Input((5, 4))
     x = layers.Dense(8, name="before")(inputs)
-    x = layers.LSTM(7, name="recurrent")(x)
+    x = layers.SpectralNormalization(layers.Conv1D(7, 1), name="unknown")(x)
     x = layers.Dense(6, name="after")(x)
     model = keras.Model(inputs, layers.Dense(2, name="head")(x))
     assert groups_of(model) == {"after": (("after",), 6)}
     assert reasons_of(model) == {
-        "before": ("LSTM has no rule (recurrent)",),
-        "recurrent": ("LSTM has no rule",),
+        "before": ("SpectralNormalization has no rule (unknown)",),
+        "unknown": ("SpectralNormalization has no rule",),
         "head": ("its units are a model output",),
     }
 

@@ -122,11 +122,11 @@ def test_a_failure_leaves_the_model_as_it_was(monkeypatch, place):
     before = dict(vars(model))
     answer = model.predict(x, verbose=0)
 
-    def fail(*_):
+    def fail(*_, **__):
         raise MemoryError("no more")
 
     if place == "optimizer":
-        monkeypatch.setattr("keras_slim.pruning.adopt.cut_optimizer", fail)
+        monkeypatch.setattr("keras_slim.pruning.adopt.OptimizerCut", fail)
     else:
         monkeypatch.setattr(type(model), "make_train_function", fail)
     with pytest.raises(MemoryError):

@@ -17,8 +17,13 @@ def test_shares_are_safe_from_rounding_errors():
 
 
 def test_kept_units_are_rounded_up_except_where_nothing_could_be_lost():
-    guards = Guards(align=8)
-    assert guards.aligned(np.array([1, 8, 9, 17, 5]), np.array([16, 16, 20, 20, 8])).tolist() == [8, 8, 16, 20, 5]
+    sizes = np.array([16, 16, 20, 20, 8])
+    align = Guards(align=8).aligner(sizes)
+    assert align(np.array([1, 8, 9, 17, 5]), sizes).tolist() == [8, 8, 16, 20, 5]
+
+
+def test_a_group_that_was_cut_to_the_alignment_stays_aligned():
+    assert Guards(align=8).aligner([16])(np.array([5]), np.array([8])).tolist() == [8]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_describe_names_groups_ties_counts_and_what_is_left_whole():
 
 def test_describe_names_layers_without_a_rule():
     text = slim.plan_pruning(with_a_layer_without_a_rule(), 0.1).describe()
-    assert "lstm: LSTM has no rule" in text
+    assert "spectral_normalization: SpectralNormalization has no rule" in text
 
 
 def test_a_model_with_nothing_to_prune_says_so():

@@ -1,14 +1,17 @@
 """The laws on models nobody thought of: random graphs over the vocabulary that has rules."""
 
+import contextlib
+
 import hypothesis.strategies as st
 import keras
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from keras import layers
+from keras import layers, ops
 from model_zoo import randomise
 
 import keras_slim as slim
+from keras_slim.errors import UnreachableTargetError
 from keras_slim.graph import analyse
 from keras_slim.pruning import Guards
 
@@ -20,11 +23,13 @@ SIZE = 4
 class Builder:
     """Grows a model of feature maps of one size, then a head, as `draw` decides."""
 
-    def __init__(self, draw):
+    def __init__(self, draw, channels=2, depth=0):
         self.draw = draw
-        self.inputs = keras.Input((SIZE, SIZE, 2))
+        self.depth = depth
+        self.inputs = keras.Input((SIZE, SIZE, channels))
         self.maps = [self.inputs]
         self.shared = []
+        self.predicts_macs = True
 
     def pick(self, options):
         return self.draw(st.sampled_from(options))
@@ -84,6 +89,150 @@ class Builder:
         width = self.pick([1, x.shape[-1]])
         return layers.Multiply()([x, layers.Dense(width, "sigmoid")(squeezed)])
 
+    def arithmetic(self):
+        x = self.pick(self.maps)
+        alike = self.pick([y for y in self.maps if y.shape == x.shape])
+        array = np.linspace(-1, 1, x.shape[-1]).astype("float32")
+        other = self.pick([alike, 2.0, 0.5, ops.mean(alike, axis=(1, 2), keepdims=True)])
+        return self.pick(
+            [
+                lambda: x + other,
+                lambda: x * array,
+                lambda: ops.subtract(array.reshape(1, 1, 1, -1), x),
+                lambda: ops.maximum(np.stack([array] * SIZE), x),
+                lambda: 1.0 - other * x,
+                lambda: x / (ops.abs(other) + 1.0),
+                lambda: ops.where(x > 0.0, other, other) - ops.minimum(x, other),
+            ]
+        )()
+
+    def of_one_element(self):
+        function = self.pick(
+            [ops.relu6, ops.gelu, ops.hard_silu, ops.sin, ops.tanh, ops.abs, ops.softsign, ops.erf, ops.negative,
+             lambda x: ops.sqrt(ops.square(x) + 0.1), lambda x: ops.exp(ops.clip(x, -2, 1)), ops.stop_gradient,
+             lambda x: ops.cast(x, "float32"), lambda x: keras.activations.relu(x, max_value=1.0), ops.ones_like]
+        )  # fmt: skip
+        return function(self.pick(self.maps))
+
+    def along_axes(self):
+        axis = self.pick([1, 2, (1, 2), 3, -1, -2])
+        reduce = self.pick([ops.mean, ops.max, ops.sum, ops.min, ops.std, ops.logsumexp])
+        x = self.pick(self.maps)
+        return self.pick(
+            [
+                lambda: x - reduce(x, axis=axis, keepdims=True),
+                lambda: x + ops.expand_dims(reduce(x, axis=1), 1),
+                lambda: ops.softmax(x, axis=self.pick([1, 2, 3])),
+                lambda: ops.roll(x, 1, axis=self.pick([1, 2, 3])),
+                lambda: ops.cumsum(x, axis=self.pick([1, 2, 3])),
+                lambda: ops.normalize(x, axis=self.pick([1, 2, 3]), epsilon=0.1),
+                lambda: ops.stack(ops.unstack(x, axis=1), axis=self.pick([1, 2])),
+            ]
+        )()
+
+    def part(self):
+        x = self.pick(self.maps)
+        size = x.shape[-1]
+        start = self.draw(st.integers(0, size - 1))
+        stop = self.draw(st.integers(start + 1, size))
+        return self.pick(
+            [
+                lambda: x[..., start:stop],
+                lambda: x[:, :, ::-1, start - size :],
+                lambda: x[..., ::-1],
+                lambda: ops.flip(x, axis=-1),
+                lambda: x[:, :, :, start : start + 1] * x,
+                lambda: x + ops.expand_dims(x[..., start], -1),
+                lambda: ops.take(x, [start, stop - 1, start - size], axis=-1),
+                lambda: ops.slice(x, (0, 0, 0, start), (-1, SIZE, SIZE, stop - start)),
+                lambda: ops.split(x, [start] if start else [stop], axis=-1)[0],
+                lambda: ops.concatenate(ops.split(x, 2, axis=-1)[::-1], axis=-1) if size % 2 == 0 else x,
+                lambda: ops.concatenate(ops.array_split(x, 2, axis=-1)[1:] + [x], axis=-1) if size > 1 else x,
+            ]
+        )()
+
+    def enlarged(self):
+        x = self.pick(self.maps)
+        if x.shape[-1] > 12:
+            return x
+        return self.pick(
+            [
+                lambda: ops.pad(x, ((0, 0), (0, 0), (0, 0), (1, 2)), constant_values=self.pick([None, 0.5])),
+                lambda: ops.pad(x[:, 1:, :-1], ((0, 0), (1, 0), (0, 1), (0, 0)), mode=self.pick(["constant", "reflect"])),
+                lambda: ops.repeat(x, 2, axis=-1),
+                lambda: ops.tile(x, (1, 1, 1, 2)),
+                lambda: ops.concatenate([x, self.pick(self.maps)], axis=-1),
+                lambda: ops.concatenate([x[:, :2], x[:, 2:] * 2.0], axis=1),
+                lambda: ops.max(ops.stack([x, ops.tanh(x)], axis=self.pick([1, 3, -1])), axis=self.pick([1, -1])),
+            ]
+        )()
+
+    def moved(self):
+        """Something is done to a tensor whose axes stand in another order."""
+        order = self.pick([(0, 3, 1, 2), (0, 2, 1, 3), (0, 3, 2, 1), (0, 1, 3, 2)])
+        x = self.pick([lambda x: ops.transpose(x, order), layers.Permute(order[1:])])(self.pick(self.maps))
+        x = self.pick(
+            [
+                ops.tanh,
+                lambda x: x + ops.mean(x, axis=1, keepdims=True),
+                lambda x: ops.flip(x, axis=1),
+                lambda x: layers.Dense(x.shape[-1], "tanh")(x),
+                lambda x: layers.BatchNormalization(axis=1)(x),
+            ]
+        )(x)
+        self.predicts_macs = False  # a weight may be used once for each unit
+        return ops.transpose(x, np.argsort(order).tolist())
+
+    def reshaped(self):
+        x = self.pick(self.maps)
+        size = x.shape[-1]
+        groups = self.pick([count for count in range(1, size + 1) if size % count == 0])
+        apart = ops.reshape(x, (-1, SIZE, SIZE, groups, size // groups))
+        flat = self.pick([layers.Reshape((SIZE * SIZE, size)), layers.Reshape((-1, size))])(x)
+        return self.pick(
+            [
+                lambda: ops.reshape(ops.swapaxes(apart, 3, 4), (-1, SIZE, SIZE, size)),
+                lambda: ops.reshape(ops.flip(apart, axis=4), (-1, SIZE, SIZE, size)),
+                lambda: ops.sum(apart, axis=self.pick([3, 4])),
+                lambda: ops.reshape(layers.Dense(3)(apart), (-1, SIZE, SIZE, 3 * groups)),
+                lambda: ops.reshape(layers.Dense(4, "relu")(flat), (-1, SIZE, SIZE, 4)),
+                lambda: layers.Reshape((SIZE, -1, size))(layers.Conv1D(size, 3, padding="same")(flat)),
+                lambda: ops.reshape(ops.moveaxis(apart, 4, 1), (-1, size // groups * SIZE, SIZE, groups))[:, :SIZE],
+                lambda: layers.Reshape((SIZE, SIZE, size))(layers.Flatten()(x)),
+                lambda: ops.squeeze(ops.expand_dims(x, (1, -1)), axis=(1, -1)),
+                lambda: x + ops.reshape(layers.RepeatVector(SIZE)(x[:, 0, 0]), (-1, SIZE, 1, size)),
+            ]
+        )()
+
+    def product(self):
+        self.predicts_macs = False
+        x, y = self.pick(self.maps), self.pick(self.maps)
+        weights = ops.softmax(ops.einsum("bhwc,bhvc->bhwv", x, layers.Dense(x.shape[-1])(y)))
+        return self.pick(
+            [
+                lambda: ops.matmul(weights, y),
+                lambda: ops.einsum("bhwv,bhvc->bhwc", weights, y),
+                lambda: ops.einsum("...wc,hw->...hc", x, np.eye(SIZE, k=1, dtype="float32")),
+                lambda: x @ np.linspace(-1, 1, 4 * x.shape[-1]).reshape(-1, 4).astype("float32"),
+                lambda: ops.tanh(ops.matmul(ops.transpose(x, (0, 1, 3, 2)), y))[:, :, :1] * x[..., :1],
+                lambda: ops.einsum("bhwc,bhwd->bhcd", x, y)[:, :, :1] * ops.einsum("bhwd->bdhw", y)[:, :1, :, :1],
+                lambda: ops.dot(x, np.ones((x.shape[-1], 3), "float32")),
+            ]
+        )()
+
+    def nested(self):
+        if self.depth:
+            return self.convolution()
+        x = self.pick(self.maps)
+        inner = Builder(self.draw, x.shape[-1], depth=1)
+        model = keras.Model(inner.inputs, inner.grow(self.draw(st.integers(1, 3)))[-1])
+        self.predicts_macs &= inner.predicts_macs
+        first = model(x)
+        if self.draw(st.booleans()):
+            return first
+        second = model(self.pick([y for y in [*self.maps, first] if y.shape == x.shape]))
+        return ops.concatenate([first, second], axis=-1)
+
     def head(self, x):
         head = self.pick(["flatten", "reshape", "average", "maximum", "dense"])
         if head == "flatten":
@@ -96,10 +245,18 @@ class Builder:
             x = layers.GlobalMaxPooling2D()(x)
         return layers.Dense(2)(x)
 
-    def build(self):
-        steps = [self.convolution, self.dense, self.shared_layer, self.one_to_one, self.merge, self.gate]
-        for _ in range(self.draw(st.integers(2, 9))):
+    def grow(self, count):
+        steps = [
+            self.convolution, self.convolution, self.dense, self.dense, self.shared_layer, self.one_to_one, self.merge,
+            self.gate, self.arithmetic, self.of_one_element, self.along_axes, self.part, self.enlarged, self.moved,
+            self.reshaped, self.product, self.nested,
+        ]  # fmt: skip
+        for _ in range(count):
             self.maps.append(self.pick(steps)())
+        return self.maps
+
+    def build(self):
+        self.grow(self.draw(st.integers(2, 9)))
         ends = [self.maps[-1], *([self.pick(self.maps[1:])] if self.draw(st.booleans()) else [])]
         outputs = [self.head(x) for x in ends]
         if self.draw(st.booleans()):
@@ -107,16 +264,23 @@ class Builder:
         return keras.Model(self.inputs, outputs if len(outputs) > 1 else outputs[0])
 
 
-def check_laws(model, seed):
+def plan_as_deep_as_possible(model):
+    """Returns a plan for 0.4 of the units, or for less where a narrow graph has too few that can go."""
+    for ratio in (0.4, 0.2, 0):
+        with contextlib.suppress(UnreachableTargetError):
+            return slim.plan_pruning(model, ratio, criterion="random", debias="none", guards=LOOSE)
+
+
+def check_laws(model, seed, predicts_macs=True):
     randomise(model, seed)
-    graph = analyse(model)
     x = np.random.default_rng(seed).normal(size=(3, SIZE, SIZE, 2)).astype("float32")
-    plan = slim.plan_pruning(model, 0.4 if graph.num_units > 2 * len(graph.groups) else 0, criterion="random",
-                             debias="none", guards=LOOSE)  # fmt: skip
+    plan = plan_as_deep_as_possible(model)
     small, masked = slim.shrink(model, plan), slim.mask(model, plan)
     assert plan.after.params == small.count_params()
-    assert plan.after.macs == slim.profile(small).macs
-    assert plan.after.units == analyse(small).num_units
+    if predicts_macs:
+        assert plan.after.macs == slim.profile(small).macs
+    # What an axis that is down to one unit has tied before the cut is free after it.
+    assert plan.after.units <= analyse(small).num_units
     pairs = zip(keras.tree.flatten(small(x)), keras.tree.flatten(masked(x)), strict=True)
     for one, two in pairs:
         one, two = np.asarray(one), np.asarray(two)
@@ -126,11 +290,13 @@ def check_laws(model, seed):
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data(), seed=st.integers(0, 100))
 def test_the_laws_hold_on_random_graphs(data, seed):
-    check_laws(Builder(data.draw).build(), seed)
+    builder = Builder(data.draw)
+    check_laws(builder.build(), seed, builder.predicts_macs)
 
 
 @pytest.mark.slow
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data(), seed=st.integers(0, 100))
 def test_the_laws_hold_on_many_random_graphs(data, seed):
-    check_laws(Builder(data.draw).build(), seed)
+    builder = Builder(data.draw)
+    check_laws(builder.build(), seed, builder.predicts_macs)

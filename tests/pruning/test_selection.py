@@ -21,7 +21,7 @@ def select_units(scores, sizes, count, guards):
     scores = np.asarray(scores, float)
     group_of = np.repeat(np.arange(len(sizes)), sizes)
     protected = protect(scores, graph_of(sizes), guards.fewest(sizes))
-    return select(scores, group_of, protected, guards, lambda keep: keep.sum(), count), group_of
+    return select(scores, group_of, protected, guards.aligner(sizes), lambda keep: keep.sum(), count), group_of
 
 
 def test_the_lowest_scores_of_the_whole_network_go():
@@ -76,7 +76,7 @@ def test_every_selection_respects_the_guards_and_reaches_what_can_be_reached(
         mine = group_of == group
         if (mine & keep).any() and (mine & ~keep).any():
             assert scores[mine & keep].min() > scores[mine & ~keep].max()
-    reachable = guards.aligned(fewest, np.array(sizes)).sum()
+    reachable = guards.aligner(sizes)(fewest, np.array(sizes)).sum()
     assert kept.sum() <= max(target, reachable)
 
 

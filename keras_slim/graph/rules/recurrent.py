@@ -61,7 +61,7 @@ def stacked_cells(call):
     new_states = []
     for index, each in enumerate(call.layer.cells):
         count = len(keras.tree.flatten(each.state_size))
-        is_last = each is call.layer.cells[-1]
+        is_last = index == len(call.layer.cells) - 1
         part = None if is_last else f"cells/{index}"
         shapes = [output if is_last else states[0], *states[:count]]
         step, *new = call.inner(each, ("cells", index, "config"), [step, *given[:count]], shapes, part)
