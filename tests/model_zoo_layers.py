@@ -54,7 +54,8 @@ def decoder():
 
 def layer_normalised():
     inputs = keras.Input((6, 6, 3))
-    x = layers.Conv2D(16, 3, padding="same")(layers.Rescaling(1 / 255)(layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0])(inputs)))
+    x = layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0])(inputs)
+    x = layers.Conv2D(16, 3, padding="same")(layers.Rescaling(1 / 255)(x))
     y = layers.Conv2D(16, 7, groups=16, padding="same")(x)
     y = layers.LayerNormalization(epsilon=1e-6)(y)
     y = layers.Dense(16)(layers.Dense(32, "gelu")(y))

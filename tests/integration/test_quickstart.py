@@ -17,8 +17,9 @@ FILES = {
 
 
 @pytest.mark.slow
-def test_the_promises(tmp_path, capsys):
-    assert main(["quickstart", "--seed", "0", "--output-dir", str(tmp_path)]) == 0
+@pytest.mark.parametrize("seed", ["0", "1", "2"])
+def test_the_promises(tmp_path, capsys, seed):
+    assert main(["quickstart", "--seed", seed, "--output-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     for part in ("epoch 36/36", "Pruning round 4/4", "multiply-accumulates", "was kept", "CC BY 4.0"):
         assert part in out

@@ -147,7 +147,7 @@ class Builder:
                 lambda: ops.slice(x, (0, 0, 0, start), (-1, SIZE, SIZE, stop - start)),
                 lambda: ops.split(x, [start] if start else [stop], axis=-1)[0],
                 lambda: ops.concatenate(ops.split(x, 2, axis=-1)[::-1], axis=-1) if size % 2 == 0 else x,
-                lambda: ops.concatenate(ops.array_split(x, 2, axis=-1)[1:] + [x], axis=-1) if size > 1 else x,
+                lambda: ops.concatenate([*ops.array_split(x, 2, axis=-1)[1:], x], axis=-1) if size > 1 else x,
             ]
         )()
 
@@ -158,7 +158,9 @@ class Builder:
         return self.pick(
             [
                 lambda: ops.pad(x, ((0, 0), (0, 0), (0, 0), (1, 2)), constant_values=self.pick([None, 0.5])),
-                lambda: ops.pad(x[:, 1:, :-1], ((0, 0), (1, 0), (0, 1), (0, 0)), mode=self.pick(["constant", "reflect"])),
+                lambda: ops.pad(
+                    x[:, 1:, :-1], ((0, 0), (1, 0), (0, 1), (0, 0)), mode=self.pick(["constant", "reflect"])
+                ),
                 lambda: ops.repeat(x, 2, axis=-1),
                 lambda: ops.tile(x, (1, 1, 1, 2)),
                 lambda: ops.concatenate([x, self.pick(self.maps)], axis=-1),
