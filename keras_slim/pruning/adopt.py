@@ -77,7 +77,7 @@ def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -
                 f"Keras {keras.__version__} keeps the inside of a model elsewhere than keras_slim knows of, so the cut "
                 "was not made. Expected Keras 3.15. Prune with `keras_slim.prune` outside of `fit` instead."
             )
-        if model.compiled:
+        if exchanged:
             vars(model)["_compiled_trainable_state"] = {layer: layer.trainable for layer in model._flatten_layers()}
             model.train_function = model.test_function = model.predict_function = None
             exchanged.exchange()
