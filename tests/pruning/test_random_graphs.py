@@ -289,6 +289,7 @@ def check_laws(model, seed, predicts_macs=True):
     pairs = zip(keras.tree.flatten(small(x)), keras.tree.flatten(masked(x)), strict=True)
     for one, two in pairs:
         one, two = np.asarray(one), np.asarray(two)
+        assert np.isfinite(one).all()
         np.testing.assert_allclose(one, two, rtol=0, atol=1e-5 * max(1.0, np.abs(two).max()))
 
 
