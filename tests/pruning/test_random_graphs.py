@@ -293,6 +293,7 @@ def check_laws(model, seed, predicts_macs=True):
         np.testing.assert_allclose(one, two, rtol=0, atol=1e-5 * max(1.0, np.abs(two).max()))
 
 
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data(), seed=st.integers(0, 100))
 def test_the_laws_hold_on_random_graphs(data, seed):
@@ -301,6 +302,7 @@ def test_the_laws_hold_on_random_graphs(data, seed):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data(), seed=st.integers(0, 100))
 def test_the_laws_hold_on_many_random_graphs(data, seed):
