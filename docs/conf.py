@@ -1,18 +1,34 @@
 """Sphinx configuration. `tox -e docs` builds the pages."""
 
 import os
+import pathlib
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras_slim
 
+GENERATED = pathlib.Path(__file__).parent / "_generated"
+
+
+def rule_table():
+    """Returns the table of rules in Markdown, as the rules describe themselves."""
+    lines = ["| layers and operations | what runs where |", "| --- | --- |"]
+    for rule, types in keras_slim.graph.registered_rules().items():
+        names = (each.replace("ops.", "") if isinstance(each, str) else each.__name__ for each in types)
+        lines.append(f"| {', '.join(f'`{name}`' for name in names)} | {rule.__doc__.splitlines()[0]} |")
+    return "\n".join(lines) + "\n"
+
+
+GENERATED.mkdir(exist_ok=True)
+(GENERATED / "rules.md").write_text(rule_table(), encoding="utf-8")
+
 project = "keras_slim"
 author = "the keras_slim authors"
 release = version = keras_slim.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_generated"]
 html_theme = "furo"
 html_title = "keras_slim"
 

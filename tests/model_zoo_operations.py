@@ -186,7 +186,3 @@ BUILDERS = [
     reshaped_otherwise,
     nested_operations,
 ]
-
-# What they compute after a cut is not predicted: products of tensors have no weights to count, and a weight that is
-# used once for each unit of another layer is used less often.
-WITH_PRODUCTS = {products, heads, units_as_positions}

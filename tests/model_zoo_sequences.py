@@ -152,13 +152,3 @@ BUILDERS = [
     einsum_layers,
     attention_without_projections,
 ]
-
-# Their products of tensors depend on sizes of no weight, so a plan knows their multiply-accumulates only beforehand.
-WITH_PRODUCTS = [
-    transformer,
-    attention_to_another_sequence,
-    attention_over_two_axes,
-    grouped_query_attention,
-    einsum_layers,
-    attention_without_projections,
-]

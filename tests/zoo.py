@@ -6,5 +6,3 @@ import importlib.util
 NAMES = ["model_zoo", "model_zoo_layers", "model_zoo_operations", "model_zoo_sequences"]
 MODULES = [importlib.import_module(name) for name in NAMES if importlib.util.find_spec(name)]
 BUILDERS = [builder for module in MODULES for builder in module.BUILDERS]
-WITH_PRODUCTS = [builder for module in MODULES for builder in getattr(module, "WITH_PRODUCTS", ())]
-"""Those of which a plan does not predict the multiply-accumulates after the cut."""

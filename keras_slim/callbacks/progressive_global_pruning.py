@@ -173,8 +173,9 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         costs = CostModel(graph)
         owner = type(self).__name__
         scores = unit_scores(graph, self.criterion, self.debias, self.data, steps=self.steps, owner=owner)
-        sizes = [len(units) for units in graph.layers.values()]
-        fewest = self.guards.fewest(sizes, [self._original_sizes[name] for name in graph.layers])
+        sizes = {name: len(units) for name, units in graph.layers.items()}
+        original = [self._original_sizes.get(name, size) for name, size in sizes.items()]
+        fewest = self.guards.fewest(list(sizes.values()), original)
         protected = protect(scores, graph, fewest)
         share = 1 - (1 - self.ratio) ** (number / self.rounds)
         target = target_cost(getattr(self._original_cost, self.of), share)
@@ -199,7 +200,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _align(self, graph):
         """Returns the rounding of the guards, by the sizes that groups had before the first round."""
-        return self.guards.aligner([self._original_groups[group.name] for group in graph.groups])
+        return self.guards.aligner([self._original_groups.get(group.name, group.size) for group in graph.groups])
 
     def _say(self, number, before, seconds):
         if self.verbose:

@@ -9,7 +9,7 @@ from keras_slim.graph.analysis import analyse
 from keras_slim.graph.call import LayerCall
 from keras_slim.graph.channel_graph import ChannelGraph, Group, Resize, Site, Slot, Whole
 from keras_slim.graph.channels import Channels
-from keras_slim.graph.registry import register_rule
+from keras_slim.graph.registry import register_rule, registered_rules
 
 __all__ = [
     "ChannelGraph",
@@ -22,4 +22,5 @@ __all__ = [
     "Whole",
     "analyse",
     "register_rule",
+    "registered_rules",
 ]

@@ -143,9 +143,12 @@ def _resolve(model, trace):
             for (name,), kept in [(_names([producer]), _real(units(_atoms(producer))))]
             if len(kept)
         },
-        axes=_different(
-            units(atoms) for channels in trace.channels.values() for atoms in channels.axes.values() if len(atoms)
-        ),
+        tensors={
+            tensor: axes
+            for tensor, channels in trace.channels.items()
+            for axes in [{axis: units(atoms) for axis, atoms in channels.axes.items()}]
+            if any((numbers != WHOLE).any() for numbers in axes.values())
+        },
     )
 
 
@@ -157,12 +160,6 @@ def _atoms(producer):
 def _real(units):
     """Returns the units of an axis, each once, ascending."""
     return np.unique(units[units != WHOLE])
-
-
-def _different(axes):
-    """Returns the different sets of units among those axes that have no position that is never cut."""
-    sets = (np.unique(units) for units in {units.tobytes(): units for units in axes}.values())
-    return tuple({units.tobytes(): units for units in sets if units[0] != WHOLE}.values())
 
 
 def _roots(record):

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
+from keras_slim.graph.channels import WHOLE
+
 
 @dataclass(frozen=True, eq=False)
 class Slot:
@@ -126,6 +128,8 @@ class ChannelGraph:
         statistics: Units over which a layer computes statistics, by the id of the layer and the axis of its input.
         rescales: Weights that make up for a number that their layer derives from how many units there are.
         sites: Where activations can be read, each tensor once.
+        layers: Units that each layer computes, by its path.
+        tensors: Units along the axes of the tensors that have any, by the id of the tensor.
     """
 
     model: keras.Model
@@ -139,12 +143,19 @@ class ChannelGraph:
     rescales: tuple[Rescale, ...] = field(repr=False)
     sites: tuple[Site, ...] = field(repr=False)
     layers: dict[str, np.ndarray] = field(repr=False)
-    axes: tuple[np.ndarray, ...] = field(repr=False)
+    tensors: dict[int, dict[int, np.ndarray]] = field(repr=False)
 
     @property
     def num_units(self):
         """Number of units that can be cut."""
         return sum(group.size for group in self.groups)
+
+    @property
+    def axes(self):
+        """The different sets of units along those axes that have no position that is never cut."""
+        every = {units.tobytes(): units for axes in self.tensors.values() for units in axes.values()}
+        sets = (np.unique(units) for units in every.values() if units.min() != WHOLE)
+        return tuple({units.tobytes(): units for units in sets}.values())
 
     def group_of(self):
         """Returns the position in `groups` of each unit, an integer array of shape `(num_units,)`."""

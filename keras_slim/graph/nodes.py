@@ -34,6 +34,15 @@ class Node:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
+    def on(self, tensors: dict[int, keras.KerasTensor]) -> "Node":
+        """Returns the same call on other tensors, by the id of those they stand in for; those not named stay."""
+
+        def other(value):
+            return tensors.get(id(value), value)
+
+        args, kwargs = keras.tree.map_structure(other, (self.args, self.kwargs))
+        return Node(self.operation, tuple(map(other, self.inputs)), tuple(map(other, self.outputs)), args, kwargs)
+
 
 def is_graph(model) -> bool:
     """Tells whether `walk` can read `model`: a functional model, or a `Sequential` that has been built.

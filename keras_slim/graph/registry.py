@@ -51,6 +51,25 @@ def register_rule(*types, override=False):
     return decorator
 
 
+def registered_rules():
+    """Returns the rules and, for each, the layer types or names it is for.
+
+    Returns:
+        Dictionary from a rule to a list of classes and strings, in the order in which they were registered.
+
+    Example:
+
+    >>> import keras
+    >>> rule = find_rule(keras.layers.Conv2D(4, 3))
+    >>> [each.__name__ for each in registered_rules()[rule]]
+    ['Conv1D', 'Conv2D', 'Conv3D']
+    """
+    table = {}
+    for each, rule in _RULES.items():
+        table.setdefault(rule, []).append(each)
+    return table
+
+
 def find_rule(operation):
     """Returns the rule of an operation's exact type, or `None`."""
     cls = type(operation)

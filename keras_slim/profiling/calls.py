@@ -36,7 +36,7 @@ def _seen_from_outside(nodes, model, inputs):
 
 def _recall(node, tensors):
     """Returns `node` called on what `tensors` holds for its inputs, by `id`, and adds its outputs to `tensors`."""
-    args, kwargs = keras.tree.map_structure(lambda value: tensors.get(id(value), value), (node.args, node.kwargs))
-    outputs = tuple(keras.tree.flatten(node.operation.compute_output_spec(*args, **kwargs)))
+    call = node.on(tensors)
+    outputs = keras.tree.flatten(node.operation.compute_output_spec(*call.args, **call.kwargs))
     tensors.update({id(own): given for own, given in zip(node.outputs, outputs, strict=True)})
-    return Node(node.operation, tuple(tensors[id(tensor)] for tensor in node.inputs), outputs, args, kwargs)
+    return node.on(tensors)

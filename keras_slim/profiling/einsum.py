@@ -5,13 +5,14 @@ import math
 from keras_slim.profiling.sizes import UnknownDimensionError
 
 
-def einsum_products(equation, shapes, without="") -> int:
+def einsum_products(equation, shapes, without="", batched=0) -> int:
     """Returns how many combinations of labels an equation has for one sample.
 
     Args:
         equation: Such as `"abc,cd->abd"`, with or without an ellipsis.
-        shapes: Shapes of the first operands, or of all. The first label of the first one is the batch.
+        shapes: Shapes of the first operands, or of all.
         without: Labels to leave out, such as those of a kernel. Optional.
+        batched: Position of an operand whose first label is the batch.
 
     Returns:
         The product of the sizes of all other labels but the batch.
@@ -25,7 +26,7 @@ def einsum_products(equation, shapes, without="") -> int:
     True
     """
     terms = equation.replace(" ", "").split("->")[0].split(",")
-    batch = _labels(terms[0], len(shapes[0]))[0]
+    batch = _labels(terms[batched], len(shapes[batched]))[0]
     sizes = {}
     for term, shape in zip(terms, shapes, strict=False):
         for label, size in zip(_labels(term, len(shape)), shape, strict=True):

@@ -19,21 +19,30 @@ class Work:
 
     Args:
         uses: Times that each element of the weight meets an input; the times that two inputs meet if there is no
-            weight. Those of a weight must not depend on how many channels the layer has.
+            weight. It may depend on the shapes of the call's tensors, not on those of the layer's own weights.
         weight: The weight. Optional.
         multiplications: Multiplications per use. 1 by default.
         additions: Additions per use. 1 by default; an adder layer has no multiplication and two additions.
+        widths: Axes of weights, `(weight, axis)`, whose sizes multiply the uses: how wide the vectors are that meet
+            inside the layer, such as queries and keys. Optional.
     """
 
     uses: int
     weight: keras.Variable | None = None
     multiplications: int = 1
     additions: int = 1
+    widths: tuple[tuple[keras.Variable, int], ...] = ()
+
+    @property
+    def sizes(self) -> list[tuple[keras.Variable, int]]:
+        """The axes of weights whose sizes multiply the uses: all those of the weight, and the widths."""
+        own = [] if self.weight is None else [(self.weight, axis) for axis in range(len(self.weight.shape))]
+        return [*own, *self.widths]
 
     @property
     def total_uses(self) -> int:
         """Uses of all elements together."""
-        return self.uses * (1 if self.weight is None else math.prod(self.weight.shape))
+        return self.uses * math.prod(weight.shape[axis] for weight, axis in self.sizes)
 
     def times(self, count) -> "Work":
         """Returns the work of doing this `count` times."""

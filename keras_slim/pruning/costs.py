@@ -1,11 +1,14 @@
 """What a model costs, before and after a cut that has not been made."""
 
+import math
 from dataclasses import asdict, dataclass
 
+import keras
 import numpy as np
 
 from keras_slim.graph.channel_graph import ChannelGraph, kept_positions
-from keras_slim.profiling import profile, weight_uses
+from keras_slim.profiling.uses import work_by_call
+from keras_slim.profiling.work import work_of
 
 UNITS_OF_COST = ("units", "params", "macs")
 
@@ -44,22 +47,23 @@ def target_cost(total, ratio):
 
 
 class CostModel:
-    """Predicts the exact cost of a model after a cut, from the shapes of its weights.
+    """Predicts the exact cost of a model after a cut, from the sizes that its weights and tensors will have.
 
     Args:
         graph: Channel graph of the model.
     """
 
     def __init__(self, graph: ChannelGraph):
-        self._cuts = {}
-        for slot in graph.slots:
-            self._cuts.setdefault(id(slot.variable), (slot.variable.shape, []))[1].append(slot)
-        self._uses = {}
-        has_unknown_size = any(None in tensor.shape[1:] for tensor in graph.model.inputs)
-        macs = None if has_unknown_size else profile(graph.model).macs
-        for variable, uses in [] if has_unknown_size else weight_uses(graph.model):
-            self._uses[id(variable)] = self._uses.get(id(variable), 0) + uses
-        self._whole = Cost(graph.num_units, graph.model.count_params(), macs)
+        self._graph = graph
+        self._units, self._axes = _different_units(graph.slots)
+        self._weights = list({id(slot.variable): slot.variable for slot in graph.slots}.values())
+        self._works, self._calls = [], []
+        try:
+            for _, call, works in work_by_call(graph.model):
+                self._file(call, works)
+        except ValueError:  # inputs, or what layers make of them, have dimensions of unknown size
+            self._works = None
+        self._params = graph.model.count_params() - sum(math.prod(weight.shape) for weight in self._weights)
 
     def cost(self, keep):
         """Returns the `Cost` when only some units are kept.
@@ -67,16 +71,39 @@ class CostModel:
         Args:
             keep: Boolean array of shape `(graph.num_units,)`.
         """
-        params, macs = self._whole.params, self._whole.macs
-        for key, (shape, slots) in self._cuts.items():
-            smaller = list(shape)
-            for slot in slots:
-                smaller[slot.axis] = len(kept_positions(slot.units, keep))
-            removed = int(np.prod(shape)) - int(np.prod(smaller))
-            params -= removed
-            if macs is not None:
-                macs -= removed * self._uses.get(key, 0)
-        return Cost(int(keep.sum()), params, macs)
+        kept = [len(kept_positions(units, keep)) for units in self._units]
+
+        def size(weight, axis):
+            place = self._axes.get((id(weight), axis))
+            return weight.shape[axis] if place is None else kept[place]
+
+        params = sum(math.prod(size(weight, axis) for axis in range(len(weight.shape))) for weight in self._weights)
+        return Cost(int(keep.sum()), self._params + params, self._macs(keep, size))
+
+    def _macs(self, keep, size):
+        if self._works is None:
+            return None
+        works = [*self._works, *(work for call in self._calls for work in self._works_after(call, keep))]
+        return sum(work.uses * math.prod(size(*each) for each in work.sizes) for work in works if work.uses)
+
+    def _file(self, call, works):
+        """Keeps the work of a call if no cut changes how often weights are used in it; if one does, the call."""
+        nothing = np.zeros(self._graph.num_units, bool)
+        if [work.uses for work in works] == [work.uses for work in self._works_after(call, nothing)]:
+            self._works += works
+        else:
+            self._calls.append(call)
+
+    def _works_after(self, call, keep):
+        """Returns the work of a call on tensors of the shapes they have after a cut."""
+        tensors = {id(tensor): tensor for tensor in (*call.inputs, *call.outputs) if id(tensor) in self._graph.tensors}
+        return work_of(call.on({key: self._smaller(tensor, keep) for key, tensor in tensors.items()}))
+
+    def _smaller(self, tensor, keep):
+        shape = list(tensor.shape)
+        for axis, units in self._graph.tensors[id(tensor)].items():
+            shape[axis] = len(kept_positions(units, keep))
+        return keras.KerasTensor(shape, tensor.dtype)
 
     def measure(self, of):
         """Returns the function from a selection to one of its costs.
@@ -87,9 +114,16 @@ class CostModel:
         Raises:
             ValueError: If that cost is not known, since the model's inputs have dimensions of unknown size.
         """
-        if getattr(self._whole, of) is None:
+        if of == "macs" and self._works is None:
             raise ValueError(
                 f"The {of} are not known, since the model's inputs have dimensions of unknown size. Expected all but "
                 "the batch to be known. Build the model with a fixed input shape, or prune a share of the 'params'."
             )
         return lambda keep: getattr(self.cost(keep), of)
+
+
+def _different_units(slots):
+    """Returns the different arrays of units, and which of them runs along an axis, by `(id of weight, axis)`."""
+    places = {}
+    axes = {(id(slot.variable), slot.axis): places.setdefault(slot.units.tobytes(), len(places)) for slot in slots}
+    return [np.frombuffer(key, slots[0].units.dtype) for key in places], axes

@@ -33,7 +33,7 @@ def plot_widths(before: keras.Model, after: keras.Model, *, figure: Any = None) 
         MissingExtraError: If matplotlib is not installed.
         ValueError: If the models have no layer with units in common.
     """
-    old, new = _widths(before), _widths(after)
+    old, new = widths(before), widths(after)
     names = [name for name in old if name in new]
     if not names:
         raise ValueError(
@@ -74,7 +74,7 @@ def plot_pruning(
         ValueError: If the history has no such metric.
     """
     history, dense_history = _entries(history), _entries(dense_history)
-    metric = _check_metric(metric, history)
+    metric = check_metric(metric, history)
     figure = figure or _new_figure(6, 4.8)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     _draw_metric(upper, metric, history, dense_history)
@@ -106,7 +106,7 @@ def plot_report(
         MissingExtraError: If matplotlib is not installed.
         ValueError: If the models have no layer in common, or the history lacks the metric.
     """
-    figure = _new_figure(11, max(4.8, _height(len(_widths(before)))))
+    figure = _new_figure(11, max(4.8, _height(len(widths(before)))))
     left, right = figure.subfigures(1, 2, width_ratios=(5, 6), wspace=0.04)
     plot_widths(before, after, figure=left)
     plot_pruning(history, rounds_done, figure=right, **options)
@@ -122,23 +122,23 @@ def _height(num_bars):
     return 1.6 + 0.32 * num_bars
 
 
-def _widths(model):
+def widths(model):
     """Returns the number of units of each layer that says how many it has, inner models included."""
-    widths = {}
+    found = {}
     for layer in model.layers:
         units = getattr(layer, "filters", getattr(layer, "units", None))
         if isinstance(layer, keras.Model):
-            widths |= _widths(layer)
+            found |= widths(layer)
         elif isinstance(units, int):
-            widths[layer.name] = units
-    return widths
+            found[layer.name] = units
+    return found
 
 
 def _entries(history):
     return getattr(history, "history", history) or {}
 
 
-def _check_metric(metric, history):
+def check_metric(metric, history):
     found = metric or next((name for name in METRICS if name in history), None)
     if found in history:
         return found
@@ -170,16 +170,15 @@ def _draw_metric(axes, metric, history, dense_history):
     if metric in dense_history:
         dense = dense_history[metric]
         axes.plot(_epochs(dense), dense, color="black", linewidth=1.2, linestyle=(0, (4, 3)), label="not pruned")
-    axes.set_title(_in_words(metric), loc="left")
+    axes.set_title(in_words(metric), loc="left")
     if metric.endswith("accuracy"):
-        axes.set_ylim(*_accuracy_limits([*_settled(values), *_settled(dense_history.get(metric, []))]))
+        axes.set_ylim(*_accuracy_limits([*settled(values), *settled(dense_history.get(metric, []))]))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
     _clean(axes)
 
 
 def _draw_size(axes, history):
-    name, sizes = next((each for each in _SIZES if each[1] in history), _SIZES[0])
-    sizes = history.get(sizes, [])
+    name, sizes = size_history(history)
     if sizes:
         axes.stairs(sizes, [epoch + 0.5 for epoch in range(len(sizes) + 1)], fill=True, color=BLUE)
         axes.yaxis.set_major_formatter(lambda value, _: scaled(value))
@@ -189,12 +188,18 @@ def _draw_size(axes, history):
     _clean(axes)
 
 
+def size_history(history):
+    """Returns what the history has of the size of the model: its name, and a value per epoch."""
+    label, entry = next((each for each in _SIZES if each[1] in history), _SIZES[0])
+    return label, history.get(entry, [])
+
+
 def _mark_rounds(axes, rounds_done):
     for each in rounds_done:  # a cut is made before its epoch; epochs are drawn from 1
         axes.axvline(each["epoch"] + 0.5, color="black", linewidth=0.9, linestyle=":", alpha=0.7)
 
 
-def _settled(values):
+def settled(values):
     """Returns a history without its first fifth, in which accuracy climbs from chance."""
     return values[len(values) // 5 :]
 
@@ -208,7 +213,7 @@ def _epochs(values):
     return range(1, len(values) + 1)
 
 
-def _in_words(metric):
+def in_words(metric):
     return metric.replace("val_", "validation ").replace("_", " ").capitalize()
 
 

@@ -127,7 +127,10 @@ def _check_shapes(x, model, owner):
     expected = [tuple(tensor.shape) for tensor in tensors]
     received = [tuple(np.shape(array)) for array in arrays]
     if len(expected) != len(received) or not all(map(_fits, received, expected)):
-        raise ValueError(invalid_argument("data", owner, expected=f"batches of shape {expected}", received=received))
+        is_sample = [shape[1:] for shape in expected] == received
+        hint = "These are single samples: give batches, for instance with `dataset.batch(32)`." if is_sample else ""
+        expected = f"batches of shape {expected}"
+        raise ValueError(invalid_argument("data", owner, expected=expected, received=received, hint=hint))
 
 
 def _fits(received, expected):

@@ -3,7 +3,8 @@ import json
 import keras
 
 
-def test_the_table(prints, model_path):
+def test_the_table(prints, model_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     text = prints("profile", model_path)
     assert text.splitlines()[0] == "Model 'small'"
     assert "hidden (Dense)" in text

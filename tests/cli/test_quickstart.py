@@ -50,7 +50,7 @@ def test_the_verdict_says_what_is_compared():
 
 
 def test_everything_is_written(tmp_path):
-    (note,) = make_report().write(tmp_path)
+    note = make_report().write(tmp_path)
     assert note.endswith("report.json, report.md, report.png")
     plain = json.loads((tmp_path / "report.json").read_text())
     assert plain["seed"] == 3
@@ -62,15 +62,14 @@ def test_everything_is_written(tmp_path):
         assert part in text
 
 
-def test_without_matplotlib_the_picture_is_skipped_in_one_line(tmp_path, monkeypatch):
+def test_without_matplotlib_the_picture_is_a_plain_one(tmp_path, monkeypatch):
     def missing(*_, **__):
         raise MissingExtraError("A picture needs the package 'matplotlib'.")
 
     monkeypatch.setattr(pictures, "import_extra", missing)
-    skipped, written = make_report().write(tmp_path)
-    assert skipped == "No picture: A picture needs the package 'matplotlib'."
-    assert written.endswith("report.json, report.md")
-    assert "report.png" not in (tmp_path / "report.md").read_text()
+    assert make_report().write(tmp_path).endswith("report.json, report.md, report.svg")
+    assert "report.svg)" in (tmp_path / "report.md").read_text()
+    assert "4&#160;of&#160;4" in (tmp_path / "report.svg").read_text()
 
 
 def test_the_accuracy_of_a_file(model_path, tflite_path, data_path):

@@ -57,6 +57,10 @@ EVERY = [*NAMES, ThirdMoment(), Saliency(), largest_weight]
 REPEATABLE = [*DETERMINED_BY_WEIGHTS, ThirdMoment(), Saliency(), largest_weight]
 
 
+def name_of(criterion):
+    return criterion if isinstance(criterion, str) else getattr(criterion, "__name__", type(criterion).__name__)
+
+
 def of(criterion):
     return criteria.get(criterion, "criterion", "contract")
 
@@ -91,24 +95,24 @@ def norm_and_relu(x, name):
     return keras.layers.ReLU()(x)
 
 
-@pytest.mark.parametrize("criterion", EVERY, ids=str)
+@pytest.mark.parametrize("criterion", EVERY, ids=name_of)
 def test_one_finite_score_per_unit(model, criterion):
     found = scores(model, criterion)
     assert found.shape == (5 + 4 + 6,)
     assert np.isfinite(found).all()
 
 
-@pytest.mark.parametrize("criterion", EVERY, ids=str)
+@pytest.mark.parametrize("criterion", EVERY, ids=name_of)
 def test_units_are_told_apart(model, criterion):
     assert len(set(scores(model, criterion).round(12))) > 5
 
 
-@pytest.mark.parametrize("criterion", EVERY, ids=str)
+@pytest.mark.parametrize("criterion", EVERY, ids=name_of)
 def test_scoring_twice_gives_the_same(model, criterion):
     np.testing.assert_array_equal(scores(model, criterion), scores(model, criterion))
 
 
-@pytest.mark.parametrize("criterion", REPEATABLE, ids=str)
+@pytest.mark.parametrize("criterion", REPEATABLE, ids=name_of)
 def test_a_copy_of_the_model_has_the_same_scores(model, criterion):
     np.testing.assert_allclose(scores(copied(model), criterion), scores(model, criterion), rtol=1e-6)
 
@@ -136,7 +140,7 @@ def permute(model, order):
         variable.assign(np.take(variable.numpy(), order, axis=axis))
 
 
-@pytest.mark.parametrize("criterion", REPEATABLE, ids=str)
+@pytest.mark.parametrize("criterion", REPEATABLE, ids=name_of)
 def test_permuting_filters_permutes_scores(model, criterion):
     before, answers = scores(model, criterion), model.predict(X, verbose=0)
     model = copied(model)
@@ -148,7 +152,7 @@ def test_permuting_filters_permutes_scores(model, criterion):
     np.testing.assert_allclose(after[5:], before[5:], rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("criterion", EVERY, ids=str)
+@pytest.mark.parametrize("criterion", EVERY, ids=name_of)
 def test_scoring_changes_nothing(model, criterion):
     def state():
         variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
@@ -166,7 +170,7 @@ def test_scoring_changes_nothing(model, criterion):
     assert model.losses == []
 
 
-@pytest.mark.parametrize("criterion", EVERY, ids=str)
+@pytest.mark.parametrize("criterion", EVERY, ids=name_of)
 def test_what_it_needs_is_what_it_reads(model, criterion):
     """With less, it says what is missing; a criterion that needs nothing never looks."""
     needs = of(criterion).needs

@@ -17,7 +17,7 @@ FILES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", ["0"])
+@pytest.mark.parametrize("seed", ["0", "1", "2"])
 def test_the_promises(tmp_path, capsys, seed):
     assert main(["quickstart", "--seed", seed, "--output-dir", str(tmp_path)]) == 0
     out = capsys.readouterr().out

@@ -29,7 +29,6 @@ class Builder:
         self.inputs = keras.Input((SIZE, SIZE, channels))
         self.maps = [self.inputs]
         self.shared = []
-        self.predicts_macs = True
 
     def pick(self, options):
         return self.draw(st.sampled_from(options))
@@ -170,6 +169,49 @@ class Builder:
             ]
         )()
 
+    def filtered(self):
+        """Layers with weights that keep apart, group or move channels."""
+        x = self.pick(self.maps)
+        size = x.shape[-1]
+        groups = self.pick([count for count in range(1, size + 1) if size % count == 0])
+        return self.pick(
+            [
+                lambda: layers.DepthwiseConv2D(3, padding="same", activation="relu")(x),
+                lambda: layers.DepthwiseConv2D(1, depth_multiplier=2)(x),
+                lambda: layers.SeparableConv2D(self.width(), 3, padding="same", depth_multiplier=self.pick([1, 2]))(x),
+                lambda: layers.Conv2D(2 * groups, 3, padding="same", groups=groups)(x),
+                lambda: layers.Conv2DTranspose(self.width(), 2, 2)(layers.MaxPooling2D()(x)),
+                lambda: layers.UpSampling2D()(layers.Conv2D(self.width(), 2, 2, activation="relu")(x)),
+                lambda: layers.Cropping2D(1)(layers.ZeroPadding2D(1)(x)),
+                lambda: layers.PReLU(shared_axes=self.pick([None, [1, 2]]))(x),
+                lambda: layers.GroupNormalization(groups)(x),
+                lambda: layers.LayerNormalization(axis=self.pick([-1, 1, (1, 2, 3)]))(x),
+                lambda: layers.RMSNormalization()(x),
+                lambda: layers.UnitNormalization()(x),
+                lambda: layers.Rescaling(0.5, offset=0.1)(x),
+                lambda: layers.EinsumDense("bhwc,cd->bhwd", (SIZE, SIZE, self.width()), bias_axes="d")(x),
+            ]
+        )()
+
+    def sequence(self):
+        """Rows of a map, one after another."""
+        x = self.pick(self.maps)
+        size, width = x.shape[-1], self.width()
+        rows = ops.reshape(x, (-1, SIZE * SIZE, size))
+        answer = self.pick(
+            [
+                lambda: layers.SimpleRNN(width, return_sequences=True)(rows),
+                lambda: layers.GRU(width, return_sequences=True)(rows),
+                lambda: layers.Bidirectional(layers.LSTM(width, return_sequences=True))(rows),
+                lambda: layers.MultiHeadAttention(2, 3, output_shape=self.pick([None, width]))(rows, rows),
+                lambda: layers.GroupQueryAttention(2, 4, 2)(rows, rows),
+                lambda: layers.Attention()([rows, rows]),
+                lambda: layers.TimeDistributed(layers.Dense(width, "relu"))(rows),
+                lambda: layers.Conv1D(width, 3, padding="causal")(rows),
+            ]
+        )()
+        return ops.reshape(answer, (-1, SIZE, SIZE, answer.shape[-1]))
+
     def moved(self):
         """Something is done to a tensor whose axes stand in another order."""
         order = self.pick([(0, 3, 1, 2), (0, 2, 1, 3), (0, 3, 2, 1), (0, 1, 3, 2)])
@@ -183,7 +225,6 @@ class Builder:
                 lambda x: layers.BatchNormalization(axis=1)(x),
             ]
         )(x)
-        self.predicts_macs = False  # a weight may be used once for each unit
         return ops.transpose(x, np.argsort(order).tolist())
 
     def reshaped(self):
@@ -208,7 +249,6 @@ class Builder:
         )()
 
     def product(self):
-        self.predicts_macs = False
         x, y = self.pick(self.maps), self.pick(self.maps)
         weights = ops.softmax(ops.einsum("bhwc,bhvc->bhwv", x, layers.Dense(x.shape[-1])(y)))
         return self.pick(
@@ -229,7 +269,6 @@ class Builder:
         x = self.pick(self.maps)
         inner = Builder(self.draw, x.shape[-1], depth=1)
         model = keras.Model(inner.inputs, inner.grow(self.draw(st.integers(1, 3)))[-1])
-        self.predicts_macs &= inner.predicts_macs
         first = model(x)
         if self.draw(st.booleans()):
             return first
@@ -252,7 +291,7 @@ class Builder:
         steps = [
             self.convolution, self.convolution, self.dense, self.dense, self.shared_layer, self.one_to_one, self.merge,
             self.gate, self.arithmetic, self.of_one_element, self.along_axes, self.part, self.enlarged, self.moved,
-            self.reshaped, self.product, self.nested,
+            self.filtered, self.sequence, self.reshaped, self.product, self.nested,
         ]  # fmt: skip
         for _ in range(count):
             self.maps.append(self.pick(steps)())
@@ -274,14 +313,13 @@ def plan_as_deep_as_possible(model):
             return slim.plan_pruning(model, ratio, criterion="random", debias="none", guards=LOOSE)
 
 
-def check_laws(model, seed, predicts_macs=True):
+def check_laws(model, seed):
     randomise(model, seed)
     x = np.random.default_rng(seed).normal(size=(3, SIZE, SIZE, 2)).astype("float32")
     plan = plan_as_deep_as_possible(model)
     small, masked = slim.shrink(model, plan), slim.mask(model, plan)
     assert plan.after.params == small.count_params()
-    if predicts_macs:
-        assert plan.after.macs == slim.profile(small).macs
+    assert plan.after.macs == slim.profile(small).macs
     graph, again = analyse(model), analyse(small)
     keep = plan.keep(graph)
     if all(keep[axis].sum() > 1 for axis in graph.axes):  # an axis of size one is broadcast, and is not divided
@@ -297,14 +335,12 @@ def check_laws(model, seed, predicts_macs=True):
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data(), seed=st.integers(0, 100))
 def test_the_laws_hold_on_random_graphs(data, seed):
-    builder = Builder(data.draw)
-    check_laws(builder.build(), seed, builder.predicts_macs)
+    check_laws(Builder(data.draw).build(), seed)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=460, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data(), seed=st.integers(0, 100))
 def test_the_laws_hold_on_many_random_graphs(data, seed):
-    builder = Builder(data.draw)
-    check_laws(builder.build(), seed, builder.predicts_macs)
+    check_laws(Builder(data.draw).build(), seed)

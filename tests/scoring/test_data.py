@@ -183,7 +183,9 @@ def test_samples_of_the_wrong_shape_are_refused(score, perceptron, shape):
 
 
 def test_a_dataset_that_is_not_batched_is_refused(score, perceptron, samples):
-    with pytest.raises(ValueError, match=rf"batches of shape \[{EXPECTED_SHAPE}\].*data=\[\(4,\)\]"):
+    with pytest.raises(
+        ValueError, match=rf"batches of shape \[{EXPECTED_SHAPE}\].*data=\[\(4,\)\]\. .*single samples.*batch"
+    ):
         score(perceptron, "taylor", tf.data.Dataset.from_tensor_slices(samples))
 
 

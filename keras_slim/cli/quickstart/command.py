@@ -56,8 +56,7 @@ def run(args):
     report = Report(comparison, dense, pruned, args.seed, args.epochs, time.perf_counter() - start, CREDIT)
     console.print(comparison)
     console.print(report.verdict(), soft_wrap=True)
-    for note in report.write(args.output_dir):
-        console.print(note, soft_wrap=True)
+    console.print(report.write(args.output_dir), soft_wrap=True)
     sys.stdout.flush()
 
 

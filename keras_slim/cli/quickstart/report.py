@@ -10,6 +10,7 @@ from keras_slim.cli.files import write_text, written_whole
 from keras_slim.cli.quickstart.training import PRUNING, Training
 from keras_slim.errors import MissingExtraError
 from keras_slim.reports import Comparison, plot_report
+from keras_slim.reports.plain_picture import draw_svg
 
 PACKAGES = ("keras", "tensorflow", "ai-edge-litert", "numpy")
 LEAST_REMOVED, MOST_POINTS_LOST = 0.6, 1.0
@@ -67,23 +68,17 @@ class Report:
         )
 
     def write(self, folder):
-        """Writes `report.md`, `report.json` and, where matplotlib is installed, `report.png`.
+        """Writes `report.md`, `report.json` and the picture.
 
         Args:
             folder: Where to write.
 
         Returns:
-            Lines to show: what was written, and what was skipped.
+            A line to show.
         """
         write_text(os.path.join(folder, "report.json"), json.dumps(self.to_dict(), indent=1))
-        try:
-            self._draw(os.path.join(folder, "report.png"))
-        except MissingExtraError as error:
-            skipped = [f"No picture: {error}"]
-        else:
-            skipped = []
-        write_text(os.path.join(folder, "report.md"), self.to_markdown(with_picture=not skipped))
-        return [*skipped, f"Written to {folder}: {', '.join(sorted(os.listdir(folder)))}"]
+        write_text(os.path.join(folder, "report.md"), self.to_markdown(picture=self._draw(folder)))
+        return f"Written to {folder}: {', '.join(sorted(os.listdir(folder)))}"
 
     def to_dict(self):
         """Returns all that was found as plain values."""
@@ -103,8 +98,8 @@ class Report:
             "credit": self.credit,
         }
 
-    def to_markdown(self, with_picture):
-        """Returns the report in Markdown."""
+    def to_markdown(self, picture):
+        """Returns the report in Markdown, with the picture of that name."""
         rounds = "\n".join(
             f"- before epoch {each['epoch'] + 1}: {each['units']:,} units, {each['params']:,} parameters, "
             f"{each['macs']:,} multiply-accumulates left"
@@ -115,12 +110,12 @@ class Report:
             f"`{self.command()}`",
             self.comparison.to_markdown(),
             self.verdict().replace("\n", "\n\n"),
-            "![Widths per layer; accuracy and size over the epochs](report.png)" if with_picture else "",
+            f"![Widths per layer; accuracy and size over the epochs]({picture})",
             f"Rounds of pruning:\n\n{rounds}",
             f"Made with {', '.join(f'{name} {version}' for name, version in versions().items())}.",
             self.credit,
         )
-        return "\n\n".join(filter(None, parts))
+        return "\n\n".join(parts)
 
     def command(self):
         """Returns the command that repeats this."""
@@ -129,16 +124,18 @@ class Report:
     def _row(self, label):
         return next(row for row in self.comparison.rows if row.label == label)
 
-    def _draw(self, path):
-        figure = plot_report(
-            self.dense.model,
-            self.pruned.model,
-            self.pruned.history,
-            self.pruned.rounds_done,
-            dense_history=self.dense.history,
-        )
-        with written_whole(path) as scratch:
+    def _draw(self, folder):
+        """Draws the picture: in detail where matplotlib is installed, plainly elsewhere. Returns its name."""
+        models, pruned = (self.dense.model, self.pruned.model), self.pruned
+        try:
+            figure = plot_report(*models, pruned.history, pruned.rounds_done, dense_history=self.dense.history)
+        except MissingExtraError:
+            image = draw_svg(*models, pruned.history, pruned.rounds_done, title=self.comparison.title)
+            write_text(os.path.join(folder, "report.svg"), image)
+            return "report.svg"
+        with written_whole(os.path.join(folder, "report.png")) as scratch:
             figure.savefig(scratch)
+        return "report.png"
 
 
 def versions():

@@ -11,15 +11,14 @@ from keras_slim.profiling.work import Work, register_work
 def multi_head_attention(layer, call):
     query, value = argument(call, "query", 0).shape, argument(call, "value", 1).shape
     pairs = positions(query) * size(value, layer.attention_axes)
-    products = pairs * layer.num_heads * (layer.key_dim + layer.value_dim)
-    return [*_projections(layer, positions(query), positions(value)), Work(products)]
+    return [*_projections(layer, positions(query), positions(value)), *_products(layer, pairs, ("query", "value"))]
 
 
 @register_work(layers.GroupQueryAttention)
 def grouped_query_attention(layer, call):
     query, value = argument(call, "query", 0).shape, argument(call, "value", 1).shape
-    products = positions(query) * positions(value) * layer.num_query_heads * 2 * layer.head_dim
-    return [*_projections(layer, positions(query), positions(value)), Work(products)]
+    pairs = positions(query) * positions(value)
+    return [*_projections(layer, positions(query), positions(value)), *_products(layer, pairs, ("query", "query"))]
 
 
 @register_work(layers.Attention, layers.AdditiveAttention)
@@ -41,11 +40,21 @@ def dot_product_attention(operation, call):
 
 
 def _projections(layer, queries, values):
-    """Returns the work of the projections, known by the last folder of their weights' paths."""
+    """Returns the work of the projections."""
     uses = {"query": queries, "gate": queries, "key": values, "value": values, "attention_output": queries}
-    owners = [(weight, weight.path.split("/")[-2]) for weight in layer.weights]
     return [
-        Work(uses[owner] if weight.name == "kernel" else 0, weight)
-        for weight, owner in owners
-        if owner in uses and weight.name in ("kernel", "bias")
+        Work(uses[owner] if name == "kernel" else 0, weight)
+        for (owner, name), weight in _weights(layer).items()
+        if owner in uses and name in ("kernel", "bias")
     ]
+
+
+def _products(layer, pairs, projections):
+    """Returns the work of scores and of weighted sums: in each head, pairs of vectors as wide as a projection."""
+    kernels = [_weights(layer)[owner, "kernel"] for owner in projections]
+    return [Work(pairs, widths=((kernel, 1), (kernel, 2))) for kernel in kernels]
+
+
+def _weights(layer):
+    """Returns the weights by the last two parts of their paths: the projection, and which of its weights it is."""
+    return {tuple(weight.path.split("/")[-2:]): weight for weight in layer.weights}

@@ -22,4 +22,5 @@ def matmul(operation, call):
 
 @register_work("Einsum")
 def einsum(operation, call):
-    return [Work(einsum_products(operation.subscripts, [operand.shape for operand in call.args]))]
+    batched = next(place for place, operand in enumerate(call.args) if operand is call.inputs[0])
+    return [Work(einsum_products(operation.subscripts, [operand.shape for operand in call.args], batched=batched))]
