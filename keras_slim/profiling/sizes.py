@@ -4,7 +4,7 @@ import math
 
 
 class UnknownDimensionError(ValueError):
-    """A dimension that is `None` where its size decides how much work there is; holds the whole shape."""
+    """A dimension is `None` where its size decides how much work there is."""
 
 
 def size(shape, axes=None) -> int:

@@ -46,7 +46,7 @@ def work_by_call(model) -> Iterator[tuple[str, Node, list[Work]]]:
         try:
             works = work_of(call)
         except UnknownDimensionError as error:
-            raise ValueError(
+            raise UnknownDimensionError(
                 f"The work of layer '{path}' in model '{model.name}' depends on dimensions of unknown size. "
                 f"Expected all but the batch to be known. Received: shape={error}. "
                 "Build the model with a fixed input shape, such as `keras.Input((224, 224, 3))`."

@@ -7,8 +7,10 @@ import keras
 import numpy as np
 
 from keras_slim.graph.channel_graph import ChannelGraph, kept_positions
+from keras_slim.graph.nodes import Node
+from keras_slim.profiling.sizes import UnknownDimensionError
 from keras_slim.profiling.uses import work_by_call
-from keras_slim.profiling.work import work_of
+from keras_slim.profiling.work import Work, work_of
 
 UNITS_OF_COST = ("units", "params", "macs")
 
@@ -57,11 +59,12 @@ class CostModel:
         self._graph = graph
         self._units, self._axes = _different_units(graph.slots)
         self._weights = list({id(slot.variable): slot.variable for slot in graph.slots}.values())
-        self._works, self._calls = [], []
+        self._works: list[Work] | None = []
+        self._calls: list[Node] = []
         try:
             for _, call, works in work_by_call(graph.model):
                 self._file(call, works)
-        except ValueError:  # inputs, or what layers make of them, have dimensions of unknown size
+        except UnknownDimensionError:
             self._works = None
         self._params = graph.model.count_params() - sum(math.prod(weight.shape) for weight in self._weights)
 

@@ -31,3 +31,7 @@ def test_matmul_with_a_constant():
 
 def test_einsum():
     assert macs(lambda a, b: ops.einsum("bqhd,bkhd->bhqk", a, b), (5, 2, 8), (7, 2, 8)) == 5 * 2 * 8 * 7
+
+
+def test_einsum_with_a_constant_first():
+    assert macs(lambda a: ops.einsum("ts,bsc->btc", ops.ones((4, 5)), a), (5, 8)) == 4 * 5 * 8
