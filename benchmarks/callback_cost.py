@@ -108,7 +108,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     keras.utils.set_random_seed(0)
-    train, _ = images.load_cifar10(options.data_dir, train=options.images)
+    train, *_ = images.load_cifar10(options.data_dir, train=options.images)
 
     plain, idle, own = idle_cost(train, options.pairs, epochs=12)
     ratios = [one / other for one, other in zip(idle, plain, strict=True)]

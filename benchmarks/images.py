@@ -6,23 +6,30 @@ import keras
 import numpy as np
 
 
-def load_cifar10(data_dir=None, train=45_000, validation=5_000):
-    """Returns training and validation images, normalised; the last training images are kept for validation.
+def load_cifar10(data_dir=None, train=45_000, validation=5_000, test=10_000):
+    """Returns training, validation and test images, normalised; the last training images are kept for validation.
 
     Args:
         data_dir: Folder with `cifar10.npz`; `None` downloads the set.
         train: Number of training images, from the first.
         validation: Number of validation images, the last ones of the training set.
+        test: Number of test images, from the first.
 
     Returns:
-        `((x_train, y_train), (x_validation, y_validation))`.
+        `((x_train, y_train), (x_validation, y_validation), (x_test, y_test))`.
     """
     if data_dir is None:
-        (x, y), _ = keras.datasets.cifar10.load_data()
+        (x, y), (x_test, y_test) = keras.datasets.cifar10.load_data()
     else:
         with np.load(pathlib.Path(data_dir) / "cifar10.npz", allow_pickle=False) as file:
-            x, y = file["x_train"], file["y_train"]
+            x, y, x_test, y_test = (file[name] for name in ("x_train", "y_train", "x_test", "y_test"))
+    return (
+        _normalised(x[:train], y[:train]),
+        _normalised(x[-validation:], y[-validation:]),
+        _normalised(x_test[:test], y_test[:test]),
+    )
+
+
+def _normalised(x, y):
     x = (x.astype("float32") - (125.3, 123.0, 113.9)) / (63.0, 62.1, 66.7)
-    y = y.ravel().astype("int64")
-    x = x.astype("float32")
-    return (x[:train], y[:train]), (x[-validation:], y[-validation:])
+    return x.astype("float32"), y.ravel().astype("int64")

@@ -116,7 +116,7 @@ def grouped_query_attention():
 
 def einsum_layers():
     """Units along a leading axis, along two axes at once, and behind an ellipsis."""
-    inputs = keras.Input((5, 6))
+    inputs = keras.Input((5, 11))
     x = layers.EinsumDense("ab...,bc->ac...", output_shape=7, bias_axes="c")(inputs)
     x = layers.EinsumDense("abc,bcd->abd", output_shape=(7, 8), bias_axes="bd")(x)
     x = layers.EinsumDense("...x,xy->...y", output_shape=9, bias_axes="y")(x)

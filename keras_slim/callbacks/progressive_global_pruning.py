@@ -13,6 +13,13 @@ from keras_slim.callbacks.companions import forget_best
 from keras_slim.errors import SlimWarning, invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.pruning.adopt import adopt
+from keras_slim.pruning.calibration import (
+    Calibration,
+    calibration_inputs,
+    check_calibration,
+    recalibrate,
+    weights_to_cut,
+)
 from keras_slim.pruning.costs import UNITS_OF_COST, CostModel, describe_change, target_cost
 from keras_slim.pruning.guards import Guards
 from keras_slim.pruning.optimizer_state import OptimizerCut
@@ -48,6 +55,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             is fine-tuning. Defaults to `(0.25, 0.75)`.
         guards: What a cut may not do. Defaults to `keras_slim.pruning.Guards()`.
         ignore: Names of layers to leave whole.
+        calibration: How each cut is made up for with `data`, if there is any. Defaults to
+            `keras_slim.pruning.Calibration()`; `False` is not at all.
         verbose: 0 says nothing, 1 says one line per round.
 
     Attributes:
@@ -84,6 +93,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         window: tuple[float, float] = (0.25, 0.75),
         guards: Guards | None = None,
         ignore=(),
+        calibration: Calibration | bool | None = None,
         verbose: int = 1,
     ):
         super().__init__()
@@ -98,6 +108,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         self.window = _check_window(window, owner)
         self.guards = check_guards(guards, owner)
         self.ignore = _check_ignore(ignore, owner)
+        self.calibration = check_calibration(calibration, owner)
         self.verbose = verbose
         self.rounds_done = []
 
@@ -140,13 +151,15 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             "window": self.window,
             "guards": dataclasses.asdict(self.guards),
             "ignore": self.ignore,
+            "calibration": dataclasses.asdict(self.calibration),
             "verbose": self.verbose,
         }
 
     @classmethod
     def from_config(cls, config: dict) -> "ProgressiveGlobalPruning":
         """Returns a callback made with the arguments of `get_config`; set its `data` afterwards."""
-        return cls(**{**config, "guards": Guards(**config["guards"])})
+        made = {"guards": Guards(**config["guards"]), "calibration": Calibration(**config["calibration"])}
+        return cls(**{**config, **made})
 
     def _check_reachable(self, graph, costs):
         """Returns the deepest cut that all rounds allow, or raises `UnreachableTargetError` if it is too small."""
@@ -183,7 +196,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         before, self._cost = self._cost, costs.cost(keep)
         if not keep.all():
             with _scope(self.model):
-                adopt(self.model, *rebuild(graph, keep))
+                adopt(self.model, *self._smaller(graph, keep))
             forget_best(self.model, self.params)
         self.model.reset_metrics()  # the loss was computed for scores
         settings = {"ratio": self.ratio, "of": self.of, "round": number, "rounds": self.rounds}
@@ -197,6 +210,16 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
                 f"The last round of pruning reached {reached:.3f} of the {self.of} instead of {self.ratio}: the guards "
                 f"allow no more. Give more rounds, or loosen the guards: {self.guards}."
             )
+
+    def _smaller(self, graph, keep):
+        """Returns the smaller model, calibrated if there is data, and how its variables came from the old ones."""
+        if self.data is None:
+            return rebuild(graph, keep)
+        batches = calibration_inputs(self.data, self.model, self.steps, type(self).__name__)
+        smaller, transfers = rebuild(graph, keep, values=weights_to_cut(graph, keep, batches, self.calibration))
+        if self.calibration.recalibrate:
+            recalibrate(smaller, batches)
+        return smaller, transfers
 
     def _align(self, graph):
         """Returns the rounding of the guards, by the sizes that groups had before the first round."""

@@ -1,5 +1,6 @@
 """From a model to its channel graph: visit every call, ask its rule, and resolve what was said."""
 
+import dataclasses
 from collections import defaultdict
 
 import keras
@@ -136,6 +137,11 @@ def _resolve(model, trace):
             Site(tensor, axis, units(atoms))
             for tensor, axis, atoms in _sites(trace, producers, root)
             if (units(atoms) != WHOLE).any()
+        ),
+        readings=tuple(
+            dataclasses.replace(reading, units=units(reading.units))
+            for reading in record.readings.values()
+            if (units(reading.units) != WHOLE).any()
         ),
         layers={
             name: kept

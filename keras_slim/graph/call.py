@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
+from keras_slim.graph.channel_graph import Reading
 from keras_slim.graph.channels import WHOLE, Channels
 from keras_slim.graph.nodes import Node, config_of
 from keras_slim.graph.registry import find_rule
@@ -27,6 +28,7 @@ class Record:
     positions: dict = field(default_factory=dict)  # (id of first output, argument) -> atoms
     statistics: dict = field(default_factory=dict)  # (id of layer, axis of its input) -> atoms
     rescales: dict = field(default_factory=dict)  # id of variable -> (variable, atoms, scale)
+    readings: dict = field(default_factory=dict)  # (id of variable, axis, part, id of tensor) -> Reading of atoms
     unsupported: dict = field(default_factory=dict)  # path of a layer -> reason
     num_atoms: int = 0
 
@@ -196,6 +198,44 @@ class LayerCall:
         if variable is not None:
             self._record.rescales[id(variable)] = (variable, atoms, scale)
 
+    def linear(self, variable, axis, atoms, bias=None, *, groups=1, through=None, read=None):
+        """States that the layer sums an input times a weight over an axis: then kept units can stand in for others.
+
+        Args:
+            variable: The weight.
+            axis: The axis of the weight that is summed over.
+            atoms: What runs along the axis of the input that is summed over, as the input gave it.
+            bias: What is added to the sum, which can take what is constant in a unit. Optional.
+            groups: Number of groups the input is divided into, each read by as many positions of the last axis.
+            through: Function from the input to what is really summed, if the layer does something to it first.
+            read: What runs along the axis after `through`. Defaults to `atoms`.
+        """
+        place = self._input_with(atoms)
+        if place is None:
+            return
+        tensor, tensor_axis = place
+        axis %= len(variable.shape)
+        of_group = np.split(np.asarray(atoms if read is None else read), groups)
+        width = variable.shape[-1] // groups
+        for group, read_by_group in enumerate(of_group):
+            part = slice(group * width, (group + 1) * width) if groups > 1 else slice(None)
+            positions = slice(group * len(read_by_group), (group + 1) * len(read_by_group))
+            reading = Reading(
+                variable, axis, part, bias, self._output(), tensor, tensor_axis, positions, through, read_by_group
+            )
+            self._record.readings[id(variable), axis, group, id(tensor)] = reading
+
+    def _input_with(self, atoms):
+        """Returns the tensor, and its axis, from which a rule took these very atoms; `None` for no tensor."""
+        for tensor, channels in zip(self.node.inputs, self.inputs, strict=True):
+            for axis, each in channels.axes.items():
+                if each is atoms:
+                    return tensor, axis
+        return None
+
+    def _output(self):
+        return self.node.outputs[0]
+
     def tie(self, first, second):
         """States that the atoms at equal positions of two arrays must go together."""
         if first is not second:
@@ -252,6 +292,16 @@ class InnerCall(LayerCall):
 
     def resize(self, entry, atoms, index=None):
         self._outer.resize((*self._entry, *_keys(entry, index)), atoms)
+
+    def linear(self, variable, axis, atoms, bias=None, *, through=None, **options):
+        if through is None:  # such a function takes the tensors of the layer inside, which nobody holds
+            super().linear(variable, axis, atoms, bias, **options)
+
+    def _input_with(self, atoms):
+        return self._outer._input_with(atoms)
+
+    def _output(self):
+        return self._outer._output()
 
     def statistics(self, axis, atoms):
         self.keep_whole(atoms, f"{type(self.layer).__name__} inside another layer computes statistics over them")

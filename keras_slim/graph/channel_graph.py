@@ -59,6 +59,35 @@ class Rescale:
 
 
 @dataclass(frozen=True, eq=False)
+class Reading:
+    """A sum over units: where they come from, and the weight they are multiplied by.
+
+    Args:
+        variable: The weight.
+        axis: Its axis that is summed over.
+        part: Part of its last axis that reads these units; the others read other groups.
+        bias: What is added to the sum, or `None`.
+        output: The tensor that the layer puts out.
+        tensor: The tensor that holds the units.
+        tensor_axis: Their axis in it.
+        positions: Their part of that axis.
+        through: Function from the tensor's values to what is summed, along the same axis; `None` for the values.
+        units: The unit at each of these positions, as in `Slot`.
+    """
+
+    variable: keras.Variable
+    axis: int
+    part: slice
+    bias: keras.Variable | None
+    output: keras.KerasTensor
+    tensor: keras.KerasTensor
+    tensor_axis: int
+    positions: slice
+    through: Callable | None
+    units: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Site:
     """Where the final activation of units can be read.
 
@@ -128,6 +157,7 @@ class ChannelGraph:
         statistics: Units over which a layer computes statistics, by the id of the layer and the axis of its input.
         rescales: Weights that make up for a number that their layer derives from how many units there are.
         sites: Where activations can be read, each tensor once.
+        readings: Where units are summed over, from which others can stand in for them.
         layers: Units that each layer computes, by its path.
         tensors: Units along the axes of the tensors that have any, by the id of the tensor.
     """
@@ -142,6 +172,7 @@ class ChannelGraph:
     statistics: dict[tuple[int, int], np.ndarray] = field(repr=False)
     rescales: tuple[Rescale, ...] = field(repr=False)
     sites: tuple[Site, ...] = field(repr=False)
+    readings: tuple[Reading, ...] = field(repr=False)
     layers: dict[str, np.ndarray] = field(repr=False)
     tensors: dict[int, dict[int, np.ndarray]] = field(repr=False)
 

@@ -1,9 +1,13 @@
 """Computing a model call by call, so that each call can be watched or replaced."""
 
+import contextlib
+from collections import defaultdict
+
 import keras
 
 from keras_slim.graph.endpoints import endpoints
-from keras_slim.graph.nodes import walk
+from keras_slim.graph.nodes import is_graph, walk
+from keras_slim.graph.registry import find_rule
 
 
 def run(model, inputs, call):
@@ -26,3 +30,66 @@ def run(model, inputs, call):
             outputs = keras.tree.flatten(call(node, given, args, kwargs))
             values.update({id(tensor): value for tensor, value in zip(node.outputs, outputs, strict=True)})
     return keras.tree.map_structure(lambda tensor: values[id(tensor)], endpoints(model)[1])
+
+
+class _EnoughSeen(Exception):  # noqa: N818
+    """All that was wanted has been seen."""
+
+
+def observed_run(model, inputs, wanted, number=None):
+    """Runs a model and the models inside it, and keeps the values of some of their tensors.
+
+    Args:
+        model: The model.
+        inputs: Its inputs, flat.
+        wanted: Ids of symbolic tensors.
+        number: How many values to keep before the run may end. Defaults to all there are.
+
+    Returns:
+        The outputs, or `None` if the run ended before, and a dictionary from the id of a tensor to its values, one for
+        each time it was computed.
+    """
+    observed = defaultdict(list)
+
+    def keep(tensors, values):
+        for tensor, value in zip(tensors, values, strict=True):
+            if id(tensor) in wanted:
+                observed[id(tensor)].append(value)
+        if sum(map(len, observed.values())) == number:
+            raise _EnoughSeen
+
+    def call(node, given, args, kwargs):
+        if is_graph(node.operation) and find_rule(node.operation) is None:
+            keep(node.operation.inputs, given)
+            outputs = run(node.operation, given, call)
+        else:
+            outputs = node.operation(*args, **kwargs)
+        keep(node.outputs, keras.tree.flatten(outputs))
+        return outputs
+
+    try:
+        outputs = run(model, inputs, call)
+    except _EnoughSeen:
+        outputs = None
+    return outputs, dict(observed)
+
+
+@contextlib.contextmanager
+def state_kept(model):
+    """Gives back their values to the variables that looking at data may change: states of recurrent layers, seeds."""
+    held = [*model.non_trainable_variables, *_states(model.layers)]
+    before = [(variable, keras.ops.convert_to_numpy(variable)) for variable in held]
+    try:
+        yield
+    finally:
+        for variable, value in before:
+            variable.assign(value)
+
+
+def _states(layers):
+    """Yields what stateful recurrent layers remember; Keras does not count it among their variables."""
+    for layer in layers:
+        inside = [getattr(layer, name, None) for name in ("forward_layer", "backward_layer")]
+        yield from _states([*filter(None, inside), *getattr(layer, "layers", ())])
+        if getattr(layer, "stateful", False):
+            yield from (state for state in keras.tree.flatten(getattr(layer, "states", ())) if state is not None)

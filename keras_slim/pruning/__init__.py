@@ -1,13 +1,15 @@
 """Which units go, and removing them.
 
 `plan_pruning` decides and changes nothing; a `PruningPlan` is data that can be read, saved and replayed; `shrink`
-carries it out for real and `mask` at full size; `prune` does both steps in one.
+carries it out for real and `mask` at full size; `prune` does both steps in one. A `Calibration` says how a cut is made
+up for with data.
 """
 
+from keras_slim.pruning.calibration import Calibration
 from keras_slim.pruning.costs import Cost
 from keras_slim.pruning.guards import Guards
 from keras_slim.pruning.plan import GroupPlan, PruningPlan
 from keras_slim.pruning.prune import plan_pruning, prune
 from keras_slim.pruning.shrink import mask, shrink
 
-__all__ = ["Cost", "GroupPlan", "Guards", "PruningPlan", "mask", "plan_pruning", "prune", "shrink"]
+__all__ = ["Calibration", "Cost", "GroupPlan", "Guards", "PruningPlan", "mask", "plan_pruning", "prune", "shrink"]

@@ -6,6 +6,7 @@ import numpy as np
 from keras_slim.errors import UnreachableTargetError, invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channel_graph import ChannelGraph
+from keras_slim.pruning.calibration import Calibration, check_calibration
 from keras_slim.pruning.costs import UNITS_OF_COST, CostModel, target_cost
 from keras_slim.pruning.guards import Guards
 from keras_slim.pruning.plan import GroupPlan, PruningPlan
@@ -74,20 +75,33 @@ def plan_pruning(
     return make_plan(graph, keep, before, after, settings)
 
 
-def prune(model: keras.Model, ratio: float, **options) -> keras.Model:
+def prune(
+    model: keras.Model,
+    ratio: float,
+    *,
+    data=None,
+    steps: int | None = None,
+    calibration: Calibration | bool | None = None,
+    **options,
+) -> keras.Model:
     """Returns a smaller copy of a model in one line.
 
-    It is `shrink(model, plan_pruning(model, ratio, ...))`.
+    It is `shrink(model, plan_pruning(model, ratio, data=data, ...), data, ...)`.
 
     Args:
         model: A built Functional or Sequential model. It is not changed.
         ratio: Share to remove, from 0 (nothing) to below 1.
+        data: What a data-driven criterion looks at, and what the cut is made up for with, as in `shrink`.
+        steps: Number of batches to look at. Defaults to all; a generator needs it.
+        calibration: How a cut is made up for with data. Defaults to `Calibration()`; `False` is not at all.
         **options: As for `plan_pruning`.
 
     Returns:
         The smaller model, a plain Keras model, not compiled.
     """
-    return shrink(model, plan_pruning(model, ratio, **options))
+    calibration = check_calibration(calibration, "prune")
+    plan = plan_pruning(model, ratio, data=data, steps=steps, **options)
+    return shrink(model, plan, data, steps=steps, calibration=calibration)
 
 
 def check_guards(guards, owner):

@@ -1,30 +1,48 @@
 """Carrying out a plan: the model really smaller, or at full size with the removed units silent."""
 
 import keras
-import numpy as np
 
 from keras_slim.graph.analysis import analyse
-from keras_slim.graph.channel_graph import kept_positions
-from keras_slim.layers.masked_normalization import masked_twin
+from keras_slim.pruning.calibration import (
+    Calibration,
+    calibration_inputs,
+    check_calibration,
+    recalibrate,
+    weights_to_cut,
+)
 from keras_slim.pruning.plan import PruningPlan
-from keras_slim.pruning.surgery import rebuild
+from keras_slim.pruning.surgery import rebuild, silence
 
 
-def shrink(model: keras.Model, plan: PruningPlan) -> keras.Model:
+def shrink(
+    model: keras.Model,
+    plan: PruningPlan,
+    data=None,
+    *,
+    steps: int | None = None,
+    calibration: Calibration | bool | None = None,
+) -> keras.Model:
     """Returns a smaller copy of a model, without the units that a plan removes.
 
     The copy is a plain Keras model of stock layers with fewer units; nothing has to be stripped from it. It is not
     compiled. The model itself is not changed.
 
+    With data the cut hurts much less: the units that are kept stand in for those that go. Inputs suffice, some hundreds
+    of samples.
+
     Args:
         model: The model the plan was made for, or another one of the same architecture.
         plan: The `PruningPlan`.
+        data: Inputs to look at, in any form `model.fit` takes. Without them the weights that are left stay the same.
+        steps: Number of batches to look at. Defaults to all; a generator needs it.
+        calibration: How a cut is made up for with data. Defaults to `Calibration()`; `False` is not at all.
 
     Returns:
         The smaller model.
 
     Raises:
         PlanMismatchError: If the plan was made for another architecture.
+        ValueError: If the data does not fit the model.
 
     Example:
 
@@ -34,21 +52,29 @@ def shrink(model: keras.Model, plan: PruningPlan) -> keras.Model:
     >>> small.get_layer("hidden").units
     16
     """
-    graph = analyse(model)
-    smaller, _ = rebuild(graph, plan.keep(graph))
-    return smaller
+    return _cut(model, plan, _smaller, data, steps, calibration, "shrink")
 
 
-def mask(model: keras.Model, plan: PruningPlan) -> keras.Model:
+def mask(
+    model: keras.Model,
+    plan: PruningPlan,
+    data=None,
+    *,
+    steps: int | None = None,
+    calibration: Calibration | bool | None = None,
+) -> keras.Model:
     """Returns a full-size copy of a model in which the removed units are silent.
 
     Every weight that reads a removed unit is zero, and normalisation over channels leaves it out, so the copy answers
-    as `shrink(model, plan)` does, but keeps the shapes of the model: to ask what a cut would do before making it. The
-    zeros are not held in further training.
+    as `shrink` does with the same arguments, but keeps the shapes of the model: to ask what a cut would do before
+    making it. The zeros are not held in further training.
 
     Args:
         model: The model the plan was made for, or another one of the same architecture.
         plan: The `PruningPlan`.
+        data: As for `shrink`.
+        steps: As for `shrink`.
+        calibration: As for `shrink`.
 
     Returns:
         The masked model, not compiled.
@@ -56,24 +82,26 @@ def mask(model: keras.Model, plan: PruningPlan) -> keras.Model:
     Raises:
         PlanMismatchError: If the plan was made for another architecture.
     """
+    return _cut(model, plan, _silent, data, steps, calibration, "mask")
+
+
+def _cut(model, plan, make, data, steps, calibration, owner):
+    """Returns what `make` makes of the graph, a selection and new values of weights, calibrated if there is data."""
+    calibration = check_calibration(calibration, owner)
     graph = analyse(model)
     keep = plan.keep(graph)
+    if data is None or keep.all():
+        return make(graph, keep, {})
+    batches = calibration_inputs(data, model, steps, owner)
+    copy = make(graph, keep, weights_to_cut(graph, keep, batches, calibration))
+    if calibration.recalibrate:
+        recalibrate(copy, batches)
+    return copy
 
-    def replace(layer, config):
-        kept = {
-            axis: kept_positions(units, keep).tolist()
-            for (owner, axis), units in graph.statistics.items()
-            if owner == id(layer)
-        }
-        return masked_twin(layer, config, kept)
 
-    masked, transfers = rebuild(graph, np.ones(graph.num_units, bool), replace)
-    copies = {id(transfer.old): transfer.new for transfer in transfers}
-    for slot in graph.slots:
-        if slot.role == "consumes":
-            copy = copies[id(slot.variable)]
-            alive = np.zeros(copy.shape[slot.axis])
-            alive[kept_positions(slot.units, keep)] = 1
-            shape = [-1 if axis == slot.axis else 1 for axis in range(len(copy.shape))]
-            copy.assign(copy.numpy() * alive.reshape(shape).astype(copy.dtype))
-    return masked
+def _smaller(graph, keep, values):
+    return rebuild(graph, keep, values=values)[0]
+
+
+def _silent(graph, keep, values):
+    return silence(graph, keep, values)[0]

@@ -13,6 +13,7 @@ from keras_slim.graph.channel_graph import ChannelGraph, kept_positions
 from keras_slim.graph.nodes import config_of, is_graph, walk
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import run
+from keras_slim.layers.masked_normalization import masked_twin
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +44,15 @@ class Transfer:
 
 
 def rebuild(
-    graph: ChannelGraph, keep: np.ndarray, replace=lambda layer, config: None
+    graph: ChannelGraph, keep: np.ndarray, replace=lambda layer, config: None, values: dict | None = None
 ) -> tuple[keras.Model, list[Transfer]]:
-    """Builds a new model with only some of the units, weights copied.
+    """Builds a new model with only some of the units, its weights copied.
 
     Args:
         graph: Channel graph of the model, which is not changed.
         keep: Boolean array of shape `(graph.num_units,)`.
         replace: Function from a layer and its config to the copy, or to `None` for the usual one. Optional.
+        values: Values of weights, before the cut, by the id of the variable. Defaults to those they have.
 
     Returns:
         The new model, not compiled, and how each of its variables came from the old ones.
@@ -60,7 +62,7 @@ def rebuild(
     transfers = list(_transfers(graph, keep, cloning.pairs))
     factors = {id(each.variable): _factor(each, keep) for each in graph.rescales}
     for transfer in transfers:
-        value = transfer.cut(transfer.old.numpy())
+        value = transfer.cut((values or {}).get(id(transfer.old), transfer.old.numpy()))
         transfer.new.assign(value * factors[id(transfer.old)] if id(transfer.old) in factors else value)
         if transfer.new.trainable != transfer.old.trainable:
             transfer.new.trainable = transfer.old.trainable
@@ -68,6 +70,38 @@ def rebuild(
         if isinstance(copy, keras.layers.Normalization):
             copy.finalize_state()  # it computes with constants that it makes from its variables
     return model, transfers
+
+
+def silence(graph: ChannelGraph, keep: np.ndarray, values: dict | None = None) -> tuple[keras.Model, list[Transfer]]:
+    """Builds a copy of a model at full size, in which units that are not kept have no effect.
+
+    Args:
+        graph: Channel graph of the model, which is not changed.
+        keep: Boolean array of shape `(graph.num_units,)`.
+        values: As for `rebuild`.
+
+    Returns:
+        The copy, not compiled, and how each of its variables came from the old ones.
+    """
+
+    def replace(layer, config):
+        kept = {
+            axis: kept_positions(units, keep).tolist()
+            for (owner, axis), units in graph.statistics.items()
+            if owner == id(layer)
+        }
+        return masked_twin(layer, config, kept)
+
+    masked, transfers = rebuild(graph, np.ones(graph.num_units, bool), replace, values)
+    copies = {id(transfer.old): transfer.new for transfer in transfers}
+    for slot in graph.slots:
+        if slot.role == "consumes":
+            copy = copies[id(slot.variable)]
+            alive = np.zeros(copy.shape[slot.axis])
+            alive[kept_positions(slot.units, keep)] = 1
+            shape = [-1 if axis == slot.axis else 1 for axis in range(len(copy.shape))]
+            copy.assign(copy.numpy() * alive.reshape(shape).astype(copy.dtype))
+    return masked, transfers
 
 
 class _Cloning:

@@ -142,3 +142,18 @@ def _fits(received, expected):
     return len(received) == len(expected) and all(
         size is None or size == got for got, size in zip(received, expected, strict=True)
     )
+
+
+def flat_inputs(model, x):
+    """Returns a batch of inputs as a flat list of tensors, in the order and the types of the model's inputs."""
+    named = isinstance(x, dict) and all(tensor.name in x for tensor in model.inputs)
+    arrays = [x[tensor.name] for tensor in model.inputs] if named else keras.tree.flatten(x)
+    return [_as_input(array, tensor) for array, tensor in zip(arrays, model.inputs, strict=True)]
+
+
+def _as_input(array, tensor):
+    """Returns an array as the model takes it: a last axis of one may be left out or be too much, as in `fit`."""
+    array = keras.ops.convert_to_tensor(array, dtype=tensor.dtype)
+    if len(array.shape) == len(tensor.shape) - 1 and tensor.shape[-1] == 1:
+        return keras.ops.expand_dims(array, -1)
+    return keras.ops.squeeze(array, -1) if len(array.shape) == len(tensor.shape) + 1 and array.shape[-1] == 1 else array

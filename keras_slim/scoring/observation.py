@@ -1,16 +1,13 @@
 """Watching what units put out while batches of data pass through the model."""
 
-from collections import defaultdict
-
 import keras
 import numpy as np
 from keras import ops
 
 from keras_slim.errors import UnsupportedLayerError
-from keras_slim.graph.nodes import is_graph
-from keras_slim.graph.registry import find_rule
-from keras_slim.graph.running import run
+from keras_slim.graph.running import observed_run, state_kept
 from keras_slim.scoring.averaging import mean_by_unit
+from keras_slim.scoring.data import flat_inputs
 from keras_slim.scoring.gradients import step_with_gradients
 
 
@@ -38,10 +35,11 @@ def observe(graph, data, measure, gradients):
     hidden = _hidden_slots(graph, gradients)
     step = _step(graph, hidden, measure, gradients)
     totals, samples = [], 0
-    for x, y, sample_weight in data():
-        values = [ops.convert_to_numpy(value).astype(float) for value in step(x, y, sample_weight)]
-        totals = [total + value for total, value in zip(totals or [0.0] * len(values), values, strict=True)]
-        samples += len(keras.tree.flatten(x)[0])
+    with state_kept(graph.model):
+        for x, y, sample_weight in data():
+            values = [ops.convert_to_numpy(value).astype(float) for value in step(x, y, sample_weight)]
+            totals = [total + value for total, value in zip(totals or [0.0] * len(values), values, strict=True)]
+            samples += len(keras.tree.flatten(x)[0])
     if not samples:
         raise ValueError("`data` holds no batch: expected at least one sample. A generator may be used up.")
     places = [*graph.sites, *hidden]
@@ -90,47 +88,6 @@ def _step(graph, hidden, measure, gradients):
         return measure_all(observed, {key: [None] * len(values) for key, values in observed.items()})
 
     return step
-
-
-def flat_inputs(model, x):
-    """Returns a batch of inputs as a flat list of tensors, in the order and the types of the model's inputs."""
-    named = isinstance(x, dict) and all(tensor.name in x for tensor in model.inputs)
-    arrays = [x[tensor.name] for tensor in model.inputs] if named else keras.tree.flatten(x)
-    return [_as_input(array, tensor) for array, tensor in zip(arrays, model.inputs, strict=True)]
-
-
-def _as_input(array, tensor):
-    """Returns an array as the model takes it: a last axis of one may be left out or be too much, as in `fit`."""
-    array = ops.convert_to_tensor(array, dtype=tensor.dtype)
-    if len(array.shape) == len(tensor.shape) - 1 and tensor.shape[-1] == 1:
-        return ops.expand_dims(array, -1)
-    return ops.squeeze(array, -1) if len(array.shape) == len(tensor.shape) + 1 and array.shape[-1] == 1 else array
-
-
-def observed_run(model, inputs, wanted):
-    """Runs a model and the models inside it, and keeps the values of some of their tensors.
-
-    Args:
-        model: The model.
-        inputs: Its inputs, flat.
-        wanted: Ids of symbolic tensors.
-
-    Returns:
-        The outputs, and a dictionary from the id of a tensor to its values, one for each time it was computed.
-    """
-    observed = defaultdict(list)
-
-    def call(node, given, args, kwargs):
-        if is_graph(node.operation) and find_rule(node.operation) is None:
-            outputs = run(node.operation, given, call)
-        else:
-            outputs = node.operation(*args, **kwargs)
-        for tensor, value in zip(node.outputs, keras.tree.flatten(outputs), strict=True):
-            if id(tensor) in wanted:
-                observed[id(tensor)].append(value)
-        return outputs
-
-    return run(model, inputs, call), dict(observed)
 
 
 def _flat(tensor, axis):

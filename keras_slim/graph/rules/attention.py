@@ -83,6 +83,8 @@ def _projections(call, inputs, heads, widths, units):
         call.weight(kernel, consumes={0: given.along(-1)}, produces={1: its_heads})
         call.weight(kernel, **{"consumes" if name == "key" else "produces": {2: width}})
         call.weight(bias, follows={0: its_heads, 1: width})
+        if kernel is not None:
+            call.linear(kernel, 0, given.along(-1), bias)
     call.rescale(weights["query", "kernel"], keys, _scale_of_scores)
     call.rescale(weights.get(("query", "bias")), keys, _scale_of_scores)
     call.weight(weights["attention_output", "kernel"], consumes={0: query_heads, 1: values}, produces={-1: units})

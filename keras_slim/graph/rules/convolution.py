@@ -45,6 +45,7 @@ def convolution(call):
     else:
         units = call.new_units(layer.filters)
         call.weight(layer.kernel, consumes={-2: _tied(call, atoms, groups)[:per_group]}, produces={-1: units})
+        call.linear(layer.kernel, -2, atoms, layer.bias, groups=groups)
         _tied(call, units, groups)
     call.resize("filters", units)
     return _finish(call, units)
@@ -74,8 +75,20 @@ def separable_convolution(call):
     call.weight(layer.depthwise_kernel, follows={-2: atoms})
     inner = np.repeat(atoms, layer.depth_multiplier)
     call.weight(layer.pointwise_kernel, consumes={-2: inner}, produces={-1: units})
+    if layer.padding != "causal":
+        call.linear(layer.pointwise_kernel, -2, atoms, layer.bias, through=_depthwise_half(layer), read=inner)
     call.resize("filters", units)
     return _finish(call, units)
+
+
+def _depthwise_half(layer):
+    """Returns the function that a separable convolution applies before it sums over channels."""
+
+    def depthwise(inputs):
+        options = layer.strides, layer.padding, layer.data_format, layer.dilation_rate
+        return keras.ops.depthwise_conv(inputs, layer.depthwise_kernel, *options)
+
+    return depthwise
 
 
 @register_rule(keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
@@ -84,5 +97,6 @@ def transposed_convolution(call):
     layer, atoms = call.layer, call.inputs[0].along(channel_axis(call.layer))
     units = call.new_units(layer.filters)
     call.weight(layer.kernel, consumes={-1: atoms}, produces={-2: units})
+    call.linear(layer.kernel, -1, atoms, layer.bias if set(layer.strides) == {1} else None)
     call.resize("filters", units)
     return _finish(call, units)

@@ -31,6 +31,9 @@ def einsum_dense(call):
         consumes=along(set(given) - set(outcome)),
         follows=along(set(given) & set(outcome)),
     )
+    for label in (set(given) - set(outcome)) & set(kernel):
+        has_all = layer.bias is not None and list(kernel.replace(label, "")) == [*layer.bias_axes]
+        call.linear(layer.kernel, kernel.index(label), atoms[label], layer.bias if has_all else None)
     for label in set(given) - set(outcome) - set(kernel):
         call.keep_whole(atoms[label], "the layer sums over them without a weight")
     if layer.bias is not None:

@@ -1,0 +1,57 @@
+"""Small networks for CIFAR-10 that the benchmarks share."""
+
+import keras
+from keras import layers
+
+
+def block(x, filters, strides=1, kernel_size=3):
+    """A convolution with batch norm and ReLU."""
+    x = layers.Conv2D(filters, kernel_size, strides, padding="same", use_bias=False)(x)
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+
+
+def sequential(width=24):
+    """Six convolutions, pooled twice."""
+    inputs = x = keras.Input((32, 32, 3))
+    for factor, strides in ((1, 1), (1, 2), (2, 1), (2, 2), (4, 1), (4, 1)):
+        x = block(x, factor * width, strides)
+    return _classified(inputs, x)
+
+
+def residual(width=16, blocks=2):
+    """A ResNet of three stages for small images (He et al. 2016, section 4.2), `6 * blocks + 2` layers deep."""
+    inputs = keras.Input((32, 32, 3))
+    x = block(inputs, width)
+    for stage in range(3):
+        for index in range(blocks):
+            strides = 2 if stage and not index else 1
+            y = layers.Conv2D(width << stage, 3, padding="same", use_bias=False)(block(x, width << stage, strides))
+            y = layers.BatchNormalization(momentum=0.9)(y)
+            if x.shape[-1] != y.shape[-1]:
+                x = layers.BatchNormalization(momentum=0.9)(layers.Conv2D(y.shape[-1], 1, strides, use_bias=False)(x))
+            x = layers.ReLU()(layers.Add()([x, y]))
+    return _classified(inputs, x)
+
+
+def depthwise(width=24):
+    """Depthwise and pointwise convolutions in turn, as in MobileNet (Howard et al. 2017)."""
+    inputs = keras.Input((32, 32, 3))
+    x = block(inputs, width)
+    for factor, strides in ((2, 2), (2, 1), (4, 2), (4, 1), (8, 1)):
+        x = layers.DepthwiseConv2D(3, strides, padding="same", use_bias=False)(x)
+        x = block(layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x)), factor * width, kernel_size=1)
+    return _classified(inputs, x)
+
+
+def _classified(inputs, x):
+    return keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
+
+
+NETWORKS = {"sequential": sequential, "residual": residual, "depthwise": depthwise}
+
+
+def compiled(model, learning_rate):
+    """Compiles a classifier that puts out logits, in graph mode, and returns it."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(learning_rate), loss, metrics=["accuracy"], jit_compile=False)
+    return model

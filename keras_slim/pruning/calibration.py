@@ -1,0 +1,126 @@
+"""Making a cut hurt less with a look at some data: no labels, no training, nothing added to the network.
+
+Kept units stand in for the removed ones (`compensation`), or batch normalizations estimate their statistics anew. The
+first recovers more, and leaves nothing for the second to do: weights are fitted to give what they gave before, for
+which the statistics are those of before.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_slim.errors import invalid_argument
+from keras_slim.graph.nodes import is_graph
+from keras_slim.graph.registry import find_rule
+from keras_slim.graph.running import run, state_kept
+from keras_slim.pruning.compensation import compensated_weights
+from keras_slim.scoring.data import as_batches, flat_inputs
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Says how a cut is made up for with data.
+
+    Args:
+        compensate: Whether kept units stand in for removed ones: what units put out before the cut is fitted as a
+            linear function of what the kept ones put out after it, and folded into the weights that read them. Takes
+            two passes over the data, through all layers before it, for each layer.
+        recalibrate: Whether batch normalizations estimate their means and variances anew, in one pass. It helps where
+            nothing is compensated, and harms a little where all is (`docs/results.md`).
+        ridge: Penalty of the fit, as a share of the mean variance of the kept units. Larger values trust the data
+            less, which helps where it is scarce.
+    """
+
+    compensate: bool = True
+    recalibrate: bool = False
+    ridge: float = 1e-6
+
+    def __post_init__(self):
+        if not self.ridge >= 0:
+            raise ValueError(invalid_argument("ridge", "Calibration", expected="a number >= 0", received=self.ridge))
+
+
+def check_calibration(calibration, owner):
+    """Returns the calibration: the default one for `None`, none at all for `False`."""
+    if calibration is None:
+        return Calibration()
+    if calibration is False:
+        return Calibration(compensate=False, recalibrate=False)
+    if not isinstance(calibration, Calibration):
+        expected = "a `keras_slim.pruning.Calibration`, or False for none"
+        raise TypeError(invalid_argument("calibration", owner, expected=expected, received=calibration))
+    return calibration
+
+
+def calibration_inputs(data, model, steps, owner) -> Callable:
+    """Returns a function of no argument that starts a pass over flat lists of the model's inputs."""
+    batches = as_batches(data, model, owner=owner, targets=False, steps=steps)
+
+    def inputs():
+        for x, _, _ in batches():
+            yield flat_inputs(model, x)
+
+    return inputs
+
+
+def weights_to_cut(graph, keep, batches, calibration) -> dict:
+    """Returns the values that weights are to have before a cut, by the id of the variable; others are as they are."""
+    if not calibration.compensate:
+        return {}
+    return compensated_weights(graph, keep, batches, calibration.ridge)
+
+
+def recalibrate(model: keras.Model, batches) -> None:
+    """Estimates the means and variances of all batch normalizations anew, in place.
+
+    One pass: each normalises a batch by the statistics of that batch, as in training, while all other layers behave as
+    at inference. What is set in the end are the mean of the means, and the variance over all batches. Frozen ones stay
+    as they are.
+
+    Args:
+        model: A Functional or built Sequential model.
+        batches: Function of no argument that returns an iterator over flat lists of its inputs.
+    """
+    layers = {id(layer): layer for layer in _normalizations(model)}
+    sums = {key: [] for key in layers}
+    if not layers:
+        return
+
+    def call(node, given, args, kwargs):
+        operation = node.operation
+        if is_graph(operation) and find_rule(operation) is None:
+            return run(operation, given, call)
+        if id(operation) not in layers:
+            return operation(*args, **kwargs)
+        outputs = operation(*args, **{**kwargs, "training": True})
+        mean = keras.ops.convert_to_numpy(operation.moving_mean).astype(float)
+        variance = keras.ops.convert_to_numpy(operation.moving_variance).astype(float)
+        sums[id(operation)].append((mean, variance + mean**2))
+        return outputs
+
+    momenta = {key: layer.momentum for key, layer in layers.items()}
+    try:
+        for layer in layers.values():
+            layer.momentum = 0.0  # so that the moving statistics are those of the last batch
+        with state_kept(model):
+            for inputs in batches():
+                run(model, inputs, call)
+    finally:
+        for key, layer in layers.items():
+            layer.momentum = momenta[key]
+    for key, layer in layers.items():
+        if sums[key]:
+            mean, squares = (np.mean(values, axis=0) for values in zip(*sums[key], strict=True))
+            layer.moving_mean.assign(mean)
+            layer.moving_variance.assign(squares - mean**2)
+
+
+def _normalizations(model):
+    """Yields the batch normalizations of a model and of the models inside it that are not frozen."""
+    for layer in model.layers:
+        if is_graph(layer):
+            yield from _normalizations(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
+            yield layer
