@@ -27,6 +27,7 @@ from keras_slim.pruning.prune import check_guards, check_reached, make_plan
 from keras_slim.pruning.selection import protect, select
 from keras_slim.pruning.surgery import rebuild
 from keras_slim.scoring import check_data, criteria, debiasers, unit_scores
+from keras_slim.scoring.data import drawn
 from keras_slim.validation import check_choice, check_count, check_share
 
 
@@ -185,7 +186,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         graph = analyse(self.model, self.ignore)
         costs = CostModel(graph)
         owner = type(self).__name__
-        scores = unit_scores(graph, self.criterion, self.debias, self.data, steps=self.steps, owner=owner)
+        data = drawn(self.data, self.steps)
+        scores = unit_scores(graph, self.criterion, self.debias, data, steps=self.steps, owner=owner)
         sizes = {name: len(units) for name, units in graph.layers.items()}
         original = [self._original_sizes.get(name, size) for name, size in sizes.items()]
         fewest = self.guards.fewest(list(sizes.values()), original)
@@ -196,7 +198,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         before, self._cost = self._cost, costs.cost(keep)
         if not keep.all():
             with _scope(self.model):
-                adopt(self.model, *self._smaller(graph, keep))
+                adopt(self.model, *self._smaller(graph, keep, data))
             forget_best(self.model, self.params)
         self.model.reset_metrics()  # the loss was computed for scores
         settings = {"ratio": self.ratio, "of": self.of, "round": number, "rounds": self.rounds}
@@ -211,11 +213,11 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
                 f"allow no more. Give more rounds, or loosen the guards: {self.guards}."
             )
 
-    def _smaller(self, graph, keep):
+    def _smaller(self, graph, keep, data):
         """Returns the smaller model, calibrated if there is data, and how its variables came from the old ones."""
-        if self.data is None:
+        if data is None:
             return rebuild(graph, keep)
-        batches = calibration_inputs(self.data, self.model, self.steps, type(self).__name__)
+        batches = calibration_inputs(data, self.model, self.steps, type(self).__name__)
         smaller, transfers = rebuild(graph, keep, values=weights_to_cut(graph, keep, batches, self.calibration))
         if self.calibration.recalibrate:
             recalibrate(smaller, batches)

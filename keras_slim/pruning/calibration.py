@@ -16,7 +16,7 @@ from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import run, state_kept
 from keras_slim.pruning.compensation import compensated_weights
-from keras_slim.scoring.data import as_batches, flat_inputs
+from keras_slim.scoring.data import as_batches, drawn, flat_inputs
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,17 @@ def check_calibration(calibration, owner):
 
 def calibration_inputs(data, model, steps, owner) -> Callable:
     """Returns a function of no argument that starts a pass over flat lists of the model's inputs."""
-    batches = as_batches(data, model, owner=owner, targets=False, steps=steps)
+    batches = as_batches(drawn(data, steps), model, owner=owner, targets=False, steps=steps)
 
     def inputs():
+        empty = True
         for x, _, _ in batches():
+            empty = False
             yield flat_inputs(model, x)
+        if empty:
+            expected = "at least one batch to calibrate with"
+            hint = "A generator may be used up."
+            raise ValueError(invalid_argument("data", owner, expected=expected, received="none", hint=hint))
 
     return inputs
 
@@ -84,7 +90,7 @@ def recalibrate(model: keras.Model, batches) -> None:
         batches: Function of no argument that returns an iterator over flat lists of its inputs.
     """
     layers = {id(layer): layer for layer in _normalizations(model)}
-    sums = {key: [] for key in layers}
+    seen: dict[int, list] = {key: [] for key in layers}
     if not layers:
         return
 
@@ -97,7 +103,7 @@ def recalibrate(model: keras.Model, batches) -> None:
         outputs = operation(*args, **{**kwargs, "training": True})
         mean = keras.ops.convert_to_numpy(operation.moving_mean).astype(float)
         variance = keras.ops.convert_to_numpy(operation.moving_variance).astype(float)
-        sums[id(operation)].append((mean, variance + mean**2))
+        seen[id(operation)].append((len(given[0]), mean, variance + mean**2))
         return outputs
 
     momenta = {key: layer.momentum for key, layer in layers.items()}
@@ -111,8 +117,9 @@ def recalibrate(model: keras.Model, batches) -> None:
         for key, layer in layers.items():
             layer.momentum = momenta[key]
     for key, layer in layers.items():
-        if sums[key]:
-            mean, squares = (np.mean(values, axis=0) for values in zip(*sums[key], strict=True))
+        if seen[key]:
+            sizes, *moments = zip(*seen[key], strict=True)
+            mean, squares = (np.average(values, axis=0, weights=sizes) for values in moments)
             layer.moving_mean.assign(mean)
             layer.moving_variance.assign(squares - mean**2)
 

@@ -53,9 +53,8 @@ def compensated_weights(graph, keep, batches, ridge):
             _observe(graph.model, twin, places, tensors, moments, batches)
             for moment in moments:
                 for reading in readings:
-                    _fold(reading, moment, ridge, norms, values)
-            for key in values.keys() & copies.keys():
-                copies[key].assign(values[key])
+                    for changed in _fold(reading, moment, ridge, norms, values):
+                        copies[id(changed)].assign(values[id(changed)])
     return values
 
 
@@ -180,9 +179,12 @@ def _observe(model, twin, places, tensors, moments, batches):
 
 
 def _fold(reading, moments, ridge, norms, values):
-    """Changes the values of a weight, and of what is added to the sum, so that they read kept units alone."""
+    """Changes the values of a weight, and of what is added to the sum, so that they read kept units alone.
+
+    Returns the variables whose values are others now.
+    """
     if not moments.count:
-        return
+        return []
     norm = norms.get(id(reading.output)) if reading.bias is None else None
     beta, constants = moments.fit(ridge, intercept=reading.bias is not None or norm is not None)
     part = np.moveaxis(_value(reading.variable, values)[..., reading.part], reading.axis, 0)  # a view
@@ -194,8 +196,11 @@ def _fold(reading, moments, ridge, norms, values):
         bias = _value(reading.bias, values)
         bias = bias[0] if bias.ndim == 2 and len(bias) == 2 and part.ndim == 2 else bias  # GRU's: of input and state
         bias[..., reading.part] += _summed_to(bias.ndim, shift)
-    elif norm is not None:
+        return [reading.variable, reading.bias]
+    if norm is not None:
         _value(norm.moving_mean, values)[reading.part] -= _summed_to(1, shift)
+        return [reading.variable, norm.moving_mean]
+    return [reading.variable]
 
 
 def _summed_to(rank, array):

@@ -13,6 +13,7 @@ from keras_slim.pruning.plan import GroupPlan, PruningPlan
 from keras_slim.pruning.selection import protect, select
 from keras_slim.pruning.shrink import shrink
 from keras_slim.scoring import criteria, debiasers, unit_scores
+from keras_slim.scoring.data import drawn
 from keras_slim.validation import check_choice, check_share
 
 
@@ -100,6 +101,7 @@ def prune(
         The smaller model, a plain Keras model, not compiled.
     """
     calibration = check_calibration(calibration, "prune")
+    data = drawn(data, steps)
     plan = plan_pruning(model, ratio, data=data, steps=steps, **options)
     return shrink(model, plan, data, steps=steps, calibration=calibration)
 

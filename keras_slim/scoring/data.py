@@ -53,6 +53,15 @@ def as_batches(data, model, *, owner, targets, batch_size=128, steps=None):
     return batches
 
 
+class DrawnBatches(list):
+    """Batches that were drawn from a generator once, to be looked at as often as needed."""
+
+
+def drawn(data, steps):
+    """Returns data that can be passed over several times: the batches of a generator, or else the data itself."""
+    return DrawnBatches(itertools.islice(data, steps)) if hasattr(data, "__next__") and steps else data
+
+
 def _starter(data, batch_size, owner, steps):
     """Returns the function that returns a new iterator over raw batches."""
     if steps is None and _may_be_endless(data):
@@ -69,7 +78,7 @@ def _starter(data, batch_size, owner, steps):
         return lambda: (data[index] for index in _indices(data))
     if hasattr(data, "__next__"):
         return lambda: data
-    if hasattr(data, "element_spec"):
+    if hasattr(data, "element_spec") or isinstance(data, DrawnBatches):
         return lambda: iter(data)
     return lambda: _slices(data, batch_size, owner)
 

@@ -171,3 +171,46 @@ def test_a_linear_combination_and_a_constant_go_without_a_trace(name, change):
     plan, x = plan_without(model, list(removed)), inputs_for(model, samples=64)
     assert largest_difference(slim.shrink(model, plan), model, x) > 1e-3
     assert largest_difference(slim.shrink(model, plan, x, calibration=COMPENSATE), model, x) < 1e-5
+
+
+def test_a_generator_is_drawn_from_once():
+    """Scoring and calibration look at the same batches."""
+    model = CONSUMERS["convolution"]()
+    x, drawn_from = inputs_for(model, samples=16), []
+
+    def batches():
+        for first in range(0, 16, 4):
+            drawn_from.append(first)
+            yield x[first : first + 4]
+
+    small = slim.prune(model, 0.3, criterion="mean_activation", data=batches(), steps=3, guards=LOOSE)
+    assert drawn_from == [0, 4, 8]
+    again = slim.prune(model, 0.3, criterion="mean_activation", data=x[:12], guards=LOOSE)
+    assert largest_difference(small, again, x) < 1e-4
+
+
+def test_a_used_up_generator_is_refused():
+    model = CONSUMERS["convolution"]()
+    plan = slim.plan_pruning(model, 0.3, guards=LOOSE)
+    with pytest.raises(ValueError, match="at least one batch to calibrate with"):
+        slim.shrink(model, plan, iter([]), steps=2)
+
+
+@pytest.mark.parametrize("calibration", [True, "all", 0.1])
+def test_bad_calibrations_are_refused(calibration):
+    with pytest.raises(TypeError, match="`calibration` of `prune`.*Calibration"):
+        slim.prune(CONSUMERS["dense"](), 0.3, calibration=calibration)
+    with pytest.raises(ValueError, match="`ridge`"):
+        Calibration(ridge=-1)
+
+
+def test_recalibrated_statistics_are_those_of_the_data():
+    inputs = keras.Input((5,))
+    norm = layers.BatchNormalization(name="norm")
+    model = randomise(keras.Model(inputs, layers.Dense(2)(norm(layers.Dense(6, name="first")(inputs)))))
+    plan, x = slim.plan_pruning(model, 0.3, guards=LOOSE), inputs_for(model, samples=300)
+    small = slim.shrink(model, plan, x, calibration=Calibration(compensate=False, recalibrate=True))
+    read = np.asarray(keras.Model(small.input, small.get_layer("first").output)(x))
+    np.testing.assert_allclose(small.get_layer("norm").moving_mean, read.mean(axis=0), atol=1e-2)
+    np.testing.assert_allclose(small.get_layer("norm").moving_variance, read.var(axis=0), rtol=0.05)
+    assert small.get_layer("norm").momentum == 0.99
