@@ -56,8 +56,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             is fine-tuning. Defaults to `(0.25, 0.75)`.
         guards: What a cut may not do. Defaults to `keras_slim.pruning.Guards()`.
         ignore: Names of layers to leave whole.
-        calibration: How each cut is made up for with `data`, if there is any. Defaults to
-            `keras_slim.pruning.Calibration()`; `False` is not at all.
+        calibration: How each cut is made up for with `data`: a `keras_slim.pruning.Calibration`, or `None` for
+            `Calibration()`. Defaults to `False`, not at all, since the epochs that follow train the network anyway.
         verbose: 0 says nothing, 1 says one line per round.
 
     Attributes:
@@ -94,7 +94,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         window: tuple[float, float] = (0.25, 0.75),
         guards: Guards | None = None,
         ignore=(),
-        calibration: Calibration | bool | None = None,
+        calibration: Calibration | bool | None = False,
         verbose: int = 1,
     ):
         super().__init__()
@@ -215,9 +215,9 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _smaller(self, graph, keep, data):
         """Returns the smaller model, calibrated if there is data, and how its variables came from the old ones."""
-        if data is None:
+        if data is None or self.calibration == check_calibration(False, ""):
             return rebuild(graph, keep)
-        batches = calibration_inputs(data, self.model, self.steps, type(self).__name__)
+        batches = calibration_inputs(data, self.model, self.steps, type(self).__name__, self.calibration.samples)
         smaller, transfers = rebuild(graph, keep, values=weights_to_cut(graph, keep, batches, self.calibration))
         if self.calibration.recalibrate:
             recalibrate(smaller, batches)

@@ -198,7 +198,9 @@ class LayerCall:
         if variable is not None:
             self._record.rescales[id(variable)] = (variable, atoms, scale)
 
-    def linear(self, variable, axis, atoms, bias=None, *, groups=1, through=None, read=None):
+    def linear(
+        self, variable, axis, atoms, bias=None, *, tensor=None, groups=1, through=None, read=None, output_axis=None
+    ):
         """States that the layer sums an input times a weight over an axis: then kept units can stand in for others.
 
         Args:
@@ -206,14 +208,18 @@ class LayerCall:
             axis: The axis of the weight that is summed over.
             atoms: What runs along the axis of the input that is summed over, as the input gave it.
             bias: What is added to the sum, which can take what is constant in a unit. Optional.
+            tensor: The input, if there are several.
             groups: Number of groups the input is divided into, each read by as many positions of the last axis.
             through: Function from the input to what is really summed, if the layer does something to it first.
             read: What runs along the axis after `through`. Defaults to `atoms`.
+            output_axis: The axis of the layer's output with one sum at each position, if the sums are what it puts
+                out: then a batch normalization that follows can take what is constant, where there is no bias.
         """
-        place = self._input_with(atoms)
-        if place is None:
+        places = [each for each in self._inputs_with(atoms) if tensor is None or each[0] is tensor]
+        if len(places) != 1:  # they never leave the layer, or there is no telling which input is meant
             return
-        tensor, tensor_axis = place
+        ((tensor, tensor_axis),) = places
+        output = None if output_axis is None else self._output()
         axis %= len(variable.shape)
         of_group = np.split(np.asarray(atoms if read is None else read), groups)
         width = variable.shape[-1] // groups
@@ -221,17 +227,20 @@ class LayerCall:
             part = slice(group * width, (group + 1) * width) if groups > 1 else slice(None)
             positions = slice(group * len(read_by_group), (group + 1) * len(read_by_group))
             reading = Reading(
-                variable, axis, part, bias, self._output(), tensor, tensor_axis, positions, through, read_by_group
+                *(variable, axis, part, bias, output, output_axis),
+                *(tensor, tensor_axis, positions, through, read_by_group),
             )
             self._record.readings[id(variable), axis, group, id(tensor)] = reading
 
-    def _input_with(self, atoms):
-        """Returns the tensor, and its axis, from which a rule took these very atoms; `None` for no tensor."""
-        for tensor, channels in zip(self.node.inputs, self.inputs, strict=True):
-            for axis, each in channels.axes.items():
-                if each is atoms:
-                    return tensor, axis
-        return None
+    def _inputs_with(self, atoms):
+        """Returns the tensors, and their axes, from which a rule may have taken these very atoms."""
+        found = {
+            (id(tensor), axis): (tensor, axis)
+            for tensor, channels in zip(self.node.inputs, self.inputs, strict=True)
+            for axis, each in channels.axes.items()
+            if each is atoms
+        }
+        return [*found.values()]
 
     def _output(self):
         return self.node.outputs[0]
@@ -293,15 +302,12 @@ class InnerCall(LayerCall):
     def resize(self, entry, atoms, index=None):
         self._outer.resize((*self._entry, *_keys(entry, index)), atoms)
 
-    def linear(self, variable, axis, atoms, bias=None, *, through=None, **options):
+    def linear(self, variable, axis, atoms, bias=None, *, through=None, output_axis=None, **options):
         if through is None:  # such a function takes the tensors of the layer inside, which nobody holds
             super().linear(variable, axis, atoms, bias, **options)
 
-    def _input_with(self, atoms):
-        return self._outer._input_with(atoms)
-
-    def _output(self):
-        return self._outer._output()
+    def _inputs_with(self, atoms):
+        return self._outer._inputs_with(atoms)
 
     def statistics(self, axis, atoms):
         self.keep_whole(atoms, f"{type(self.layer).__name__} inside another layer computes statistics over them")

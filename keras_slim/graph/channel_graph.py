@@ -67,7 +67,8 @@ class Reading:
         axis: Its axis that is summed over.
         part: Part of its last axis that reads these units; the others read other groups.
         bias: What is added to the sum, or `None`.
-        output: The tensor that the layer puts out.
+        output: The tensor that the layer puts out, if it is the sums; else `None`.
+        output_axis: Its axis with one sum at each position.
         tensor: The tensor that holds the units.
         tensor_axis: Their axis in it.
         positions: Their part of that axis.
@@ -79,7 +80,8 @@ class Reading:
     axis: int
     part: slice
     bias: keras.Variable | None
-    output: keras.KerasTensor
+    output: keras.KerasTensor | None
+    output_axis: int | None
     tensor: keras.KerasTensor
     tensor_axis: int
     positions: slice

@@ -17,6 +17,7 @@ from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import run, state_kept
 from keras_slim.pruning.compensation import compensated_weights
 from keras_slim.scoring.data import as_batches, drawn, flat_inputs
+from keras_slim.validation import check_count
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,20 @@ class Calibration:
             two passes over the data, through all layers before it, for each layer.
         recalibrate: Whether batch normalizations estimate their means and variances anew, in one pass. It helps where
             nothing is compensated, and harms a little where all is (`docs/results.md`).
-        ridge: Penalty of the fit, as a share of the mean variance of the kept units. Larger values trust the data
-            less, which helps where it is scarce.
+        ridge: Least penalty of the fit, as a share of the mean variance of the kept units. Up to 1e6 times as much is
+            taken where samples that were not fitted are explained better then.
+        samples: Samples to look at, at most.
     """
 
     compensate: bool = True
     recalibrate: bool = False
     ridge: float = 1e-6
+    samples: int = 1024
 
     def __post_init__(self):
-        if not self.ridge >= 0:
-            raise ValueError(invalid_argument("ridge", "Calibration", expected="a number >= 0", received=self.ridge))
+        if not self.ridge > 0:
+            raise ValueError(invalid_argument("ridge", "Calibration", expected="a number > 0", received=self.ridge))
+        check_count(self.samples, "samples", "Calibration")
 
 
 def check_calibration(calibration, owner):
@@ -54,16 +58,22 @@ def check_calibration(calibration, owner):
     return calibration
 
 
-def calibration_inputs(data, model, steps, owner) -> Callable:
-    """Returns a function of no argument that starts a pass over flat lists of the model's inputs."""
+def calibration_inputs(data, model, steps, owner, samples) -> Callable:
+    """Returns a function of no argument that starts a pass over flat lists of the model's inputs.
+
+    It ends with the batch that completes a number of samples.
+    """
     batches = as_batches(drawn(data, steps), model, owner=owner, targets=False, steps=steps)
 
     def inputs():
-        empty = True
+        seen = 0
         for x, _, _ in batches():
-            empty = False
-            yield flat_inputs(model, x)
-        if empty:
+            flat = flat_inputs(model, x)
+            seen += len(flat[0])
+            yield flat
+            if seen >= samples:
+                return
+        if not seen:
             expected = "at least one batch to calibrate with"
             hint = "A generator may be used up."
             raise ValueError(invalid_argument("data", owner, expected=expected, received="none", hint=hint))

@@ -11,7 +11,7 @@ Relatives: Kim et al. 2020 (neuron merging, arXiv 2010.13160), Chee et al. 2022 
 """
 
 import dataclasses
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 import keras
@@ -20,80 +20,93 @@ import numpy as np
 from keras_slim.graph.channels import WHOLE
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.running import observed_run, state_kept
-from keras_slim.pruning.surgery import silence
+from keras_slim.pruning.surgery import silence, silent_value
 
-ROWS_PER_COLUMN = 8
-FEWEST_ROWS = 4096
+ROWS_PER_COLUMN, FEWEST_ROWS = 8, 4096
+RIDGES = (1, 1e2, 1e4, 1e6)
+"""Multiples of the least penalty that are tried."""
 
 
 def compensated_weights(graph, keep, batches, ridge):
     """Returns the weights with which the kept units stand in for the others.
 
     A pass over the data for each tensor that is summed over, through the model and through its masked twin. What is
-    held at a time is the square matrix of one tensor's channels, not the activations.
+    summed up meanwhile are square matrices of that tensor's channels. The first half of each batch is fitted, and the
+    second half chooses how much the fit is trusted, down to not at all.
 
     Args:
         graph: Channel graph of the model, which is not changed.
         keep: Boolean array of shape `(graph.num_units,)`.
         batches: Function of no argument that returns an iterator over flat lists of the model's inputs.
-        ridge: Penalty on the squares of what `beta` differs from keeping each unit as it is, as a share of the mean
-            variance of the kept units.
+        ridge: Least penalty on the squares of what `beta` differs from keeping each unit as it is, as a share of the
+            mean variance of the kept units.
 
     Returns:
         Dictionary from the id of a variable to its new value, in the shape it has before the cut.
+
+    Raises:
+        ValueError: If activations are not finite.
     """
     twin, transfers = silence(graph, keep)
     copies = {id(transfer.old): transfer.new for transfer in transfers}
     tensors = _same_tensors(graph.model, twin)
-    norms = _normalised_next(graph.model)
+    norms = _norms(graph)
     values = {}
     with state_kept(graph.model):
-        for places, readings in _steps(graph, keep):
-            moments = [Moments(columns, keep, readings[0].units) for columns in _columns(readings[0].units)]
-            _observe(graph.model, twin, places, tensors, moments, batches)
-            for moment in moments:
-                for reading in readings:
-                    for changed in _fold(reading, moment, ridge, norms, values):
-                        copies[id(changed)].assign(values[id(changed)])
+        for sources, parts in _steps(graph, keep).items():
+            moments = {
+                part: [Moments(columns, keep, readings[0].units) for columns in _columns(readings[0].units)]
+                for part, readings in parts.items()
+            }
+            _observe(graph.model, twin, sources, tensors, moments, batches)
+            for part, readings in parts.items():
+                for moment in moments[part]:
+                    for reading in readings:
+                        for changed in _fold(reading, moment, ridge, norms, values):
+                            value = silent_value(graph, keep, changed, values[id(changed)])
+                            copies[id(changed)].assign(value)
     return values
 
 
 def _steps(graph, keep):
-    """Yields what is read together and the readings, from input to output, from the first that loses a unit on."""
+    """Returns what is read, from input to output, from the first that loses a unit on.
+
+    From the tensors that are read together (those of the calls of one layer) to the parts of their axis, and from each
+    part to the readings of different weights.
+    """
     sums = defaultdict(list)
     for reading in graph.readings:
         sums[id(reading.variable), reading.axis, reading.part.start].append(reading)
-    steps = defaultdict(list)
-    for readings in sums.values():
-        steps[tuple(dict.fromkeys(map(_place, readings)))].append(readings[0])
+    steps = defaultdict(lambda: defaultdict(list))
     cut = False
-    for places, readings in steps.items():
+    for readings in sums.values():
         kept = np.append(keep, True)[readings[0].units]
         cut = cut or not kept.all()
         if cut and kept.any():
-            yield places, readings
+            sources = tuple(dict.fromkeys(_Source(each.tensor, each.tensor_axis, each.through) for each in readings))
+            positions = readings[0].positions
+            steps[sources][positions.start, positions.stop].append(readings[0])
+    return steps
 
 
 @dataclasses.dataclass(frozen=True)
-class _Place:
-    """Part of an axis of a tensor, or of what a layer makes of it first."""
+class _Source:
+    """A tensor, or what a layer makes of it first, and the axis along which it is read."""
 
-    tensor: keras.KerasTensor = dataclasses.field(hash=False, compare=False)
-    key: int
+    tensor: keras.KerasTensor
     axis: int
-    first: int
-    last: int
     through: Callable | None
 
+    def __hash__(self):
+        return hash((id(self.tensor), self.axis, self.through))
+
+    def __eq__(self, other):
+        return self.tensor is other.tensor and (self.axis, self.through) == (other.axis, other.through)
+
     def rows(self, value):
-        """Returns what is read of the tensor's value, as an array of shape `(rows, positions)`."""
+        """Returns the tensor's value as an array of shape `(rows, positions)`, sample after sample."""
         value = keras.ops.convert_to_numpy(self.through(value) if self.through else value)
-        return np.moveaxis(value, self.axis, -1).reshape(-1, value.shape[self.axis])[:, self.first : self.last]
-
-
-def _place(reading):
-    first, last = reading.positions.start, reading.positions.stop
-    return _Place(reading.tensor, id(reading.tensor), reading.tensor_axis, first, last, reading.through)
+        return np.moveaxis(value, self.axis, -1).reshape(-1, value.shape[self.axis])
 
 
 def _columns(units):
@@ -124,43 +137,90 @@ class Moments:
     def __init__(self, columns, keep, units):
         self.columns = columns
         self.kept = np.append(keep, True)[units[columns[:, 0]]]
-        self.count = 0
-        self.before, self.after = np.zeros(len(columns)), np.zeros(self.kept.sum())
-        self.among_after = np.zeros((self.kept.sum(), self.kept.sum()))
-        self.between = np.zeros((self.kept.sum(), len(columns)))
+        num_kept = int(self.kept.sum())
+        self._halves = [_Sums(num_kept, len(columns)) for _ in range(2)]
+
+    @property
+    def count(self):
+        """How many rows there were."""
+        return sum(half.count for half in self._halves)
+
+    @property
+    def is_finite(self):
+        """Whether there was no NaN and no infinity among the activations."""
+        return all(np.isfinite(half.between).all() for half in self._halves)
 
     def add(self, before, after, rng):
         """Takes in activations before and after, each `(rows, positions)`; of very many rows, a random part."""
         limit = max(FEWEST_ROWS, ROWS_PER_COLUMN * len(self.columns)) // self.columns.shape[1] + 1
         if len(before) > limit:
-            chosen = rng.choice(len(before), limit, replace=False)
+            chosen = np.sort(rng.choice(len(before), limit, replace=False))
             before, after = before[chosen], after[chosen]
-        before, after = self._table(before, self.columns), self._table(after, self.columns[self.kept])
-        self.count += len(before)
-        self.before += before.sum(axis=0)
-        self.after += after.sum(axis=0)
-        self.among_after += after.T @ after
-        self.between += after.T @ before
+        middle = (len(before) + 1) // 2
+        for half, part in zip(self._halves, (slice(middle), slice(middle, None)), strict=True):
+            half.add(_table(before[part], self.columns), _table(after[part], self.columns[self.kept]))
 
     def fit(self, ridge, intercept):
         """Returns `beta`, shape `(kept, columns)`, and the constants, shape `(columns,)`, of the ridge regression."""
-        before, after = (each / self.count * intercept for each in (self.before, self.after))
-        among_after = self.among_after / self.count - np.outer(after, after)
-        between = self.between / self.count - np.outer(after, before)
+        first, second = self._halves
         as_it_is = np.eye(len(self.kept))[self.kept]
-        penalty = max(ridge * np.trace(among_after) / max(1, len(among_after)), np.finfo(float).tiny ** 0.5)
-        change = np.linalg.solve(among_after + penalty * np.eye(len(among_after)), between - among_after @ as_it_is)
-        beta = as_it_is + change
+        penalties = [ridge * factor for factor in RIDGES]
+        fits = [first.fit(penalty, as_it_is, intercept) for penalty in penalties]
+        errors = [second.error(*each) for each in (*fits, first.fit(None, as_it_is, intercept))]
+        good = 1.01 * min(errors) + 1e-12 * second.among_before  # of those about as good, the least penalty
+        chosen = next(each for each, error in zip([*penalties, None], errors, strict=True) if error <= good)
+        return (first + second).fit(chosen, as_it_is, intercept)
+
+
+def _table(rows, columns):
+    """Returns columns of rows, a row for each time they are there."""
+    table = np.moveaxis(rows[:, columns], 1, -1).astype(float)
+    return table.reshape(table.shape[0] * table.shape[1], len(columns))
+
+
+class _Sums:
+    """Sums of products, of the kept columns after the cut and of all before it."""
+
+    def __init__(self, num_kept, num_columns):
+        self.count = 0
+        self.before, self.after = np.zeros(num_columns), np.zeros(num_kept)
+        self.among_before = 0.0  # the squares alone
+        self.among_after, self.between = np.zeros((num_kept, num_kept)), np.zeros((num_kept, num_columns))
+
+    def __add__(self, other):
+        both = _Sums(len(self.after), len(self.before))
+        for name, value in vars(self).items():
+            setattr(both, name, value + vars(other)[name])
+        return both
+
+    def add(self, before, after):
+        self.count += len(before)
+        self.before += before.sum(axis=0)
+        self.after += after.sum(axis=0)
+        self.among_before += np.square(before).sum()
+        self.among_after += after.T @ after
+        self.between += after.T @ before
+
+    def fit(self, ridge, as_it_is, intercept):
+        """Returns `beta` and the constants; without a ridge, each unit stands for itself alone."""
+        before, after = (each / max(1, self.count) * intercept for each in (self.before, self.after))
+        beta = as_it_is
+        if ridge is not None:
+            among = self.among_after / self.count - np.outer(after, after)
+            between = self.between / self.count - np.outer(after, before)
+            penalty = max(ridge * np.trace(among) / max(1, len(among)), np.finfo(float).tiny ** 0.5)
+            beta = as_it_is + np.linalg.solve(among + penalty * np.eye(len(among)), between - among @ as_it_is)
         return beta, before - after @ beta
 
-    @staticmethod
-    def _table(rows, columns):
-        table = np.moveaxis(rows[:, columns], 1, -1).astype(float)
-        return table.reshape(table.shape[0] * table.shape[1], len(columns))
+    def error(self, beta, constants):
+        """Returns the sum of the squared errors of a fit."""
+        explained = 2 * np.sum(beta * self.between) + 2 * constants @ self.before
+        size = np.sum(beta * (self.among_after @ beta)) + 2 * constants @ (self.after @ beta)
+        return self.among_before - explained + size + self.count * constants @ constants
 
 
-def _observe(model, twin, places, tensors, moments, batches):
-    """Adds up the moments of what is read at some places, in the model and in its twin.
+def _observe(model, twin, sources, tensors, moments, batches):
+    """Adds up the moments of what is read of some tensors, in the model and in its twin.
 
     Where a weight reads several tensors, or one that is computed several times, what comes later in the twin depends on
     the very weight that is to be fitted. Then the model stands for its twin.
@@ -168,14 +228,18 @@ def _observe(model, twin, places, tensors, moments, batches):
     rng = np.random.default_rng(0)
     number = None
     for inputs in batches():
-        before = observed_run(model, inputs, {id(place.tensor) for place in places}, number)[1]
-        after = observed_run(twin, inputs, {tensors[id(place.tensor)] for place in places}, number)[1]
+        before = observed_run(model, inputs, {id(source.tensor) for source in sources}, number)[1]
         number = sum(map(len, before.values()))  # the first batch tells how often they are computed
-        for place in places:
-            old, new = before.get(id(place.tensor), []), after.get(tensors[id(place.tensor)], [])
-            for pair in zip(old, new if number == 1 else old, strict=True):
-                for moment in moments:
-                    moment.add(*(place.rows(value) for value in pair), rng)
+        after = before
+        if number == 1:
+            (seen,) = observed_run(twin, inputs, {tensors[id(sources[0].tensor)]}, number)[1].values()
+            after = {id(sources[0].tensor): seen}
+        for source in sources:
+            for pair in zip(before.get(id(source.tensor), ()), after.get(id(source.tensor), ()), strict=True):
+                old, new = map(source.rows, pair)
+                for (start, stop), found in moments.items():
+                    for moment in found:
+                        moment.add(old[:, start:stop], new[:, start:stop], rng)
 
 
 def _fold(reading, moments, ridge, norms, values):
@@ -186,6 +250,11 @@ def _fold(reading, moments, ridge, norms, values):
     if not moments.count:
         return []
     norm = norms.get(id(reading.output)) if reading.bias is None else None
+    if not moments.is_finite:
+        raise ValueError(
+            f"What '{reading.variable.path}' reads holds values that are not finite. Expected finite activations on "
+            "the data that a cut is made up for with. Look for NaN in the data, or give `calibration=False`."
+        )
     beta, constants = moments.fit(ridge, intercept=reading.bias is not None or norm is not None)
     part = np.moveaxis(_value(reading.variable, values)[..., reading.part], reading.axis, 0)  # a view
     read = part[moments.columns]  # columns, times, other axes of the weight
@@ -224,17 +293,41 @@ def _same_tensors(model, copy):
     return same
 
 
-def _normalised_next(model):
-    """Returns, by the id of a tensor that was just summed up, the batch normalization that alone reads it."""
-    readers, linear = defaultdict(list), set()
-    for node in _every_node(model):
+def _norms(graph):
+    """Returns the batch normalizations that can take what is constant in a sum, by the id of the sum's tensor.
+
+    That is one that reads this tensor, which nothing else does, along the axis of the sums, and is called nowhere else;
+    of a layer that is called once and has no activation.
+    """
+    readers, callers, calls = defaultdict(list), {}, Counter()
+    ends = {id(tensor) for model in _every_model(graph.model) for tensor in model.outputs}
+    for node in _every_node(graph.model):
+        calls[id(node.operation)] += 1
         for tensor in node.inputs:
             readers[id(tensor)].append(node.operation)
-        layer = getattr(node.operation, "layer", node.operation)
-        if getattr(layer, "activation", None) in (None, keras.activations.linear):
-            linear.update(map(id, node.outputs))
-    alone = {key: readers[key][0] for key in linear if len(readers[key]) == 1}
-    return {key: layer for key, layer in alone.items() if isinstance(layer, keras.layers.BatchNormalization)}
+        for tensor in node.outputs:
+            callers[id(tensor)] = node.operation
+    found = {}
+    for reading in graph.readings:
+        key = id(reading.output)
+        if reading.output is None or key in ends or len(readers[key]) != 1:
+            continue
+        (norm,), layer, rank = readers[key], callers[key], len(reading.output.shape)
+        if (
+            isinstance(norm, keras.layers.BatchNormalization)
+            and norm.axis % rank == reading.output_axis % rank
+            and calls[id(norm)] == calls[id(layer)] == 1
+            and getattr(layer, "activation", None) in (None, keras.activations.linear)
+        ):
+            found[key] = norm
+    return found
+
+
+def _every_model(model):
+    yield model
+    for node in walk(model):
+        if is_graph(node.operation):
+            yield from _every_model(node.operation)
 
 
 def _every_node(model):

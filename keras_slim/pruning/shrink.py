@@ -92,7 +92,7 @@ def _cut(model, plan, make, data, steps, calibration, owner):
     keep = plan.keep(graph)
     if data is None or keep.all():
         return make(graph, keep, {})
-    batches = calibration_inputs(data, model, steps, owner)
+    batches = calibration_inputs(data, model, steps, owner, calibration.samples)
     copy = make(graph, keep, weights_to_cut(graph, keep, batches, calibration))
     if calibration.recalibrate:
         recalibrate(copy, batches)

@@ -93,15 +93,23 @@ def silence(graph: ChannelGraph, keep: np.ndarray, values: dict | None = None) -
         return masked_twin(layer, config, kept)
 
     masked, transfers = rebuild(graph, np.ones(graph.num_units, bool), replace, values)
-    copies = {id(transfer.old): transfer.new for transfer in transfers}
-    for slot in graph.slots:
-        if slot.role == "consumes":
-            copy = copies[id(slot.variable)]
-            alive = np.zeros(copy.shape[slot.axis])
-            alive[kept_positions(slot.units, keep)] = 1
-            shape = [-1 if axis == slot.axis else 1 for axis in range(len(copy.shape))]
-            copy.assign(copy.numpy() * alive.reshape(shape).astype(copy.dtype))
+    for transfer in transfers:
+        value = transfer.new.numpy()
+        silent = silent_value(graph, keep, transfer.old, value)
+        if silent is not value:
+            transfer.new.assign(silent)
     return masked, transfers
+
+
+def silent_value(graph: ChannelGraph, keep: np.ndarray, variable: keras.Variable, value: np.ndarray) -> np.ndarray:
+    """Returns the value of a variable with zeros wherever it would read a unit that is not kept."""
+    for slot in graph.slots:
+        if slot.variable is variable and slot.role == "consumes":
+            alive = np.zeros(value.shape[slot.axis])
+            alive[kept_positions(slot.units, keep)] = 1
+            shape = [-1 if axis == slot.axis else 1 for axis in range(value.ndim)]
+            value = value * alive.reshape(shape).astype(value.dtype)
+    return value
 
 
 class _Cloning:

@@ -73,6 +73,12 @@ def _projections(call, inputs, heads, widths, units):
     """
     (query, value, key), (query_heads, heads), (keys, values) = inputs, heads, widths
     weights = {tuple(weight.path.split("/")[-2:]): weight for weight in call.layer.weights}
+    tensors = {name: call.argument(name, place) for place, name in enumerate(("query", "value", "key"))}
+    tensors = {
+        **tensors,
+        "gate": tensors["query"],
+        "key": tensors["key"] if tensors["key"] is not None else tensors["value"],
+    }
     for name, given, its_heads, width in (
         ("query", query, query_heads, keys),
         ("key", key, heads, keys),
@@ -84,7 +90,7 @@ def _projections(call, inputs, heads, widths, units):
         call.weight(kernel, **{"consumes" if name == "key" else "produces": {2: width}})
         call.weight(bias, follows={0: its_heads, 1: width})
         if kernel is not None:
-            call.linear(kernel, 0, given.along(-1), bias)
+            call.linear(kernel, 0, given.along(-1), bias, tensor=tensors[name])
     call.rescale(weights["query", "kernel"], keys, _scale_of_scores)
     call.rescale(weights.get(("query", "bias")), keys, _scale_of_scores)
     call.weight(weights["attention_output", "kernel"], consumes={0: query_heads, 1: values}, produces={-1: units})

@@ -45,7 +45,7 @@ def convolution(call):
     else:
         units = call.new_units(layer.filters)
         call.weight(layer.kernel, consumes={-2: _tied(call, atoms, groups)[:per_group]}, produces={-1: units})
-        call.linear(layer.kernel, -2, atoms, layer.bias, groups=groups)
+        call.linear(layer.kernel, -2, atoms, layer.bias, groups=groups, output_axis=channel_axis(layer))
         _tied(call, units, groups)
     call.resize("filters", units)
     return _finish(call, units)
@@ -76,7 +76,8 @@ def separable_convolution(call):
     inner = np.repeat(atoms, layer.depth_multiplier)
     call.weight(layer.pointwise_kernel, consumes={-2: inner}, produces={-1: units})
     if layer.padding != "causal":
-        call.linear(layer.pointwise_kernel, -2, atoms, layer.bias, through=_depthwise_half(layer), read=inner)
+        half = {"through": _depthwise_half(layer), "read": inner}
+        call.linear(layer.pointwise_kernel, -2, atoms, layer.bias, **half, output_axis=channel_axis(layer))
     call.resize("filters", units)
     return _finish(call, units)
 
@@ -86,7 +87,8 @@ def _depthwise_half(layer):
 
     def depthwise(inputs):
         options = layer.strides, layer.padding, layer.data_format, layer.dilation_rate
-        return keras.ops.depthwise_conv(inputs, layer.depthwise_kernel, *options)
+        inputs, kernel = (keras.ops.cast(each, layer.compute_dtype) for each in (inputs, layer.depthwise_kernel))
+        return keras.ops.depthwise_conv(inputs, kernel, *options)
 
     return depthwise
 

@@ -13,7 +13,7 @@ def dense(call):
     last = len(inputs.shape) - 1
     units = call.new_units(layer.units)
     call.weight(layer.kernel, consumes={0: inputs.along(-1)}, produces={1: units})
-    call.linear(layer.kernel, 0, inputs.along(-1), layer.bias)
+    call.linear(layer.kernel, 0, inputs.along(-1), layer.bias, output_axis=last)
     call.weight(layer.bias, follows={0: units})
     call.resize("units", units)
     own_activation(call, units)
