@@ -29,7 +29,7 @@ class Calibration:
             linear function of what the kept ones put out after it, and folded into the weights that read them. Takes
             two passes over the data, through all layers before it, for each layer.
         recalibrate: Whether batch normalizations estimate their means and variances anew, in one pass. It helps where
-            nothing is compensated, and harms a little where all is (`docs/results.md`).
+            nothing is compensated, and harmed a little where all was, on three small networks.
         ridge: Least penalty of the fit, as a share of the mean variance of the kept units. Up to 1e6 times as much is
             taken where samples that were not fitted are explained better then.
         samples: Samples to look at, at most.
