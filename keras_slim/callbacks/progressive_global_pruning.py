@@ -13,13 +13,7 @@ from keras_slim.callbacks.companions import forget_best
 from keras_slim.errors import SlimWarning, invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.pruning.adopt import adopt
-from keras_slim.pruning.calibration import (
-    Calibration,
-    calibration_inputs,
-    check_calibration,
-    recalibrate,
-    weights_to_cut,
-)
+from keras_slim.pruning.calibration import Calibration, calibrated, calibration_inputs, check_calibration
 from keras_slim.pruning.costs import UNITS_OF_COST, CostModel, describe_change, target_cost
 from keras_slim.pruning.guards import Guards
 from keras_slim.pruning.optimizer_state import OptimizerCut
@@ -215,13 +209,10 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _smaller(self, graph, keep, data):
         """Returns the smaller model, calibrated if there is data, and how its variables came from the old ones."""
-        if data is None or self.calibration == check_calibration(False, ""):
-            return rebuild(graph, keep)
-        batches = calibration_inputs(data, self.model, self.steps, type(self).__name__, self.calibration.samples)
-        smaller, transfers = rebuild(graph, keep, values=weights_to_cut(graph, keep, batches, self.calibration))
-        if self.calibration.recalibrate:
-            recalibrate(smaller, batches)
-        return smaller, transfers
+        how, batches = self.calibration, None
+        if data is not None and (how.compensate or how.recalibrate):
+            batches = calibration_inputs(data, self.model, self.steps, type(self).__name__, how.samples)
+        return calibrated(rebuild, graph, keep, batches, how)
 
     def _align(self, graph):
         """Returns the rounding of the guards, by the sizes that groups had before the first round."""

@@ -81,11 +81,23 @@ def calibration_inputs(data, model, steps, owner, samples) -> Callable:
     return inputs
 
 
-def weights_to_cut(graph, keep, batches, calibration) -> dict:
-    """Returns the values that weights are to have before a cut, by the id of the variable; others are as they are."""
-    if not calibration.compensate:
-        return {}
-    return compensated_weights(graph, keep, batches, calibration.ridge)
+def calibrated(make, graph, keep, batches, calibration):
+    """Returns what `rebuild` or `silence` makes, calibrated.
+
+    Args:
+        make: One of the two.
+        graph: Channel graph of the model.
+        keep: Boolean array of shape `(graph.num_units,)`.
+        batches: As `calibration_inputs` returns them; `None` for a plain cut.
+        calibration: The `Calibration`.
+    """
+    if batches is None:
+        return make(graph, keep)
+    values = compensated_weights(graph, keep, batches, calibration.ridge) if calibration.compensate else {}
+    model, transfers = make(graph, keep, values=values)
+    if calibration.recalibrate:
+        recalibrate(model, batches)
+    return model, transfers
 
 
 def recalibrate(model: keras.Model, batches) -> None:

@@ -3,13 +3,7 @@
 import keras
 
 from keras_slim.graph.analysis import analyse
-from keras_slim.pruning.calibration import (
-    Calibration,
-    calibration_inputs,
-    check_calibration,
-    recalibrate,
-    weights_to_cut,
-)
+from keras_slim.pruning.calibration import Calibration, calibrated, calibration_inputs, check_calibration
 from keras_slim.pruning.plan import PruningPlan
 from keras_slim.pruning.surgery import rebuild, silence
 
@@ -52,7 +46,7 @@ def shrink(
     >>> small.get_layer("hidden").units
     16
     """
-    return _cut(model, plan, _smaller, data, steps, calibration, "shrink")
+    return _cut(model, plan, rebuild, data, steps, calibration, "shrink")
 
 
 def mask(
@@ -82,26 +76,14 @@ def mask(
     Raises:
         PlanMismatchError: If the plan was made for another architecture.
     """
-    return _cut(model, plan, _silent, data, steps, calibration, "mask")
+    return _cut(model, plan, silence, data, steps, calibration, "mask")
 
 
 def _cut(model, plan, make, data, steps, calibration, owner):
-    """Returns what `make` makes of the graph, a selection and new values of weights, calibrated if there is data."""
+    """Returns the model that `make` makes, calibrated if there is data."""
     calibration = check_calibration(calibration, owner)
     graph = analyse(model)
     keep = plan.keep(graph)
-    if data is None or keep.all():
-        return make(graph, keep, {})
-    batches = calibration_inputs(data, model, steps, owner, calibration.samples)
-    copy = make(graph, keep, weights_to_cut(graph, keep, batches, calibration))
-    if calibration.recalibrate:
-        recalibrate(copy, batches)
-    return copy
-
-
-def _smaller(graph, keep, values):
-    return rebuild(graph, keep, values=values)[0]
-
-
-def _silent(graph, keep, values):
-    return silence(graph, keep, values)[0]
+    is_plain = data is None or keep.all()
+    batches = None if is_plain else calibration_inputs(data, model, steps, owner, calibration.samples)
+    return calibrated(make, graph, keep, batches, calibration)[0]
