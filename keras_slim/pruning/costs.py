@@ -99,12 +99,14 @@ class CostModel:
 
     def _works_after(self, call, keep):
         """Returns the work of a call on tensors of the shapes they have after a cut."""
-        tensors = {id(tensor): tensor for tensor in (*call.inputs, *call.outputs) if id(tensor) in self._graph.tensors}
-        return work_of(call.on({key: self._smaller(tensor, keep) for key, tensor in tensors.items()}))
+        known = call.origin or call
+        pairs = zip((*call.inputs, *call.outputs), (*known.inputs, *known.outputs), strict=True)
+        return work_of(call.on({id(tensor): self._smaller(tensor, known, keep) for tensor, known in pairs}))
 
-    def _smaller(self, tensor, keep):
+    def _smaller(self, tensor, known, keep):
+        """Returns a tensor of the shape it has after a cut, by the units of the one that the graph knows."""
         shape = list(tensor.shape)
-        for axis, units in self._graph.tensors[id(tensor)].items():
+        for axis, units in self._graph.tensors.get(id(known), {}).items():
             shape[axis] = len(kept_positions(units, keep))
         return keras.KerasTensor(shape, tensor.dtype)
 
