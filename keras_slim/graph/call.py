@@ -232,6 +232,28 @@ class LayerCall:
             )
             self._record.readings[id(variable), axis, group, id(tensor)] = reading
 
+    def remembered(self, variable, axis, atoms, channels, states, states_axis):
+        """States that the layer sums what it remembers of its own units times a weight over an axis.
+
+        Args:
+            variable: The weight.
+            axis: The axis of the weight that is summed over.
+            atoms: The units.
+            channels: The `Channels` of the input from which what is remembered follows.
+            states: Function from that input to all that is remembered.
+            states_axis: The axis of the units in it.
+        """
+        tensor = self._tensor_of(channels)
+        if tensor is not None:
+            source = tensor, states_axis, slice(0, len(atoms)), states, np.asarray(atoms)
+            reading = Reading(variable, axis % len(variable.shape), slice(None), *[None] * 3, *source, True)
+            self._record.readings[id(variable), axis, id(tensor)] = reading
+
+    def _tensor_of(self, channels):
+        """Returns the input whose channels these very ones are, or `None`."""
+        pairs = zip(self.node.inputs, self.inputs, strict=True)
+        return next((tensor for tensor, each in pairs if each is channels), None)
+
     def _inputs_with(self, atoms):
         """Returns the tensors, and their axes, from which a rule may have taken these very atoms."""
         found = {
@@ -308,6 +330,9 @@ class InnerCall(LayerCall):
 
     def _inputs_with(self, atoms):
         return self._outer._inputs_with(atoms)
+
+    def _tensor_of(self, channels):
+        return self._outer._tensor_of(channels)
 
     def statistics(self, axis, atoms):
         self.keep_whole(atoms, f"{type(self.layer).__name__} inside another layer computes statistics over them")
