@@ -20,7 +20,7 @@ class Record:
     """Everything the rules have stated about a model, in the order they stated it."""
 
     producers: dict = field(default_factory=dict)  # (id of layer, part) -> (layer, path, part, first atom, count)
-    ties: list = field(default_factory=list)  # (atoms, atoms)
+    ties: list = field(default_factory=list)  # (atoms, atoms, path of the layer that says so)
     wholes: list = field(default_factory=list)  # (atoms, path of the layer that says so or None, reason)
     weights: dict = field(default_factory=dict)  # (id of variable, axis) -> (layer, variable, axis, role, atoms)
     resizes: dict = field(default_factory=dict)  # (id of layer, entry) -> (layer, entry, atoms)
@@ -270,7 +270,7 @@ class LayerCall:
     def tie(self, first, second):
         """States that the atoms at equal positions of two arrays must go together."""
         if first is not second:
-            self._record.ties.append((np.asarray(first), np.asarray(second)))
+            self._record.ties.append((np.asarray(first), np.asarray(second), self.path))
 
     def tie_all(self, atoms):
         """States that all these atoms must go together, and returns one that stands for them."""

@@ -115,12 +115,14 @@ class Group:
         layers: Names of all layers that compute them.
         first: Number of the first unit; they are numbered without gaps.
         size: Number of units.
+        tied_by: Names of the layers and operations where those of different layers meet.
     """
 
     name: str
     layers: tuple[str, ...]
     first: int
     size: int
+    tied_by: tuple[str, ...] = ()
 
     @property
     def units(self):

@@ -21,12 +21,14 @@ class GroupPlan:
         layers: Names of the layers that compute its units.
         size: Number of its units.
         kept_channels: Positions, within the group, of the units that are kept, ascending.
+        tied_by: Names of the layers and operations where units of different layers meet.
     """
 
     name: str
     layers: tuple[str, ...]
     size: int
     kept_channels: tuple[int, ...]
+    tied_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,9 @@ def _group_from(data):
     kept = tuple(int(channel) for channel in data["kept_channels"])
     if not kept or list(kept) != sorted(set(kept)) or kept[0] < 0 or kept[-1] >= data["size"]:
         raise ValueError(f"kept_channels of group {data['name']!r} are not ascending positions below {data['size']}")
-    return GroupPlan(data["name"], tuple(data["layers"]), data["size"], kept)
+    return GroupPlan(data["name"], tuple(data["layers"]), data["size"], kept, tuple(data["tied_by"]))
 
 
 def _describe_group(group):
-    tied = "" if len(group.layers) == 1 else f"  tied: {', '.join(group.layers)}"
+    tied = "" if len(group.layers) == 1 else f"  tied: {', '.join(group.layers)} (by {', '.join(group.tied_by)})"
     return f"  {group.name}: {len(group.kept_channels)} of {group.size}{tied}"

@@ -136,6 +136,7 @@ def make_plan(graph: ChannelGraph, keep, before, after, settings) -> PruningPlan
             group.layers,
             group.size,
             tuple(np.flatnonzero(keep[group.first : group.first + group.size]).tolist()),
+            group.tied_by,
         )
         for group in graph.groups
     )
