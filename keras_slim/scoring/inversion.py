@@ -21,7 +21,7 @@ def invert_feature_maps(
     images,
     keep=None,
     *,
-    total_variation: float = 0.01,
+    total_variation: float = 0.3,
     alpha_norm: float = 1e-4,
     steps: int = 300,
     seed: int = 0,
