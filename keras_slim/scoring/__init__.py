@@ -18,6 +18,7 @@ from keras_slim.scoring.criteria import (
     criteria,
 )
 from keras_slim.scoring.debias import Debias, debiasers
+from keras_slim.scoring.inversion import invert_feature_maps
 from keras_slim.scoring.scores import check_data, unit_scores
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "check_data",
     "criteria",
     "debiasers",
+    "invert_feature_maps",
     "unit_scores",
 ]

@@ -1,4 +1,4 @@
-"""Derivatives of the loss by activations: the one place where scoring needs to know the backend."""
+"""Derivatives by activations and by pixels: the one place where scoring needs to know the backend."""
 
 import inspect
 
@@ -23,12 +23,10 @@ def step_with_gradients(model, forward, weights, measure_all):
     Raises:
         NotImplementedError: On another backend than TensorFlow.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise NotImplementedError(
-            f"Gradient criteria run on the TensorFlow backend; this is '{keras.backend.backend()}'. "
-            "Choose a criterion that needs no targets, e.g. 'l2' or 'mean_activation'."
-        )
-    import tensorflow as tf
+    tf = _tensorflow(
+        "Gradient criteria run on the TensorFlow backend; this is '{}'. "
+        "Choose a criterion that needs no targets, e.g. 'l2' or 'mean_activation'."
+    )
 
     # Keras allows a model's own `compute_loss` to have no `training`.
     at_inference = {"training": False} if "training" in inspect.signature(model.compute_loss).parameters else {}
@@ -63,3 +61,37 @@ def step_with_gradients(model, forward, weights, measure_all):
             scale /= 2.0**5
 
     return step_without_overflow
+
+
+def step_of_descent(objective, variable, optimizer):
+    """Returns the compiled function that moves a variable one step down, and returns the objective before it.
+
+    Args:
+        objective: Function from the variable's value to a scalar tensor.
+        variable: A `keras.Variable`.
+        optimizer: A Keras optimizer.
+
+    Raises:
+        NotImplementedError: On another backend than TensorFlow.
+    """
+    tf = _tensorflow("Feature maps are inverted on the TensorFlow backend; this is '{}'. Set `KERAS_BACKEND` to it.")
+    optimizer.build([variable])
+
+    @tf.function
+    def step():
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(variable.value)
+            value = objective(tf.convert_to_tensor(variable.value))
+        optimizer.apply([tape.gradient(value, variable.value)], [variable])
+        return value
+
+    return step
+
+
+def _tensorflow(complaint):
+    """Returns TensorFlow, or raises `NotImplementedError` if it is not the backend."""
+    if keras.backend.backend() != "tensorflow":
+        raise NotImplementedError(complaint.format(keras.backend.backend()))
+    import tensorflow as tf
+
+    return tf
