@@ -151,7 +151,7 @@ def break_in_the_optimizer(monkeypatch, model):
 
 
 def break_before_the_swap(monkeypatch, model):
-    monkeypatch.setattr(adopting, "_all_layers", broken)
+    monkeypatch.setattr(adopting, "all_layers", broken)
 
 
 def break_after_the_swap(monkeypatch, model):
