@@ -5,6 +5,7 @@ carries it out for real and `mask` at full size; `prune` does both steps in one.
 up for with data.
 """
 
+from keras_slim.pruning.baselines import prune_layer_by_layer, reinitialized
 from keras_slim.pruning.calibration import Calibration
 from keras_slim.pruning.costs import Cost
 from keras_slim.pruning.guards import Guards
@@ -12,4 +13,16 @@ from keras_slim.pruning.plan import GroupPlan, PruningPlan
 from keras_slim.pruning.prune import plan_pruning, prune
 from keras_slim.pruning.shrink import mask, shrink
 
-__all__ = ["Calibration", "Cost", "GroupPlan", "Guards", "PruningPlan", "mask", "plan_pruning", "prune", "shrink"]
+__all__ = [
+    "Calibration",
+    "Cost",
+    "GroupPlan",
+    "Guards",
+    "PruningPlan",
+    "mask",
+    "plan_pruning",
+    "prune",
+    "prune_layer_by_layer",
+    "reinitialized",
+    "shrink",
+]
