@@ -13,16 +13,18 @@ from keras_slim.callbacks.companions import forget_best
 from keras_slim.errors import SlimWarning, invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.pruning.adopt import adopt
+from keras_slim.pruning.budget import Budget
 from keras_slim.pruning.calibration import Calibration, calibrated, calibration_inputs, check_calibration
-from keras_slim.pruning.costs import UNITS_OF_COST, CostModel, describe_change, target_cost
+from keras_slim.pruning.costs import describe_change
 from keras_slim.pruning.guards import Guards
+from keras_slim.pruning.measures import measures
 from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.prune import check_guards, check_reached, make_plan
-from keras_slim.pruning.selection import protect, select
+from keras_slim.pruning.selection import protect
 from keras_slim.pruning.surgery import rebuild
 from keras_slim.scoring import check_data, criteria, debiasers, unit_scores
 from keras_slim.scoring.data import drawn
-from keras_slim.validation import check_choice, check_count, check_share
+from keras_slim.validation import check_count, check_share
 
 
 class ProgressiveGlobalPruning(keras.callbacks.Callback):
@@ -39,7 +41,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     Args:
         ratio: Share to remove in all, between 0 and 1.
-        of: What the ratio is a share of: `"units"`, `"params"` or `"macs"` (multiply-accumulates of one sample).
+        of: What the ratio is a share of, as in `plan_pruning`: `"units"`, `"params"`, `"macs"`, `"bytes"`, `"latency"`
+            or a `keras_slim.pruning.Measure`. For the last two the model is exported several times in each round.
         criterion: How much a unit contributes, as in `plan_pruning`. Defaults to `"taylor"`.
         debias: How scores of layers become comparable, as in `plan_pruning`. Defaults to `"l2"`.
         rounds: Number of cuts.
@@ -78,7 +81,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     def __init__(
         self,
         ratio: float,
-        of: str = "units",
+        of="units",
         criterion="taylor",
         debias="l2",
         rounds: int = 5,
@@ -94,7 +97,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         super().__init__()
         owner = type(self).__name__
         self.ratio = check_share(ratio, "ratio", owner)
-        self.of = check_choice(of, "of", owner, UNITS_OF_COST)
+        self.of = measures.get(of, "of", owner)
         self.criterion = criteria.get(criterion, "criterion", owner)
         self.debias = debiasers.get(debias, "debias", owner)
         self.rounds = check_count(rounds, "rounds", owner)
@@ -110,13 +113,13 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         self.rounds_done = []
         graph = analyse(self.model, self.ignore)
-        costs = CostModel(graph)
+        check_data(graph, self.criterion, self.data, steps=self.steps, owner=type(self).__name__)
+        self._budget = Budget(self.of, graph)
         self._original_groups = {group.name: group.size for group in graph.groups}
         self._original_sizes = {name: len(units) for name, units in graph.layers.items()}
-        self._original_cost = self._cost = costs.cost(np.ones(graph.num_units, bool))
+        self._original_cost = self._cost = self._budget.original
         self._epochs = None
-        check_data(graph, self.criterion, self.data, steps=self.steps, owner=type(self).__name__)
-        self._rehearse(graph, self._check_reachable(graph, costs))
+        self._rehearse(graph, self._check_reachable(graph))
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._epochs is None:  # only now is it known with which epoch `fit` begins
@@ -138,7 +141,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         """Returns the arguments as plain values; `data` is not among them."""
         return {
             "ratio": self.ratio,
-            "of": self.of,
+            "of": measures.serialize(self.of),
             "criterion": criteria.serialize(self.criterion),
             "debias": debiasers.serialize(self.debias),
             "rounds": self.rounds,
@@ -156,16 +159,16 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         made = {"guards": Guards(**config["guards"]), "calibration": Calibration(**config["calibration"])}
         return cls(**{**config, **made})
 
-    def _check_reachable(self, graph, costs):
+    def _check_reachable(self, graph):
         """Returns the deepest cut that all rounds allow, or raises `UnreachableTargetError` if it is too small."""
         sizes = np.array(list(self._original_sizes.values()), int)
         per_rounds = np.ceil(sizes * (1 - self.guards.max_ratio_per_round) ** self.rounds).astype(int)
         fewest = np.minimum(sizes, np.maximum(self.guards.fewest(sizes), per_rounds))
         scores = np.zeros(graph.num_units)
         protected = protect(scores, graph, fewest)
-        deepest = select(scores, graph.group_of(), protected, self._align(graph), costs.measure(self.of), target=-1)
+        deepest, cost = self._budget.cut(graph, scores, protected, self._align(graph), 1, self._original_cost)
         name = type(self).__name__
-        check_reached(name, self.of, self.ratio, self._original_cost, costs.cost(deepest), self.guards)
+        check_reached(name, self.of.alias, self.ratio, self._original_cost, cost, self.guards)
         return deepest
 
     def _rehearse(self, graph, keep):
@@ -178,7 +181,6 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         """Makes one cut; if anything in it fails, the model is as it was."""
         start = time.perf_counter()
         graph = analyse(self.model, self.ignore)
-        costs = CostModel(graph)
         owner = type(self).__name__
         data = drawn(self.data, self.steps)
         scores = unit_scores(graph, self.criterion, self.debias, data, steps=self.steps, owner=owner)
@@ -187,23 +189,23 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         fewest = self.guards.fewest(list(sizes.values()), original)
         protected = protect(scores, graph, fewest)
         share = 1 - (1 - self.ratio) ** (number / self.rounds)
-        target = target_cost(getattr(self._original_cost, self.of), share)
-        keep = select(scores, graph.group_of(), protected, self._align(graph), costs.measure(self.of), target)
-        before, self._cost = self._cost, costs.cost(keep)
+        before = self._cost
+        keep, self._cost = self._budget.cut(graph, scores, protected, self._align(graph), share, before)
         if not keep.all():
             with _scope(self.model):
                 adopt(self.model, *self._smaller(graph, keep, data))
             forget_best(self.model, self.params)
         self.model.reset_metrics()  # the loss was computed for scores
-        settings = {"ratio": self.ratio, "of": self.of, "round": number, "rounds": self.rounds}
+        settings = {"ratio": self.ratio, "of": self.of.alias, "round": number, "rounds": self.rounds}
         plan = make_plan(graph, keep, before, self._cost, settings)
         seconds = time.perf_counter() - start
         self.rounds_done.append({"epoch": epoch, **self._cost.to_dict(), "seconds": seconds, "plan": plan})
         self._say(number, before, seconds)
-        if number == self.rounds and getattr(self._cost, self.of) > target:
-            reached = 1 - getattr(self._cost, self.of) / getattr(self._original_cost, self.of)
+        of = self.of.alias
+        if number == self.rounds and getattr(self._cost, of) > self._budget.target(share):
+            reached = 1 - getattr(self._cost, of) / getattr(self._original_cost, of)
             self._warn(
-                f"The last round of pruning reached {reached:.3f} of the {self.of} instead of {self.ratio}: the guards "
+                f"The last round of pruning reached {reached:.3f} of the {of} instead of {self.ratio}: the guards "
                 f"allow no more. Give more rounds, or loosen the guards: {self.guards}."
             )
 

@@ -8,7 +8,9 @@ up for with data.
 from keras_slim.pruning.baselines import prune_layer_by_layer, reinitialized
 from keras_slim.pruning.calibration import Calibration
 from keras_slim.pruning.costs import Cost
+from keras_slim.pruning.file_measures import FileBytes, FileLatency
 from keras_slim.pruning.guards import Guards
+from keras_slim.pruning.measures import Macs, Measure, Params, Units
 from keras_slim.pruning.plan import GroupPlan, PruningPlan
 from keras_slim.pruning.prune import plan_pruning, prune
 from keras_slim.pruning.shrink import mask, shrink
@@ -16,9 +18,15 @@ from keras_slim.pruning.shrink import mask, shrink
 __all__ = [
     "Calibration",
     "Cost",
+    "FileBytes",
+    "FileLatency",
     "GroupPlan",
     "Guards",
+    "Macs",
+    "Measure",
+    "Params",
     "PruningPlan",
+    "Units",
     "mask",
     "plan_pruning",
     "prune",
