@@ -17,12 +17,14 @@ from keras_slim.distillation.teaching import Teaching, check_teachable
 from keras_slim.errors import SlimWarning
 from keras_slim.graph.analysis import analyse
 from keras_slim.pruning.adopt import adopt
+from keras_slim.pruning.budget import Budget
 from keras_slim.pruning.calibration import Calibration, calibrated, calibration_inputs, check_calibration
-from keras_slim.pruning.costs import UNITS_OF_COST, CostModel, describe_change, target_cost
+from keras_slim.pruning.costs import describe_change, target_cost
 from keras_slim.pruning.guards import Guards
+from keras_slim.pruning.measures import measures
 from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.prune import check_guards, check_reached, make_plan
-from keras_slim.pruning.selection import protect, select
+from keras_slim.pruning.selection import protect
 from keras_slim.pruning.snapshot import Snapshot
 from keras_slim.pruning.surgery import rebuild
 from keras_slim.pruning.trajectory import Trajectory
@@ -52,7 +54,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     Args:
         ratio: Share to remove in all, between 0 and 1. Optional in a search, which then ends when it is reached.
-        of: What the ratio is a share of: `"units"`, `"params"` or `"macs"` (multiply-accumulates of one sample).
+        of: What the ratio is a share of, as in `plan_pruning`: `"units"`, `"params"`, `"macs"`, `"bytes"`, `"latency"`
+            or a `keras_slim.pruning.Measure`. For the last two the model is exported several times in each round.
         criterion: How much a unit contributes, as in `plan_pruning`. Defaults to `"taylor"`.
         debias: How scores of layers become comparable, as in `plan_pruning`. Defaults to `"l2"`.
         rounds: Number of cuts, if this is no search.
@@ -104,7 +107,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     def __init__(
         self,
         ratio: float | None = None,
-        of: str = "units",
+        of="units",
         criterion="taylor",
         debias="l2",
         rounds: int = 5,
@@ -126,7 +129,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         super().__init__()
         owner = type(self).__name__
         self.ratio = check_ratio(ratio, max_drop, owner)
-        self.of = check_choice(of, "of", owner, UNITS_OF_COST)
+        self.of = measures.get(of, "of", owner)
         self.criterion = criteria.get(criterion, "criterion", owner)
         self.debias = debiasers.get(debias, "debias", owner)
         self.rounds = check_count(rounds, "rounds", owner)
@@ -157,13 +160,13 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         if self.distillation:
             check_teachable(self.model, self.distillation, type(self).__name__)
         graph = analyse(self.model, self.ignore)
-        costs = CostModel(graph)
+        check_data(graph, self.criterion, self.data, steps=self.steps, owner=type(self).__name__)
+        self._budget = Budget(self.of, graph)
         self._original_groups = {group.name: group.size for group in graph.groups}
         self._original_sizes = {name: len(units) for name, units in graph.layers.items()}
-        self._original_cost = self._cost = costs.cost(np.ones(graph.num_units, bool))
+        self._original_cost = self._cost = self._budget.original
         self._epochs = None
-        check_data(graph, self.criterion, self.data, steps=self.steps, owner=type(self).__name__)
-        self._rehearse(graph, self._check_reachable(graph, costs))
+        self._rehearse(graph, self._check_reachable(graph))
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._epochs is None:  # only now is it known with which epoch `fit` begins
@@ -173,7 +176,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             self._go_on_searching(epoch)
         elif epoch in self._epochs:
             number = self._epochs.index(epoch) + 1
-            self._cut(epoch, self._target(1 - (1 - self.ratio) ** (number / self.rounds)), f"{number}/{self.rounds}")
+            target = self._budget.target(1 - (1 - self.ratio) ** (number / self.rounds))
+            self._cut(epoch, target, f"{number}/{self.rounds}")
             if number == self.rounds:
                 self._check_reached()
 
@@ -219,9 +223,9 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _cut_further(self, epoch):
         """Makes the next cut of a search, or ends the search if there is nothing more to cut."""
-        floor = self._target(self.ratio) if self.ratio else 0
-        target = max(floor, target_cost(getattr(self._cost, self.of), self._search.ratio))
-        if getattr(self._cost, self.of) <= floor or not self._cut(epoch, target, len(self.rounds_done) + 1):
+        floor = self._budget.target(self.ratio) if self.ratio else 0
+        target = max(floor, target_cost(self._amount, self._search.ratio))
+        if self._amount <= floor or not self._cut(epoch, target, len(self.rounds_done) + 1):
             self._search.finish()
 
     def _go_back(self):
@@ -234,14 +238,16 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             found = f"{self.monitor} {self._search.value:.4g} does not hold {self._search.floor:.4g}"
             print(f"\nPruning: {found}, back to {self._cost.describe()}")
 
-    def _target(self, share):
-        return target_cost(getattr(self._original_cost, self.of), share)
+    @property
+    def _amount(self):
+        """What the model costs now, in what the ratio is a share of."""
+        return getattr(self._cost, self.of.alias)
 
     def get_config(self) -> dict:
         """Returns the arguments as plain values; `data` is not among them."""
         return {
             "ratio": self.ratio,
-            "of": self.of,
+            "of": measures.serialize(self.of),
             "criterion": criteria.serialize(self.criterion),
             "debias": debiasers.serialize(self.debias),
             "rounds": self.rounds,
@@ -266,7 +272,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         taught = config["distillation"] and Distillation.from_config(config["distillation"])
         return cls(**{**config, **made, "distillation": taught})
 
-    def _check_reachable(self, graph, costs):
+    def _check_reachable(self, graph):
         """Returns the deepest cut that all rounds allow, or raises `UnreachableTargetError` if it is too small."""
         sizes = np.array(list(self._original_sizes.values()), int)
         fewest = self.guards.fewest(sizes)
@@ -275,10 +281,10 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             fewest = np.minimum(sizes, np.maximum(fewest, per_rounds))
         scores = np.zeros(graph.num_units)
         protected = protect(scores, graph, fewest)
-        deepest = select(scores, graph.group_of(), protected, self._align(graph), costs.measure(self.of), target=-1)
+        deepest, cost = self._budget.cut(graph, scores, protected, self._align(graph), 0, self._original_cost)
         name = type(self).__name__
         argument, ratio = ("ratio", self.ratio) if self.ratio else ("ratio_per_round", self.ratio_per_round[-1])
-        check_reached(name, self.of, ratio, self._original_cost, costs.cost(deepest), self.guards, argument)
+        check_reached(name, self.of.alias, ratio, self._original_cost, cost, self.guards, argument)
         return deepest
 
     def _rehearse(self, graph, keep):
@@ -291,7 +297,6 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         """Makes one cut, and tells whether there was anything to cut; if it fails, the model is as it was."""
         start = time.perf_counter()
         graph = analyse(self.model, self.ignore)
-        costs = CostModel(graph)
         owner = type(self).__name__
         data = drawn(self.data, self.steps)
         scores = unit_scores(graph, self.criterion, self.debias, data, steps=self.steps, owner=owner)
@@ -299,7 +304,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         original = [self._original_sizes.get(name, size) for name, size in sizes.items()]
         fewest = self.guards.fewest(list(sizes.values()), original)
         protected = protect(scores, graph, fewest)
-        keep = select(scores, graph.group_of(), protected, self._align(graph), costs.measure(self.of), target)
+        keep, cost = self._budget.cut(graph, scores, protected, self._align(graph), target, self._cost)
         self.model.reset_metrics()  # the loss was computed for scores
         if self._search and keep.all():
             return False
@@ -307,9 +312,9 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             with _scope(self.model):
                 self._replace(graph, *self._smaller(graph, keep, data))
             forget_best(self.model, self.params)
-        before, self._cost = self._cost, costs.cost(keep)
+        before, self._cost = self._cost, cost
         asked = {"ratio": self.ratio, "rounds": self.rounds, "max_drop": self.max_drop}
-        settings = {"of": self.of, "round": len(self.rounds_done) + 1, **asked}
+        settings = {"of": self.of.alias, "round": len(self.rounds_done) + 1, **asked}
         plan = make_plan(graph, keep, before, self._cost, settings)
         seconds = time.perf_counter() - start
         self.rounds_done.append({"epoch": epoch, **self._cost.to_dict(), "seconds": seconds, "plan": plan})
@@ -340,10 +345,11 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _check_reached(self):
         """Warns if the last round fell short of the ratio."""
-        if getattr(self._cost, self.of) > self._target(self.ratio):
-            reached = 1 - getattr(self._cost, self.of) / getattr(self._original_cost, self.of)
+        of = self.of.alias
+        if self._amount > self._budget.target(self.ratio):
+            reached = 1 - self._amount / getattr(self._original_cost, of)
             self._warn(
-                f"The last round of pruning reached {reached:.3f} of the {self.of} instead of {self.ratio}: the guards "
+                f"The last round of pruning reached {reached:.3f} of the {of} instead of {self.ratio}: the guards "
                 f"allow no more. Give more rounds, or loosen the guards: {self.guards}."
             )
 

@@ -5,12 +5,14 @@ import json
 from keras_slim.cli.arguments import add_command, add_json_option, count, path_ending_with, share, share_or_one
 from keras_slim.cli.files import check_output, load_model, load_samples, write_text, written_whole
 
-COSTS = ("units", "params", "macs")
+COSTS = ("units", "params", "macs", "bytes", "latency")
 
 DETAILS = """\
 The units of the whole network stand in one ranking; the lowest go. The result is a plain Keras model with fewer units.
 Its weights are cut, not retrained: fine-tune it before use, or prune inside `fit` with
 keras_slim.callbacks.ProgressiveGlobalPruning, which costs the least accuracy.
+
+bytes and latency are those of the float32 LiteRT file, exported and measured on this machine several times.
 
 Criteria that look at data (taylor, mean_activation, apoz) take the arrays `x` and `y` of a .npz file:
 numpy.savez("data.npz", x=x[:512], y=y[:512]). taylor also needs the name of the loss.
