@@ -115,7 +115,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         self._original_sizes = {name: len(units) for name, units in graph.layers.items()}
         self._original_cost = self._cost = costs.cost(np.ones(graph.num_units, bool))
         self._epochs = None
-        check_data(graph, self.criterion, self.data, steps=self.steps, owner=type(self).__name__)
+        owner = type(self).__name__
+        check_data(graph, self.criterion, self.data, debias=self.debias, steps=self.steps, owner=owner)
         self._rehearse(graph, self._check_reachable(graph, costs))
 
     def on_epoch_begin(self, epoch, logs=None):
