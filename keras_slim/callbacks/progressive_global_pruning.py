@@ -160,7 +160,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         if self.distillation:
             check_teachable(self.model, self.distillation, type(self).__name__)
         graph = analyse(self.model, self.ignore)
-        check_data(graph, self.criterion, self.data, steps=self.steps, owner=type(self).__name__)
+        owner = type(self).__name__
+        check_data(graph, self.criterion, self.data, debias=self.debias, steps=self.steps, owner=owner)
         self._budget = Budget(self.of, graph)
         self._original_groups = {group.name: group.size for group in graph.groups}
         self._original_sizes = {name: len(units) for name, units in graph.layers.items()}

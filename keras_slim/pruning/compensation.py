@@ -20,7 +20,8 @@ import numpy as np
 from keras_slim.graph.channels import WHOLE
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.running import observed_run, state_kept
-from keras_slim.pruning.surgery import silence, silent_value
+from keras_slim.graph.silencing import silent_value
+from keras_slim.pruning.surgery import silence
 
 ROWS_PER_COLUMN, FEWEST_ROWS = 8, 4096
 MOST_COLUMNS = 4096

@@ -30,6 +30,7 @@ def plan_pruning(
     steps: int | None = None,
     guards: Guards | None = None,
     ignore=(),
+    verbose: int = 0,
 ) -> PruningPlan:
     """Decides which units of a model to remove, and changes nothing.
 
@@ -41,14 +42,16 @@ def plan_pruning(
         of: What the ratio is a share of: `"units"`, `"params"`, `"macs"` (multiply-accumulates of one sample),
             `"bytes"` (of the exported file), `"latency"` (of the exported file, measured on this machine), or a
             `keras_slim.pruning.Measure`, such as `FileBytes("int8")` or `FileLatency(threads=2)`.
-        criterion: How much a unit contributes: `"l1"`, `"l2"`, `"bn_scale"`, `"taylor"`, `"mean_activation"`,
-            `"apoz"`, `"random"`, a `Criterion`, or a function from weights `(fan_in, units)` to scores `(units,)`.
+        criterion: How much a unit contributes: `"l1"`, `"l2"`, `"bn_scale"`, `"fpgm"`, `"taylor"`, `"fisher"`,
+            `"mean_activation"`, `"std_activation"`, `"apoz"`, `"redundancy"`, `"product"`, `"oracle"`, `"random"`, a
+            `Criterion`, or a function from weights `(fan_in, units)` to scores `(units,)`.
         debias: How scores of layers become comparable: `"none"`, `"mean"`, `"max"`, `"l2"`, `"rms"`, `"z_score"`,
-            `"rank"`, a `Debias`, or a function from scores to scores.
-        data: What a data-driven criterion looks at: arrays `(x, y)`, a dataset, a `PyDataset` or a generator.
+            `"rank"`, `"fitted"`, a `Debias`, or a function from scores to scores.
+        data: What scores that need data look at: arrays `(x, y)`, a dataset, a `PyDataset` or a generator.
         steps: Number of batches to look at. Defaults to all; a generator needs it.
         guards: What the cut may not do. Defaults to `Guards()`.
         ignore: Names of layers to leave whole.
+        verbose: 1 shows a progress bar for each pass over the data.
 
     Returns:
         The `PruningPlan`.
@@ -68,7 +71,9 @@ def plan_pruning(
     guards = check_guards(guards, owner)
     graph = analyse(model, ignore)
     budget = Budget(measure, graph)
-    scores = unit_scores(graph, criterion, debias, data, steps=steps, owner=owner) if ratio else np.zeros(0)
+    scores = np.zeros(0)
+    if ratio:
+        scores = unit_scores(graph, criterion, debias, data, steps=steps, owner=owner, verbose=verbose)
     keep, after = np.ones(graph.num_units, bool), budget.original
     if ratio and graph.groups:
         protected = protect(scores, graph, guards.fewest([len(units) for units in graph.layers.values()]))

@@ -1,21 +1,21 @@
 """Derivatives by activations and by pixels: the one place where scoring needs to know the backend."""
 
-import inspect
-
 import keras
 import numpy as np
 
+from keras_slim.scoring.losses import loss_function
 
-def step_with_gradients(model, forward, weights, measure_all):
-    """Returns the compiled function from one batch to the measures of activations and their gradients.
+
+def step_with_gradients(model, forward, weights, sum_all):
+    """Returns the compiled function from one batch to sums over what is made of activations and their gradients.
 
     Args:
         model: The compiled model, for its loss.
         forward: Function from a batch of inputs to the model's outputs and a dictionary of lists of observed
             activations.
         weights: Weights whose gradients are wanted too.
-        measure_all: Function from the observed activations, their gradients in the same structure, and the weights'
-            gradients to a list of tensors.
+        sum_all: Function from the observed activations, the slopes of each sample's loss by them in the same
+            structure, the slopes of the mean loss by the weights, and the number of samples, to nested tensors.
 
     Returns:
         Function of `(x, y, sample_weight)`.
@@ -28,8 +28,7 @@ def step_with_gradients(model, forward, weights, measure_all):
         "Choose a criterion that needs no targets, e.g. 'l2' or 'mean_activation'."
     )
 
-    # Keras allows a model's own `compute_loss` to have no `training`.
-    at_inference = {"training": False} if "training" in inspect.signature(model.compute_loss).parameters else {}
+    loss_of = loss_function(model)
 
     @tf.function(reduce_retracing=True)
     def step(x, y, sample_weight, scale):
@@ -40,15 +39,14 @@ def step_with_gradients(model, forward, weights, measure_all):
             tape.watch([variable.value for variable in model.weights])
             tape.watch([tensor for tensor in inputs if tensor.dtype.is_floating])
             predicted, observed = forward(x)
-            loss = model.compute_loss(x, y, predicted, sample_weight, **at_inference)
+            loss = loss_of(x, y, predicted, sample_weight)
             scaled = loss * tf.cast(scale, loss.dtype)
         sources = observed, [weight.value for weight in weights]
         slopes = tape.gradient(scaled, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        slopes, weight_slopes = keras.tree.map_structure(lambda slope: tf.cast(slope, "float32") / scale, slopes)
         # The loss is a mean over the batch: times its size, each sample has the slope of its own loss.
-        factor = tf.cast(tf.shape(inputs[0])[0], "float32") / scale
-        return measure_all(
-            observed, *keras.tree.map_structure(lambda slope: tf.cast(slope, "float32") * factor, slopes)
-        )
+        size = tf.cast(tf.shape(inputs[0])[0], "float32")
+        return sum_all(observed, keras.tree.map_structure(lambda slope: slope * size, slopes), weight_slopes, size)
 
     def step_without_overflow(x, y, sample_weight):
         # Scaled, so that small slopes do not vanish in float16; by less where large ones overflow.
@@ -56,7 +54,7 @@ def step_with_gradients(model, forward, weights, measure_all):
         scale = 2.0**15 if is_half else 1.0
         while True:
             values = step(x, y, sample_weight, tf.constant(scale))
-            if scale <= 1 or all(np.isfinite(value.numpy()).all() for value in values):
+            if scale <= 1 or all(np.isfinite(value.numpy()).all() for value in keras.tree.flatten(values)):
                 return values
             scale /= 2.0**5
 
