@@ -2,7 +2,7 @@
 
 `plan_pruning` decides and changes nothing; a `PruningPlan` is data that can be read, saved and replayed; `shrink`
 carries it out for real and `mask` at full size; `prune` does both steps in one. A `Calibration` says how a cut is made
-up for with data.
+up for with data. A `Trajectory` tells how the search for the smallest good network went.
 """
 
 from keras_slim.pruning.calibration import Calibration
@@ -11,5 +11,18 @@ from keras_slim.pruning.guards import Guards
 from keras_slim.pruning.plan import GroupPlan, PruningPlan
 from keras_slim.pruning.prune import plan_pruning, prune
 from keras_slim.pruning.shrink import mask, shrink
+from keras_slim.pruning.trajectory import Trajectory, TrajectoryPoint
 
-__all__ = ["Calibration", "Cost", "GroupPlan", "Guards", "PruningPlan", "mask", "plan_pruning", "prune", "shrink"]
+__all__ = [
+    "Calibration",
+    "Cost",
+    "GroupPlan",
+    "Guards",
+    "PruningPlan",
+    "Trajectory",
+    "TrajectoryPoint",
+    "mask",
+    "plan_pruning",
+    "prune",
+    "shrink",
+]

@@ -33,6 +33,10 @@ class Cost:
         """Returns the numbers as a dictionary."""
         return asdict(self)
 
+    def describe(self) -> str:
+        """Returns what is known in words, e.g. "units 8, params 90, macs 72"."""
+        return ", ".join(f"{name} {size:,}" for name, size in self.to_dict().items() if size is not None)
+
 
 def describe_change(before: Cost, after: Cost) -> str:
     """Returns what a cut changes, e.g. "units 8 -> 4 (-50.0%), params 90 -> 46 (-48.9%), macs 72 -> 36 (-50.0%)"."""

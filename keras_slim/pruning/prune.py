@@ -115,7 +115,7 @@ def check_guards(guards, owner):
     return guards
 
 
-def check_reached(owner, of, ratio, before, after, guards):
+def check_reached(owner, of, ratio, before, after, guards, argument="ratio"):
     """Raises `UnreachableTargetError` if a cut falls short of its ratio."""
     total, left = getattr(before, of), getattr(after, of)
     if not ratio or (before.units and left <= target_cost(total, ratio)):
@@ -125,7 +125,7 @@ def check_reached(owner, of, ratio, before, after, guards):
     else:
         expected = f"at most {1 - left / total:.3f} of the {of}, as far as the guards and what can be cut allow"
         hint = f"Lower it, or loosen the guards: {guards}."
-    raise UnreachableTargetError(invalid_argument("ratio", owner, expected=expected, received=ratio, hint=hint))
+    raise UnreachableTargetError(invalid_argument(argument, owner, expected=expected, received=ratio, hint=hint))
 
 
 def make_plan(graph: ChannelGraph, keep, before, after, settings) -> PruningPlan:
