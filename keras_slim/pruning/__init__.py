@@ -5,6 +5,7 @@ carries it out for real and `mask` at full size; `prune` does both steps in one.
 up for with data. A `Trajectory` tells how the search for the smallest good network went.
 """
 
+from keras_slim.pruning.baselines import prune_layer_by_layer, reinitialized
 from keras_slim.pruning.calibration import Calibration
 from keras_slim.pruning.costs import Cost
 from keras_slim.pruning.guards import Guards
@@ -24,5 +25,7 @@ __all__ = [
     "mask",
     "plan_pruning",
     "prune",
+    "prune_layer_by_layer",
+    "reinitialized",
     "shrink",
 ]
