@@ -17,43 +17,50 @@ def left_after(share, rounds):
     return [share ** (number / rounds) for number in range(1, rounds + 1)]
 
 
-def cut(model, left, original, samples, *, ignore=(), **scoring):
-    """Returns a smaller model, as it is straight after a plain cut.
+def plan_down_to(model, left, original, samples, **scoring):
+    """Returns the plan that leaves a share of the original number of units.
 
     Args:
         model: The model, with a loss.
         left: Share of its original units that shall be left.
-        original: How many there were before the first cut, without those of `ignore`.
+        original: How many there were before the first cut.
         samples: What to score with.
-        ignore: Names of layers to leave alone.
         **scoring: Criterion and de-biasing.
     """
-    ratio = max(0.0, 1 - left * original / slim.graph.analyse(model, ignore).num_units)
-    plan = slim.plan_pruning(model, ratio, data=samples, guards=GUARDS, ignore=ignore, **scoring)
-    return slim.shrink(model, plan)
+    ratio = max(0.0, 1 - left * original / slim.graph.analyse(model).num_units)
+    return slim.plan_pruning(model, ratio, data=samples, guards=GUARDS, **scoring)
 
 
 def prepare(model, num_samples, epochs, rate=1e-3):
-    """Compiles a model for fine-tuning with a learning rate that falls to nothing, and returns it."""
+    """Compiles a model for training with a learning rate that falls to nothing, and returns it."""
     steps = epochs * math.ceil(num_samples / BATCH)
     return networks.compiled(model, keras.optimizers.schedules.CosineDecay(rate, steps))
 
 
-def judge(model, test):
-    """Returns accuracy and loss; of `None` nothing is known."""
-    if test is None:
-        return None
-    found = model.evaluate(*test, batch_size=500, verbose=0, return_dict=True)
+def fine_tune(model, samples, epochs, **options):
+    """Trains a model for some epochs, compiled anew."""
+    prepare(model, len(samples[0]), epochs, **options).fit(*samples, batch_size=BATCH, epochs=epochs, verbose=0)
+
+
+def judge(model, samples):
+    """Returns accuracy and loss."""
+    found = model.evaluate(*samples, batch_size=500, verbose=0, return_dict=True)
     return {"accuracy": found["accuracy"], "loss": found["loss"]}
 
 
-def cut_and_tune(model, left, original, train, scored, epochs, test, **options):
-    """Makes one round: returns the tuned smaller model, and the accuracy and loss straight after the cut and tuned."""
-    start = time.perf_counter()
-    model = prepare(cut(model, left, original, scored, **options), len(train[0]), epochs)
-    seconds = time.perf_counter() - start
+def cut_and_tune(model, left, original, train, scored, epochs, test, **scoring):
+    """Makes one round: a plain cut and fine-tuning.
+
+    Returns:
+        The smaller model, and its accuracy and loss straight after the cut and tuned, and the processor's seconds for
+        planning, cutting and fine-tuning. These do not grow when the machine is shared.
+    """
+    start = time.process_time()
+    model = slim.shrink(model, plan_down_to(model, left, original, scored, **scoring))
+    prepare(model, len(train[0]), epochs)
+    seconds = time.process_time() - start
     straight = judge(model, test)
-    start = time.perf_counter()
+    start = time.process_time()
     model.fit(*train, batch_size=BATCH, epochs=epochs, verbose=0)
-    seconds += time.perf_counter() - start
+    seconds += time.process_time() - start
     return model, {"straight": straight, "tuned": judge(model, test), "seconds": seconds}

@@ -1,6 +1,8 @@
 """One global ranking against equal proportions against layer by layer: accuracy over units left and epochs spent."""
 
 import argparse
+import itertools
+import time
 
 import charts
 import images
@@ -9,7 +11,7 @@ import numpy as np
 from cells import cell, dense_network
 from matplotlib import pyplot
 from results_file import spread, write
-from rounds import cut_and_tune, judge, left_after
+from rounds import cut_and_tune, fine_tune, judge, left_after, plan_down_to
 
 import keras_slim as slim
 
@@ -19,58 +21,52 @@ WAYS = {
     "global, l2": ("l2", False, False),
     "global, raw scores": ("none", False, False),
     "equal proportion": ("rank", False, False),
-    "layer by layer, same epochs": ("none", True, True),
-    "layer by layer, an epoch a cut": ("none", True, False),
+    "layer by layer, same epochs": ("rank", True, True),
+    "layer by layer, an epoch a cut": ("rank", True, False),
 }
 SETTINGS = ("images", "epochs", "samples", "left", "rounds")
 
 
-def stages(model, by_layer):
-    """Returns, for each cut of a round, the names of the layers left alone and the number of units before any cut."""
-    graph = slim.graph.analyse(model)
-    names = [group.name for group in graph.groups]
-    if not by_layer:
-        return [((), graph.num_units)]
-    return [([each for each in names if each != group.name], group.size) for group in graph.groups]
+def by_layer(model, left, original, train, scored, test, is_shared):
+    """Makes one round layer by layer: as many units of each layer as in equal proportions, fine-tuning after each."""
+    start = time.process_time()
+    plan = plan_down_to(model, left, original, scored, criterion="taylor", debias="rank")
+    spent = []
+
+    def tune(network):
+        part = [each[len(spent) :: len(plan.groups)] for each in train] if is_shared else train
+        fine_tune(network, part, 1)
+        spent.append(len(part[0]) / len(train[0]))
+
+    model = slim.pruning.prune_layer_by_layer(model, plan, tune, criterion="taylor", data=scored, calibration=False)
+    seconds = time.process_time() - start
+    return model, {"tuned": judge(model, test), "seconds": seconds, "epochs": sum(spent)}
 
 
 def examine(model, way, seed, train, test, options):
-    """Returns the network before any cut and after each round: its size, its test accuracy, the epochs spent."""
+    """Returns the network before any cut and after each round: its size, its test accuracy, what the round took."""
     keras.utils.set_random_seed(seed)
-    debias, by_layer, is_shared = WAYS[way]
-    cuts = stages(model, by_layer)
+    debias, is_by_layer, is_shared = WAYS[way]
     scored = train[0][: options.samples], train[1][: options.samples]
     whole = slim.graph.analyse(model).num_units
-    found, spent = [{"units": 1.0, "epochs": 0.0, **size(model), "tuned": judge(model, test)}], 0.0
+    found = [{**size(model), "tuned": judge(model, test), "epochs": 0.0, "seconds": 0.0}]
     for left in left_after(options.left, options.rounds):
-        order = np.random.default_rng([seed, len(found)]).permutation(len(train[0]))
-        seconds = 0.0
-        for number, (ignore, original) in enumerate(cuts):
-            part = order[number :: len(cuts)] if is_shared else order
-            samples = train[0][part], train[1][part]
-            judged = test if number == len(cuts) - 1 else None
+        if is_by_layer:
+            model, measured = by_layer(model, left, whole, train, scored, test, is_shared)
+        else:
             model, measured = cut_and_tune(
-                model, left, original, samples, scored, 1, judged, ignore=ignore, criterion="taylor", debias=debias
+                model, left, whole, train, scored, 1, test, criterion="taylor", debias=debias
             )
-            spent += len(part) / len(order)
-            seconds += measured["seconds"]
-        graph = slim.graph.analyse(model)
-        found.append(
-            {
-                **measured,
-                "units": graph.num_units / whole,
-                "layers": [group.size for group in graph.groups],
-                "epochs": spent,
-                "seconds": seconds,
-                **size(model),
-            }
-        )
+        found.append({"epochs": 1.0, **measured, **size(model)})
+    for before, after in itertools.pairwise(found):
+        after["epochs"] += before["epochs"]
+        after["seconds"] += before["seconds"]
     return found
 
 
 def size(model):
-    profile = slim.profile(model)
-    return {"params": profile.parameters, "macs": profile.macs}
+    profile, layers = slim.profile(model), [group.size for group in slim.graph.analyse(model).groups]
+    return {"params": profile.parameters, "macs": profile.macs, "layers": layers, "units": sum(layers)}
 
 
 def rows(found, number):
@@ -78,13 +74,15 @@ def rows(found, number):
     for way in WAYS:
         runs = [run[way] for run in found]
         after = [run[number] for run in runs]
+        shares = [
+            spread([100 * each[key] / run[0][key] for each, run in zip(after, runs, strict=True)], 1)
+            for key in ("units", "params", "macs")
+        ]
         yield [
             way,
-            spread([100 * each["units"] for each in after], 1),
-            spread([100 * each["params"] / run[0]["params"] for each, run in zip(after, runs, strict=True)], 1),
-            spread([100 * each["macs"] / run[0]["macs"] for each, run in zip(after, runs, strict=True)], 1),
+            *shares,
             f"{after[0]['epochs']:.0f}",
-            spread([sum(each["seconds"] for each in run[1 : number + 1]) for run in runs], 0),
+            spread([each["seconds"] for each in after], 0),
             spread([100 * run[0]["tuned"]["accuracy"] for run in runs], 1),
             spread([100 * each["tuned"]["accuracy"] for each in after], 1),
             spread([each["tuned"]["loss"] for each in after], 2),
@@ -119,9 +117,11 @@ def draw(found):
     for axes, key, label in zip(
         panels, ("units", "epochs"), ("units left, %", "epochs of fine-tuning spent"), strict=True
     ):
-        for way in WAYS:
-            scale = 100 if key == "units" else 1
-            points = [[(scale * at[key], 100 * at["tuned"]["accuracy"]) for at in run[way]] for run in found]
+        for way in WAYS:  # units as shares of the first number, epochs as they are
+            points = [
+                [(at[key] / (run[way][0][key] / 100 or 1), 100 * at["tuned"]["accuracy"]) for at in run[way]]
+                for run in found
+            ]
             charts.curve(axes, list(zip(*points, strict=True)), way)
         axes.set_xlabel(label)
     panels[0].invert_xaxis()
@@ -152,7 +152,7 @@ def main():
     ]
     draw(found)
     columns = ["", "units left, %", "parameters left, %", "multiply-accumulates left, %", "epochs of fine-tuning"]
-    columns += ["seconds", "test accuracy before, %", "test accuracy, %", "test loss"]
+    columns += ["processor seconds", "test accuracy before, %", "test accuracy, %", "test loss"]
     last, middle = options.rounds, (options.rounds + 1) // 2
     convolutions = [f"convolution {number}" for number in range(1, 1 + len(found[0]["equal proportion"][-1]["layers"]))]
     write(

@@ -10,7 +10,7 @@ import numpy as np
 from cells import cell, dense_network
 from matplotlib import pyplot
 from results_file import spread, write
-from rounds import cut_and_tune, judge, left_after, prepare
+from rounds import cut_and_tune, fine_tune, judge, left_after
 
 import keras_slim as slim
 
@@ -33,7 +33,7 @@ def with_new_head(base, seed, train, epochs):
     keras.utils.set_random_seed(seed)
     base.trainable = False
     model = keras.Model(base.inputs, keras.layers.Dense(2)(base.layers[-2].output))
-    prepare(model, len(train[0]), epochs, rate=1e-2).fit(*train, batch_size=64, epochs=epochs, verbose=0)
+    fine_tune(model, train, epochs, rate=1e-2)
     base.trainable = True
     return networks.compiled(model, 0.0)
 

@@ -31,7 +31,7 @@ def invert_feature_maps(
 
     If pictures rebuilt without some units look like those rebuilt with all of them, these units were redundant. From
     faint noise around grey, gradient descent (Adam) looks for the image `x` whose kept maps `F(x)` are those of the
-    image `x0`. It minimises, for each image,
+    image `x0`. It minimises, for each image::
 
         ||F(x) - F(x0)||^2 / ||F(x0)||^2 + total_variation * V(x) + alpha_norm * R(x)
 

@@ -1,0 +1,59 @@
+"""The benchmarks that take long run through on a few made-up images, and a second start measures nothing anew."""
+
+import importlib
+import json
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
+SMALL = {
+    "structure": ["--images", "128", "--epochs", "1", "--samples", "32", "--left", "0.6", "--rounds", "1"],
+    "transfer": ["--images", "128", "--epochs", "1", "--samples", "16", "--left", "0.6", "--rounds", "1"],
+    "search": ["--images", "128", "--epochs", "1", "--samples", "32", "--search-epochs", "2", "--runs", "1"],
+    "inversion": ["--images", "128", "--epochs", "1", "--samples", "32", "--rebuilt", "5", "--steps", "2"],
+}
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    """A folder with images of noise under the names of CIFAR-10, every class as often as any other."""
+    rng = np.random.default_rng(0)
+    parts = {}
+    for part, number in (("train", 300), ("test", 100)):
+        parts[f"x_{part}"] = rng.integers(0, 256, (number, 32, 32, 3)).astype("uint8")
+        parts[f"y_{part}"] = np.arange(number, dtype="uint8")[:, None] % 10
+    np.savez(tmp_path / "cifar10.npz", **parts)
+    return tmp_path
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Lets benchmarks be imported, and write to a folder that is empty."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    folder = tmp_path / "results"
+    for module in ("results_file", "cells", "charts"):
+        monkeypatch.setattr(importlib.import_module(module), "FOLDER", folder)
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_a_benchmark_runs_and_resumes(name, data_dir, results, monkeypatch, capsys):
+    benchmark = importlib.import_module(name)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--data-dir", str(data_dir), "--seeds", "1", *SMALL[name]])
+    benchmark.main()
+    assert f"{name}: " in capsys.readouterr().out
+    written = (results / f"{name}.md").read_text()
+    assert "nan" not in written
+    assert str(data_dir) not in written
+    assert json.loads((results / f"{name}.json").read_text())["measured"]
+    assert len([path for path in results.iterdir() if path.suffix in (".svg", ".png")]) == 1
+
+    benchmark.main()
+    assert " ..." not in capsys.readouterr().out
+    assert (results / f"{name}.md").read_text() == written
