@@ -43,7 +43,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         criterion: How much a unit contributes, as in `plan_pruning`. Defaults to `"taylor"`.
         debias: How scores of layers become comparable, as in `plan_pruning`. Defaults to `"l2"`.
         rounds: Number of cuts.
-        data: What a data-driven criterion looks at: arrays `(x, y)`, a dataset, a `PyDataset` or a generator; some
+        data: What scores that need data look at: arrays `(x, y)`, a dataset, a `PyDataset` or a generator; some
             hundreds of samples will do.
         steps: Number of batches of `data` to look at in each round. Defaults to all; a generator needs it.
         window: Begin and end of the part of `fit` in which the cuts are made, as shares of its epochs. What follows
