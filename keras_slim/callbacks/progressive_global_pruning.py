@@ -59,7 +59,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         criterion: How much a unit contributes, as in `plan_pruning`. Defaults to `"taylor"`.
         debias: How scores of layers become comparable, as in `plan_pruning`. Defaults to `"l2"`.
         rounds: Number of cuts, if this is no search.
-        data: What a data-driven criterion looks at: arrays `(x, y)`, a dataset, a `PyDataset` or a generator; some
+        data: What scores that need data look at: arrays `(x, y)`, a dataset, a `PyDataset` or a generator; some
             hundreds of samples will do.
         max_drop: How much worse than the dense network's the monitored value may be: 0.01 is a point of accuracy.
             Makes it a search. Defaults to none.

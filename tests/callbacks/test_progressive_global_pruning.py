@@ -126,6 +126,14 @@ def test_any_criterion_will_do(build, prune, x, y, criterion):
     assert units(model) == 16
 
 
+def test_a_debiasing_that_looks_at_data_will_do(build, prune, x, y):
+    model, callback = build(), prune(debias="fitted", data=(x, y))
+    model.fit(x, y, epochs=4, verbose=0, callbacks=[callback])
+    assert callback.rounds_done[-1]["units"] == 16
+    again = type(callback).from_config(callback.get_config())
+    assert again.debias.get_config() == {"samples_per_layer": 4}
+
+
 def test_the_units_with_the_lowest_scores_go(build, prune, x, y):
     """A user's function that counts: unit 0 scores lowest in each layer."""
     callback = prune(criterion=lambda weights: np.arange(weights.shape[1]), debias="rank", rounds=1)
@@ -254,6 +262,7 @@ def test_missing_data_is_refused(build, prune, x, y):
     refused(build(), prune(criterion="apoz", data=x[:, :3]), ValueError, r"batches of shape \[\(None, 4\)\]", x, y)
     generator = iter([(x, y)])
     refused(build(), prune(criterion="taylor", data=generator), ValueError, "`steps`", x, y)
+    refused(build(), prune(criterion="l2", debias="fitted"), ValueError, "for this criterion or de-biasing", x, y)
 
 
 def test_a_criterion_that_does_not_suit_the_model_is_refused_before_training(build, prune, x, y):

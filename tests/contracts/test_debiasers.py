@@ -2,12 +2,14 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from keras_slim.graph import analyse
 from keras_slim.scoring import Debias, debiasers
 
 NAMES = debiasers.names()
@@ -75,6 +77,34 @@ def test_config_survives_json(name):
     again = debiasers.deserialize(json.loads(written), "debias", "contract")
     assert type(again) is type(of(name))
     assert vars(again) == vars(of(name))
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Two groups, of 5 and of 7 units."""
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(5, "relu"), keras.layers.Dense(7, "relu"), keras.layers.Dense(2)]
+    )
+    model.compile("sgd", "mse")
+    return model
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_needs_is_what_it_reads_and_layers_weigh_something(name, model):
+    rng = np.random.default_rng(0)
+    graph, scores, batch = (
+        analyse(model),
+        rng.uniform(size=12),
+        (rng.normal(size=(9, 3)), rng.normal(size=(9, 2)), None),
+    )
+    assert of(name).needs in ("nothing", "targets")
+    before = model.get_weights()
+    factors = of(name).factors(graph, scores, None if of(name).needs == "nothing" else lambda: iter([batch]))
+    assert factors.shape == (2,)
+    assert (factors > 0).all()
+    assert np.isfinite(factors).all()
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(new, old)
 
 
 def test_a_users_class_and_function_are_taken():
