@@ -123,7 +123,7 @@ def train(model, data, rate, epochs, seed, options, callbacks=()):
     steps = len(x) // options.batch
     compiled(model, keras.optimizers.schedules.CosineDecay(rate, epochs * steps))
     given = batches(x, y, options.batch, epochs, seed)
-    model.fit(given, steps_per_epoch=steps, epochs=epochs, callbacks=list(callbacks), verbose=0)
+    model.fit(given, steps_per_epoch=steps, epochs=epochs, shuffle=False, callbacks=list(callbacks), verbose=0)
 
 
 def accuracies(model, data):

@@ -2,7 +2,7 @@
 
 import statistics
 
-from peers_keras import MAIN, TOOL
+from peers_keras import MAIN, TOOL, WHILE_FINE_TUNING
 from results_file import spread
 
 PEER, SPARSE = "torch-pruning", "TFMOT"
@@ -27,8 +27,7 @@ def note(cells, options):
         f"by the same lines, and are within {furthest(cells):.1%} of the target. torch-pruning runs as its authors "
         "benchmark it, in small steps until the target is met; it does not recalibrate batch norm, so that column is "
         "done for it by hand, on the same images. TFMOT sets single weights to zero; its zeros are stored like any "
-        "weight, and no sparse kernel runs them. Seconds were taken while the machine had other work too; processor "
-        "seconds leave that out."
+        "weight, and no sparse kernel runs them. Processor seconds leave out what else the machine did."
     )
     against = (
         "Of each tool the way of cutting that is best on validation images is set against that of the other; "
@@ -74,7 +73,8 @@ def file_table(cells, speed_ups):
     for speed_up in speed_ups:
         for (tool, _), found in grouped(cells, speed_up).items():
             if "gzip_bytes" in found[0] and grouped(cells, speed_up, SPARSE):
-                rows.append(file_row(f"{tool}, as large as {TOOL} at {speed_up}x", found))
+                size = "" if tool == TOOL else f", as large as {TOOL}"
+                rows.append(file_row(f"{tool}{size} at {speed_up}x", found))
     if len(rows) > 1:
         yield "float32 files of equal size after gzip, one thread", columns, rows
 
@@ -102,6 +102,7 @@ def findings(cells, speed_ups):
         yield from compared(cells, speed_up, "cut", "recalibrated", title)
         yield from compared_seconds(cells, speed_up)
         yield from compared_sizes(cells, speed_up)
+        yield from compared_callbacks(cells, speed_up)
 
 
 def compared(cells, speed_up, stage, peers_stage, title):
@@ -112,17 +113,17 @@ def compared(cells, speed_up, stage, peers_stage, title):
     pairs = paired(ours, peers)
     gains = [100 * (one[stage]["test"] - other[peers_stage]["test"]) for one, other in pairs]
     names = [found[0]["variant"] for found in (ours, peers)]
-    yield f"{title}: {verdict(gains, 'points')} ({names[0]}, against {names[1]})."
+    yield f"{title}: {verdict(gains)} ({names[0]}, against {names[1]})."
 
 
 def compared_seconds(cells, speed_up):
     ours, peers = (best(cells, speed_up, tool, "cut") for tool in (TOOL, PEER))
     if ours and peers:
-        ratios = [one["seconds"] / other["seconds"] for one, other in paired(ours, peers)]
+        ratios = [one["processor_seconds"] / other["processor_seconds"] for one, other in paired(ours, peers)]
         names = [found[0]["variant"] for found in (ours, peers)]
         yield (
-            f"At {speed_up}x, analysing and cutting takes {TOOL} {spread(ratios, 2)} times as long as {PEER} "
-            f"({names[0]}, against {names[1]})."
+            f"At {speed_up}x, analysing and cutting takes {TOOL} {spread(ratios, 2)} times the processor time "
+            f"of {PEER} ({names[0]}, against {names[1]})."
         )
 
 
@@ -132,7 +133,7 @@ def compared_sizes(cells, speed_up):
         for stage, when in STAGES.items():
             gains = [100 * (one[stage]["test"] - other[stage]["test"]) for one, other in paired(ours, peers)]
             title = f"Against {SPARSE} at the size of {TOOL} at {speed_up}x, {when}"
-            yield f"{title}: {verdict(gains, 'points')}."
+            yield f"{title}: {verdict(gains)}."
         timed = [
             (one, other) for one, other in paired(ours, peers) if "milliseconds" in one and "milliseconds" in other
         ]
@@ -141,14 +142,22 @@ def compared_sizes(cells, speed_up):
             yield f"The file of {SPARSE} takes {spread(ratios, 2)} times as long to run."
 
 
-def verdict(gains, unit):
-    """Returns who is ahead: decided only if every seed says the same."""
-    text = f"by {spread([abs(each) for each in gains], 1)} {unit}"
-    if min(gains) > 0:
-        return f"{TOOL} is **ahead** {text}"
-    if max(gains) < 0:
-        return f"{TOOL} is **behind** {text}"
-    return f"**undecided**, {TOOL} is ahead by {spread(gains, 1)} {unit}"
+def compared_callbacks(cells, speed_up):
+    """Yields what cutting while fine-tuning gains over the same cut before it."""
+    of_variant = {variant: found for (_, variant), found in grouped(cells, speed_up, TOOL).items()}
+    for variant in WHILE_FINE_TUNING:
+        pairs = paired(of_variant.get(variant, []), of_variant.get(MAIN, []))
+        gains = [100 * (one["fine_tuned"]["test"] - other["fine_tuned"]["test"]) for one, other in pairs]
+        if gains:
+            yield f"At {speed_up}x, after fine-tuning: {verdict(gains, f'*{variant}*')}, compared with *{MAIN}*."
+
+
+def verdict(gains, subject=TOOL):
+    """Returns whether the subject is ahead by these points: decided only if every seed says the same."""
+    if min(gains) <= 0 <= max(gains):
+        return f"**undecided**, {subject} differs by {spread(gains, 1)} points"
+    text = f"by {spread([abs(each) for each in gains], 1)} points"
+    return f"{subject} is **{'ahead' if min(gains) > 0 else 'behind'}** {text}"
 
 
 def best(cells, speed_up, tool, stage):
