@@ -5,6 +5,8 @@ import pathlib
 import keras
 import numpy as np
 
+MEAN, DEVIATION = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)  # of each colour over the training set
+
 
 def load_cifar10(data_dir=None, train=45_000, validation=5_000, test=10_000):
     """Returns training, validation and test images, normalised; the last training images are kept for validation.
@@ -30,6 +32,11 @@ def load_cifar10(data_dir=None, train=45_000, validation=5_000, test=10_000):
     )
 
 
+def pixels(x):
+    """Returns normalised images as pixels from 0 to 255, still floating-point."""
+    return np.clip(x * DEVIATION + MEAN, 0, 255)
+
+
 def _normalised(x, y):
-    x = (x.astype("float32") - (125.3, 123.0, 113.9)) / (63.0, 62.1, 66.7)
+    x = (x.astype("float32") - MEAN) / DEVIATION
     return x.astype("float32"), y.ravel().astype("int64")

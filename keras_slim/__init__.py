@@ -10,7 +10,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from keras_slim import callbacks, datasets, errors, export, graph, profiling, pruning, reports, scoring
+    from keras_slim import (
+        callbacks,
+        datasets,
+        distillation,
+        errors,
+        export,
+        graph,
+        profiling,
+        pruning,
+        reports,
+        scoring,
+    )
     from keras_slim.export import benchmark_tflite, export_tflite, verify_tflite
     from keras_slim.profiling import profile
     from keras_slim.pruning import PruningPlan, mask, plan_pruning, prune, shrink
@@ -34,6 +45,7 @@ __all__ = [
     "benchmark_tflite",
     "callbacks",
     "datasets",
+    "distillation",
     "errors",
     "export",
     "export_tflite",

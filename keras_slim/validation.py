@@ -1,6 +1,7 @@
 """Checks of arguments: each returns the value, or raises with what was expected, what came and what to do."""
 
 import importlib
+import math
 import numbers
 import os
 
@@ -42,6 +43,16 @@ def check_share(value, name, owner, *, zero=False, one=False):
         return float(value)
     hint = f"For {value} per cent, give {value / 100:g}." if 1 < value < 100 else ""
     raise ValueError(invalid_argument(name, owner, expected=expected, received=value, hint=hint))
+
+
+def check_number(value, name, owner):
+    """Returns `value` as a finite float of at least 0, or raises `TypeError` or `ValueError`."""
+    expected = "a finite number of at least 0"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(invalid_argument(name, owner, expected=expected, received=value))
+    if not 0 <= value < math.inf:
+        raise ValueError(invalid_argument(name, owner, expected=expected, received=value))
+    return float(value)
 
 
 def check_count(value, name, owner, *, minimum=1):

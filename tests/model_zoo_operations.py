@@ -171,6 +171,16 @@ def nested_operations():
     return keras.Model(inputs, layers.Dense(2)(ops.concatenate([block(x), block(y)])))
 
 
+def nested_products_of_open_size():
+    """A model of open size inside one of known size, in which two sets of units meet without a weight."""
+    block_inputs = keras.Input((None, 6))
+    x, y = layers.Dense(12)(block_inputs), layers.Dense(16)(block_inputs)
+    x = layers.Dense(8)(ops.matmul(ops.transpose(x, (0, 2, 1)), y) * 0.1)
+    block = keras.Model(block_inputs, layers.Dense(8)(ops.transpose(x, (0, 2, 1))), name="block")
+    inputs = keras.Input((9, 6))
+    return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(block(inputs))))
+
+
 BUILDERS = [
     arithmetic,
     activations,
@@ -185,4 +195,5 @@ BUILDERS = [
     heads,
     reshaped_otherwise,
     nested_operations,
+    nested_products_of_open_size,
 ]

@@ -9,8 +9,9 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).parents[1] / "keras_slim"
 
-# A room imports only rooms of a lower number. Profiling reads a model through `graph`, so it stands half a step above;
-# the front door, `keras_slim/__init__.py`, shows every room but the command line.
+# A room imports only rooms of a lower number. Profiling reads a model through `graph`, so it stands half a step above.
+# Export tells what a model weighs and takes as a file, so it stands below pruning, which asks before it decides. The
+# front door, `keras_slim/__init__.py`, shows every room but the command line.
 RANKS = {
     "errors": 0,
     "validation": 0,
@@ -25,13 +26,13 @@ RANKS = {
     "graph": 3,
     "profiling": 3.5,
     "scoring": 4,
+    "export": 4,
     "pruning": 5,
     "sparsity": 5,
     "sharing": 5,
     "lowrank": 5,
     "distillation": 5,
     "callbacks": 6,
-    "export": 6,
     "reports": 7,
     "tuning": 7,
     "": 7.5,

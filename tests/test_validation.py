@@ -14,6 +14,17 @@ def check_share(value, **ends):
     return validation.check_share(value, "ratio", "prune", **ends)
 
 
+def test_a_number_is_a_float_that_is_not_negative():
+    assert validation.check_number(1, "max_drop", "prune") == 1.0
+    assert validation.check_number(0, "max_drop", "prune") == 0
+    for value in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"`max_drop` of `prune`.*finite number of at least 0"):
+            validation.check_number(value, "max_drop", "prune")
+    for value in (True, "0.1", None):
+        with pytest.raises(TypeError, match=r"`max_drop`.*finite number"):
+            validation.check_number(value, "max_drop", "prune")
+
+
 def check_count(value, **limits):
     return validation.check_count(value, "rounds", "prune", **limits)
 

@@ -1,7 +1,6 @@
 """Removing units, a few at a time, while training goes on."""
 
 import dataclasses
-import numbers
 import time
 import warnings
 from contextlib import nullcontext
@@ -9,24 +8,33 @@ from contextlib import nullcontext
 import keras
 import numpy as np
 
+from keras_slim.callbacks.arguments import check_distillation, check_ignore, check_ratio, check_search, check_window
 from keras_slim.callbacks.companions import forget_best
-from keras_slim.errors import SlimWarning, invalid_argument
+from keras_slim.callbacks.epochs import cutting_epochs
+from keras_slim.callbacks.search import Search
+from keras_slim.distillation import Distillation
+from keras_slim.distillation.teaching import Teaching, check_teachable
+from keras_slim.errors import SlimWarning
 from keras_slim.graph.analysis import analyse
 from keras_slim.pruning.adopt import adopt
+from keras_slim.pruning.budget import Budget
 from keras_slim.pruning.calibration import Calibration, calibrated, calibration_inputs, check_calibration
-from keras_slim.pruning.costs import UNITS_OF_COST, CostModel, describe_change, target_cost
+from keras_slim.pruning.costs import describe_change, target_cost
 from keras_slim.pruning.guards import Guards
+from keras_slim.pruning.measures import measures
 from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.prune import check_guards, check_reached, make_plan
-from keras_slim.pruning.selection import protect, select
+from keras_slim.pruning.selection import protect
+from keras_slim.pruning.snapshot import Snapshot
 from keras_slim.pruning.surgery import rebuild
+from keras_slim.pruning.trajectory import Trajectory
 from keras_slim.scoring import check_data, criteria, debiasers, unit_scores
 from keras_slim.scoring.data import drawn
-from keras_slim.validation import check_choice, check_count, check_share
+from keras_slim.validation import check_choice, check_count
 
 
 class ProgressiveGlobalPruning(keras.callbacks.Callback):
-    """Prunes the model that is being trained, in rounds, until a share of it is gone.
+    """Prunes the model that is being trained, until a share is gone or a metric falls.
 
     Before some epochs the units of the whole network are scored, de-biased and ranked, the lowest are removed, and
     the same `fit` goes on with a model that is really smaller: the user's own model object, its optimizer's state cut
@@ -37,31 +45,52 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint(save_best_only=True)` then forget their best value: they
     judge the smaller network by its own epochs.
 
+    With `max_drop` it searches for the smallest network that is good enough: it cuts again as soon as the metric is
+    back within `max_drop` of what the dense network had in the last epoch before the first cut. Where the metric does
+    not come back within `patience` epochs, the last network that held it is put back into the same model object,
+    structure, weights and optimizer's slots, and a smaller cut is tried. When nothing more is to be tried, training
+    goes on. What `fit` leaves holds the metric: if the last epoch's network does not, the last one that did is put
+    back. Only the learning rate and the count of steps are never put back.
+
     Args:
-        ratio: Share to remove in all, between 0 and 1.
-        of: What the ratio is a share of: `"units"`, `"params"` or `"macs"` (multiply-accumulates of one sample).
+        ratio: Share to remove in all, between 0 and 1. Optional in a search, which then ends when it is reached.
+        of: What the ratio is a share of, as in `plan_pruning`: `"units"`, `"params"`, `"macs"`, `"bytes"`, `"latency"`
+            or a `keras_slim.pruning.Measure`. For the last two the model is exported several times in each round.
         criterion: How much a unit contributes, as in `plan_pruning`. Defaults to `"taylor"`.
         debias: How scores of layers become comparable, as in `plan_pruning`. Defaults to `"l2"`.
-        rounds: Number of cuts.
+        rounds: Number of cuts, if this is no search.
         data: What a data-driven criterion looks at: arrays `(x, y)`, a dataset, a `PyDataset` or a generator; some
             hundreds of samples will do.
+        max_drop: How much worse than the dense network's the monitored value may be: 0.01 is a point of accuracy.
+            Makes it a search. Defaults to none.
+        monitor: In a search, the metric to hold, as it is called in the logs of each epoch. Take one of validation, on
+            data that no result is reported on.
+        mode: `"max"` or `"min"`, the better direction of the metric. Defaults to `"auto"`, as Keras infers it.
+        patience: Epochs that the metric has to come back after a cut of a search.
+        ratio_per_round: Share of what is left that a cut of a search removes; or several in falling order, the next of
+            which is tried from the last network that held the metric when the one before was too much.
         steps: Number of batches of `data` to look at in each round. Defaults to all; a generator needs it.
         window: Begin and end of the part of `fit` in which the cuts are made, as shares of its epochs. What follows
-            is fine-tuning. Defaults to `(0.25, 0.75)`.
+            is fine-tuning. Defaults to `(0.25, 0.75)`. A search begins after one epoch at the earliest.
         guards: What a cut may not do. Defaults to `keras_slim.pruning.Guards()`.
         ignore: Names of layers to leave whole.
         calibration: How each cut is made up for with `data`: a `keras_slim.pruning.Calibration`, or `None` for
             `Calibration()`. Defaults to `False`, not at all, since the epochs that follow train the network anyway.
+        distillation: How the pruned network learns from the dense one, of which a copy is kept at the first cut: a
+            `keras_slim.distillation.Distillation`. It takes the time of another forward pass. Defaults to not at all.
         verbose: 0 says nothing, 1 says one line per round.
 
     Attributes:
         rounds_done: One dictionary per round: `epoch` (as in `history.epoch`), `units`, `params`, `macs` after it,
-            `seconds`, and `plan`, the `PruningPlan`.
+            `seconds`, and `plan`, the `PruningPlan`; in a search, `metric` and whether it `held`.
+        trajectory: In a search, the networks that were tried, a `keras_slim.pruning.Trajectory`; else `None`.
 
     Raises:
-        ValueError: If an argument is out of range; in `fit`, if data is missing or the rounds do not fit its epochs.
+        ValueError: If an argument is out of range; in `fit`, if data is missing or the rounds do not fit its epochs,
+            and after the first epoch of a search, if the metric is missing.
         UnreachableTargetError: In `fit`, before training starts, if the guards make the ratio unreachable.
-        UnsupportedLayerError: In `fit`, before training starts, if the model is subclassed.
+        UnsupportedLayerError: In `fit`, before training starts, if the model is subclassed, or has a `compute_loss`
+            that does not know training from validation and is to be distilled.
 
     Example:
 
@@ -77,76 +106,163 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def __init__(
         self,
-        ratio: float,
-        of: str = "units",
+        ratio: float | None = None,
+        of="units",
         criterion="taylor",
         debias="l2",
         rounds: int = 5,
         data=None,
         *,
+        max_drop: float | None = None,
+        monitor: str = "val_accuracy",
+        mode: str = "auto",
+        patience: int = 3,
+        ratio_per_round: float | tuple[float, ...] = (0.2, 0.1, 0.05),
         steps: int | None = None,
         window: tuple[float, float] = (0.25, 0.75),
         guards: Guards | None = None,
         ignore=(),
         calibration: Calibration | bool | None = False,
+        distillation: Distillation | None = None,
         verbose: int = 1,
     ):
         super().__init__()
         owner = type(self).__name__
-        self.ratio = check_share(ratio, "ratio", owner)
-        self.of = check_choice(of, "of", owner, UNITS_OF_COST)
+        self.ratio = check_ratio(ratio, max_drop, owner)
+        self.of = measures.get(of, "of", owner)
         self.criterion = criteria.get(criterion, "criterion", owner)
         self.debias = debiasers.get(debias, "debias", owner)
         self.rounds = check_count(rounds, "rounds", owner)
         self.data = data
+        checked = check_search(max_drop, monitor, patience, ratio_per_round, owner)
+        self.max_drop, self.patience, self.ratio_per_round = checked
+        self.monitor = monitor
+        self.mode = check_choice(mode, "mode", owner, ("auto", "min", "max"))
         self.steps = None if steps is None else check_count(steps, "steps", owner)
-        self.window = _check_window(window, owner)
+        self.window = check_window(window, owner)
         self.guards = check_guards(guards, owner)
-        self.ignore = _check_ignore(ignore, owner)
+        self.ignore = check_ignore(ignore, owner)
         self.calibration = check_calibration(calibration, owner)
+        self.distillation = check_distillation(distillation, owner)
         self.verbose = verbose
         self.rounds_done = []
+        self._search: Search | None = None
+        self._teaching: Teaching | None = None
+
+    @property
+    def trajectory(self) -> Trajectory | None:
+        return self._search.trajectory if self._search else None
 
     def on_train_begin(self, logs=None):
+        self._stop_teaching()  # of a `fit` that was interrupted
         self.rounds_done = []
+        self._search = None if self.max_drop is None else self._new_search()
+        if self.distillation:
+            check_teachable(self.model, self.distillation, type(self).__name__)
         graph = analyse(self.model, self.ignore)
-        costs = CostModel(graph)
+        owner = type(self).__name__
+        check_data(graph, self.criterion, self.data, debias=self.debias, steps=self.steps, owner=owner)
+        self._budget = Budget(self.of, graph)
         self._original_groups = {group.name: group.size for group in graph.groups}
         self._original_sizes = {name: len(units) for name, units in graph.layers.items()}
-        self._original_cost = self._cost = costs.cost(np.ones(graph.num_units, bool))
+        self._original_cost = self._cost = self._budget.original
         self._epochs = None
-        check_data(graph, self.criterion, self.data, steps=self.steps, owner=type(self).__name__)
-        self._rehearse(graph, self._check_reachable(graph, costs))
+        self._rehearse(graph, self._check_reachable(graph))
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._epochs is None:  # only now is it known with which epoch `fit` begins
-            self._epochs = _cutting_epochs(self.rounds, self.window, epoch, self.params["epochs"])
-        for number in range(1, self.rounds + 1):
-            if self._epochs[number - 1] == epoch:
-                self._cut(number, epoch)
+            rounds = self.rounds if self._search is None else None
+            self._epochs = cutting_epochs(rounds, self.window, epoch, self.params["epochs"])
+        if self._search:
+            self._go_on_searching(epoch)
+        elif epoch in self._epochs:
+            number = self._epochs.index(epoch) + 1
+            target = self._budget.target(1 - (1 - self.ratio) ** (number / self.rounds))
+            self._cut(epoch, target, f"{number}/{self.rounds}")
+            if number == self.rounds:
+                self._check_reached()
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
             logs.update({name: float(value) for name, value in self._cost.to_dict().items() if value is not None})
+        if self._search:
+            self._search.judge(epoch, logs or {}, self.model)
+            if self._search.is_trying:
+                self.rounds_done[-1] |= {"metric": self._search.value, "held": self._search.held}
 
     def on_train_end(self, logs=None):
-        done = len(self.rounds_done)
-        if done < self.rounds:
-            self._warn(f"Training ended after {done} of {self.rounds} rounds of pruning: the ratio was not reached.")
+        self._stop_teaching()
+        if self._search is None:
+            done = len(self.rounds_done)
+            if done < self.rounds:
+                self._warn(
+                    f"Training ended after {done} of {self.rounds} rounds of pruning: the ratio was not reached."
+                )
+        elif self._search.floor is None:
+            self._warn("Training ended before the search for a smaller network began: nothing was cut.")
+        else:
+            if not self._search.held:
+                self._go_back()
+            self._search.kept = None
+
+    def _new_search(self):
+        owner = type(self).__name__
+        return Search(self.monitor, self.max_drop, self.mode, self.patience, self.ratio_per_round, owner)
+
+    def _go_on_searching(self, epoch):
+        """Keeps the network that holds the metric, goes back to it, or cuts, as the search says."""
+        search, (first, last) = self._search, self._epochs
+        if epoch < first or not search.begin(epoch - 1, self._cost, self._original_sizes):
+            return
+        if search.held:
+            search.keep((Snapshot(self.model), self._cost))
+        elif search.has_failed():
+            self._go_back()
+            search.try_less()
+        if search.ratio and not search.is_trying and epoch <= last:
+            self._cut_further(epoch)
+
+    def _cut_further(self, epoch):
+        """Makes the next cut of a search, or ends the search if there is nothing more to cut."""
+        floor = self._budget.target(self.ratio) if self.ratio else 0
+        target = max(floor, target_cost(self._amount, self._search.ratio))
+        if self._amount <= floor or not self._cut(epoch, target, len(self.rounds_done) + 1):
+            self._search.finish()
+
+    def _go_back(self):
+        """Puts back the last network that held the metric."""
+        snapshot, self._cost = self._search.kept
+        with _scope(self.model):
+            snapshot.restore()
+        forget_best(self.model, self.params)
+        if self.verbose:
+            found = f"{self.monitor} {self._search.value:.4g} does not hold {self._search.floor:.4g}"
+            print(f"\nPruning: {found}, back to {self._cost.describe()}")
+
+    @property
+    def _amount(self):
+        """What the model costs now, in what the ratio is a share of."""
+        return getattr(self._cost, self.of.alias)
 
     def get_config(self) -> dict:
         """Returns the arguments as plain values; `data` is not among them."""
         return {
             "ratio": self.ratio,
-            "of": self.of,
+            "of": measures.serialize(self.of),
             "criterion": criteria.serialize(self.criterion),
             "debias": debiasers.serialize(self.debias),
             "rounds": self.rounds,
+            "max_drop": self.max_drop,
+            "monitor": self.monitor,
+            "mode": self.mode,
+            "patience": self.patience,
+            "ratio_per_round": self.ratio_per_round,
             "steps": self.steps,
             "window": self.window,
             "guards": dataclasses.asdict(self.guards),
             "ignore": self.ignore,
             "calibration": dataclasses.asdict(self.calibration),
+            "distillation": self.distillation and self.distillation.get_config(),
             "verbose": self.verbose,
         }
 
@@ -154,18 +270,22 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     def from_config(cls, config: dict) -> "ProgressiveGlobalPruning":
         """Returns a callback made with the arguments of `get_config`; set its `data` afterwards."""
         made = {"guards": Guards(**config["guards"]), "calibration": Calibration(**config["calibration"])}
-        return cls(**{**config, **made})
+        taught = config["distillation"] and Distillation.from_config(config["distillation"])
+        return cls(**{**config, **made, "distillation": taught})
 
-    def _check_reachable(self, graph, costs):
+    def _check_reachable(self, graph):
         """Returns the deepest cut that all rounds allow, or raises `UnreachableTargetError` if it is too small."""
         sizes = np.array(list(self._original_sizes.values()), int)
-        per_rounds = np.ceil(sizes * (1 - self.guards.max_ratio_per_round) ** self.rounds).astype(int)
-        fewest = np.minimum(sizes, np.maximum(self.guards.fewest(sizes), per_rounds))
+        fewest = self.guards.fewest(sizes)
+        if self._search is None:
+            per_rounds = np.ceil(sizes * (1 - self.guards.max_ratio_per_round) ** self.rounds).astype(int)
+            fewest = np.minimum(sizes, np.maximum(fewest, per_rounds))
         scores = np.zeros(graph.num_units)
         protected = protect(scores, graph, fewest)
-        deepest = select(scores, graph.group_of(), protected, self._align(graph), costs.measure(self.of), target=-1)
+        deepest, cost = self._budget.cut(graph, scores, protected, self._align(graph), 0, self._original_cost)
         name = type(self).__name__
-        check_reached(name, self.of, self.ratio, self._original_cost, costs.cost(deepest), self.guards)
+        argument, ratio = ("ratio", self.ratio) if self.ratio else ("ratio_per_round", self.ratio_per_round[-1])
+        check_reached(name, self.of.alias, ratio, self._original_cost, cost, self.guards, argument)
         return deepest
 
     def _rehearse(self, graph, keep):
@@ -174,11 +294,10 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             _, transfers = rebuild(graph, keep)
             OptimizerCut(self.model.optimizer, transfers)
 
-    def _cut(self, number, epoch):
-        """Makes one cut; if anything in it fails, the model is as it was."""
+    def _cut(self, epoch, target, number):
+        """Makes one cut, and tells whether there was anything to cut; if it fails, the model is as it was."""
         start = time.perf_counter()
         graph = analyse(self.model, self.ignore)
-        costs = CostModel(graph)
         owner = type(self).__name__
         data = drawn(self.data, self.steps)
         scores = unit_scores(graph, self.criterion, self.debias, data, steps=self.steps, owner=owner)
@@ -186,24 +305,52 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         original = [self._original_sizes.get(name, size) for name, size in sizes.items()]
         fewest = self.guards.fewest(list(sizes.values()), original)
         protected = protect(scores, graph, fewest)
-        share = 1 - (1 - self.ratio) ** (number / self.rounds)
-        target = target_cost(getattr(self._original_cost, self.of), share)
-        keep = select(scores, graph.group_of(), protected, self._align(graph), costs.measure(self.of), target)
-        before, self._cost = self._cost, costs.cost(keep)
+        keep, cost = self._budget.cut(graph, scores, protected, self._align(graph), target, self._cost)
+        self.model.reset_metrics()  # the loss was computed for scores
+        if self._search and keep.all():
+            return False
         if not keep.all():
             with _scope(self.model):
-                adopt(self.model, *self._smaller(graph, keep, data))
+                self._replace(graph, *self._smaller(graph, keep, data))
             forget_best(self.model, self.params)
-        self.model.reset_metrics()  # the loss was computed for scores
-        settings = {"ratio": self.ratio, "of": self.of, "round": number, "rounds": self.rounds}
+        before, self._cost = self._cost, cost
+        asked = {"ratio": self.ratio, "rounds": self.rounds, "max_drop": self.max_drop}
+        settings = {"of": self.of.alias, "round": len(self.rounds_done) + 1, **asked}
         plan = make_plan(graph, keep, before, self._cost, settings)
         seconds = time.perf_counter() - start
         self.rounds_done.append({"epoch": epoch, **self._cost.to_dict(), "seconds": seconds, "plan": plan})
+        if self._search:
+            structure = {name: int(keep[units].sum()) for name, units in graph.layers.items()}
+            self._search.cut(self._cost, structure)
         self._say(number, before, seconds)
-        if number == self.rounds and getattr(self._cost, self.of) > target:
-            reached = 1 - getattr(self._cost, self.of) / getattr(self._original_cost, self.of)
+        return True
+
+    def _replace(self, graph, smaller, transfers):
+        """Makes the user's model the smaller one; with the first cut, what it was begins to teach it."""
+        begins = self.distillation is not None and self._teaching is None
+        if begins:
+            dense, _ = rebuild(graph, np.ones(graph.num_units, bool))
+            self._teaching = Teaching(self.model, dense, self.distillation)
+            self._teaching.begin()
+        try:
+            adopt(self.model, smaller, transfers)
+        except BaseException:
+            if begins:
+                self._stop_teaching()
+            raise
+
+    def _stop_teaching(self):
+        if self._teaching is not None:
+            self._teaching.end()
+            self._teaching = None
+
+    def _check_reached(self):
+        """Warns if the last round fell short of the ratio."""
+        of = self.of.alias
+        if self._amount > self._budget.target(self.ratio):
+            reached = 1 - self._amount / getattr(self._original_cost, of)
             self._warn(
-                f"The last round of pruning reached {reached:.3f} of the {self.of} instead of {self.ratio}: the guards "
+                f"The last round of pruning reached {reached:.3f} of the {of} instead of {self.ratio}: the guards "
                 f"allow no more. Give more rounds, or loosen the guards: {self.guards}."
             )
 
@@ -221,57 +368,10 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     def _say(self, number, before, seconds):
         if self.verbose:
             changes = describe_change(before, self._cost)
-            print(f"\nPruning round {number}/{self.rounds}: {changes} ({seconds:.1f} s)")
+            print(f"\nPruning round {number}: {changes} ({seconds:.1f} s)")
 
     def _warn(self, message):
         warnings.warn(message, SlimWarning, stacklevel=2)
-
-
-def _check_window(window, owner):
-    """Returns the window as a tuple, or raises `ValueError`."""
-    expected = "two shares of the epochs, 0 <= begin <= end < 1"
-    is_pair = isinstance(window, tuple | list) and len(window) == 2
-    if not is_pair or not all(isinstance(end, numbers.Real) for end in window) or not 0 <= window[0] <= window[1] < 1:
-        raise ValueError(invalid_argument("window", owner, expected=expected, received=window))
-    return tuple(window)
-
-
-def _check_ignore(ignore, owner):
-    """Returns the names as a tuple, or raises `TypeError` for a string, whose letters are no names."""
-    if isinstance(ignore, str):
-        hint = f"For one layer, give [{ignore!r}]."
-        raise TypeError(invalid_argument("ignore", owner, expected="a list of names", received=ignore, hint=hint))
-    return tuple(ignore)
-
-
-def _cutting_epochs(rounds, window, first, end):
-    """Returns the epochs at whose beginning the cuts are made, ascending integers.
-
-    Args:
-        rounds: Number of cuts.
-        window: Begin and end of the part of `fit` in which they are made, as shares of its epochs.
-        first: Number of the first epoch of `fit`.
-        end: Number of its last epoch, plus one.
-
-    Example:
-
-    >>> _cutting_epochs(5, (0.25, 0.75), 0, 12)
-    [3, 4, 6, 8, 9]
-    """
-    epochs = end - first
-    places = np.linspace(*(min(share * epochs, epochs - 1) for share in window), rounds)
-    chosen = [first + round(place) for place in places.tolist()]
-    if len(set(chosen)) < rounds:
-        raise ValueError(
-            invalid_argument(
-                "rounds",
-                "ProgressiveGlobalPruning",
-                expected=f"at most one round per epoch in the window {window} of the {epochs} epochs of `fit`",
-                received=rounds,
-                hint="Train for more epochs, widen `window`, or give fewer rounds.",
-            )
-        )
-    return chosen
 
 
 def _scope(model):

@@ -5,15 +5,18 @@ import json
 from keras_slim.cli.arguments import add_command, add_json_option, count, path_ending_with, share, share_or_one
 from keras_slim.cli.files import check_output, load_model, load_samples, write_text, written_whole
 
-COSTS = ("units", "params", "macs")
+COSTS = ("units", "params", "macs", "bytes", "latency")
 
 DETAILS = """\
 The units of the whole network stand in one ranking; the lowest go. The result is a plain Keras model with fewer units.
 Its weights are cut, not retrained: fine-tune it before use, or prune inside `fit` with
 keras_slim.callbacks.ProgressiveGlobalPruning, which costs the least accuracy.
 
-Criteria that look at data (taylor, mean_activation, apoz) take the arrays `x` and `y` of a .npz file:
-numpy.savez("data.npz", x=x[:512], y=y[:512]). taylor also needs the name of the loss.
+bytes and latency are those of the float32 LiteRT file, exported and measured on this machine several times.
+
+Criteria that look at data (taylor, fisher, mean_activation, std_activation, apoz, redundancy, product, oracle) and the
+de-biasing "fitted" take the arrays `x` and `y` of a .npz file: numpy.savez("data.npz", x=x[:512], y=y[:512]). taylor,
+fisher, product, oracle and fitted also need the name of the loss.
 
 examples:
   keras-slim prune model.keras --ratio 0.5 --output small.keras
@@ -34,8 +37,8 @@ def add_parser(subparsers, parents):
     scores = parser.add_argument_group("scores")
     scores.add_argument("--criterion", default="l2", metavar="NAME", help="how much a unit contributes (default l2)")
     scores.add_argument("--debias", default="l2", metavar="NAME", help="what makes layers comparable (default l2)")
-    scores.add_argument("--data", metavar="FILE.npz", help="samples for a criterion that looks at data")
-    scores.add_argument("--loss", metavar="NAME", help="loss to follow back, for taylor")
+    scores.add_argument("--data", metavar="FILE.npz", help="samples for scores that look at data")
+    scores.add_argument("--loss", metavar="NAME", help="loss to follow back, for taylor and the like")
     guards = parser.add_argument_group("guards")
     guards.add_argument("--align", type=count, metavar="N", help="round kept units up to a multiple of N (default 8)")
     guards.add_argument("--min-units", type=count, metavar="N", help="fewest units a layer keeps (default 4)")
@@ -62,10 +65,11 @@ def run(args):
 
 def _make_plan(args, model):
     from keras_slim.pruning import Guards, plan_pruning
-    from keras_slim.scoring import criteria
+    from keras_slim.scoring import criteria, debiasers
 
     criterion = criteria.get(args.criterion, "criterion", "keras-slim prune")
-    data = _read_data(args, criterion)
+    debias = debiasers.get(args.debias, "debias", "keras-slim prune")
+    data = _read_data(args, {"--criterion": criterion, "--debias": debias})
     if args.loss:
         model.compile(loss=args.loss)
     given = {"align": args.align, "min_units": args.min_units, "max_ratio": args.max_ratio}
@@ -74,28 +78,30 @@ def _make_plan(args, model):
         args.ratio,
         of=args.of,
         criterion=criterion,
-        debias=args.debias,
+        debias=debias,
         data=data,
         guards=Guards(**{name: value for name, value in given.items() if value is not None}),
         ignore=args.ignore,
     )
 
 
-def _read_data(args, criterion):
-    """Returns what the criterion looks at, or raises in the words of the command line."""
-    if criterion.needs == "nothing":
+def _read_data(args, members):
+    """Returns what the criterion and the de-biasing look at, or raises in the words of the command line."""
+    needs = {f"{option} {member.alias}": member.needs for option, member in members.items()}
+    needy = [words for words, need in needs.items() if need != "nothing"]
+    if not needy:
         return None
     if args.data is None:
-        raise ValueError(f"--criterion {args.criterion} looks at data. Give it with --data FILE.npz. See --help.")
+        raise ValueError(f"{needy[0]} looks at data. Give it with --data FILE.npz. See --help.")
     x, y = load_samples(args.data)
-    if criterion.needs == "inputs":
+    supervised = next((words for words in needy if needs[words] == "targets"), None)
+    if supervised is None:
         return x
     if y is None:
-        raise ValueError(f"--criterion {args.criterion} needs targets, and {args.data} has no array `y`. See --help.")
+        raise ValueError(f"{supervised} needs targets, and {args.data} has no array `y`. See --help.")
     if args.loss is None:
         raise ValueError(
-            f"--criterion {args.criterion} follows the loss back. Name it with --loss, "
-            "such as --loss sparse_categorical_crossentropy."
+            f"{supervised} follows the loss back. Name it with --loss, such as --loss sparse_categorical_crossentropy."
         )
     return x, y
 

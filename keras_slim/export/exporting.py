@@ -97,6 +97,27 @@ def export_tflite(
     return report
 
 
+def load_unproved(model, quantize, owner, threads=1) -> TfliteFile:
+    """Returns the file that `export_tflite` would write, loaded, without the proof that it answers like the model.
+
+    For its size and its speed, which do not depend on samples: random ones give the ranges of activations.
+
+    Args:
+        model: As for `export_tflite`.
+        quantize: As for `export_tflite`.
+        owner: Name of what needs the file, for error messages.
+        threads: Number of threads the runtime may use.
+    """
+    check_backend(owner)
+    signature = read_signature(model, owner)
+    check_not_quantized(model, owner)
+    samples = draw_samples(signature, _NUM_RANDOM_SAMPLES)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.tflite")
+        _convert_checked(model, path, signature, quantize, samples, verbose=0)
+        return TfliteFile(path, threads)
+
+
 def _choose_samples(signature, data, quantize):
     if data is not None:
         return read_samples(data, signature, "data", _OWNER)

@@ -9,6 +9,8 @@ import numpy as np
 from keras_slim.export.tflite_file import TfliteFile
 from keras_slim.validation import check_count
 
+_LEAST_TURNS, _SECONDS_OF_TURN = 7, 0.005
+
 
 @dataclasses.dataclass(frozen=True)
 class Latency:
@@ -81,6 +83,35 @@ def time_file(file, threads, runs, warmup):
     milliseconds = [_time_once(file.interpreter) for _ in range(runs)]
     median, p90 = np.percentile(milliseconds, (50, 90))
     return Latency(float(median), min(milliseconds), max(milliseconds), float(p90), runs, threads)
+
+
+def relative_time(file, reference, seconds=0.6) -> float:
+    """Returns how long a `TfliteFile` takes, as a share of the time of another one, measured in turns.
+
+    Each turn runs both for some milliseconds, one after the other, so that what else the machine does slows both. The
+    fastest run of each counts in a turn; the answer is the median over the turns.
+
+    Args:
+        file: The file.
+        reference: The one to compare it with.
+        seconds: How long to measure, about; at least seven turns.
+    """
+    for each in (file, reference):
+        _fill_inputs(each)
+        each.interpreter.invoke()
+    ratios, end = [], time.perf_counter() + seconds
+    while len(ratios) < _LEAST_TURNS or time.perf_counter() < end:
+        ratios.append(_fastest_of_turn(file.interpreter) / _fastest_of_turn(reference.interpreter))
+    return float(np.median(ratios))
+
+
+def _fastest_of_turn(interpreter):
+    interpreter.invoke()  # what the other file left in the caches is not its fault
+    end = time.perf_counter() + _SECONDS_OF_TURN
+    times = [_time_once(interpreter)]
+    while time.perf_counter() < end:
+        times.append(_time_once(interpreter))
+    return min(times)
 
 
 def _fill_inputs(file):

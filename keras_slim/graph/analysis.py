@@ -68,20 +68,20 @@ class Trace:
         self.channels.update({id(tensor): given for tensor, given in zip(model.inputs, inputs, strict=True)})
         for node in walk(model):
             if isinstance(node.operation, keras.layers.InputLayer):
-                self._resize_input(node)
+                self._resize_input(node, prefix)
             else:
                 self.nodes.append(node)
                 for tensor, output in zip(node.outputs, self._call(node, prefix), strict=True):
                     self.channels[id(tensor)] = output
         return [self.channels[id(tensor)] for tensor in model.outputs]
 
-    def _resize_input(self, node):
+    def _resize_input(self, node, prefix):
         """States that an input layer inside the model is as wide as what it is given, at every call the same."""
         (tensor,) = node.outputs
         for axis in [axis for axis, size in enumerate(tensor.shape) if size is not None]:
             atoms, key = self.channels[id(tensor)].along(axis), (id(node.operation), ("batch_shape", axis))
             *_, known = self.record.resizes.setdefault(key, (node.operation, key[1], atoms))
-            self.record.ties.append((known, atoms))
+            self.record.ties.append((known, atoms, prefix + node.operation.name))
 
     def _call(self, node, prefix):
         """Returns the channels of a call's outputs, one `Channels` each."""
@@ -171,7 +171,7 @@ def _real(units):
 def _roots(record):
     """Returns the smallest atom each atom is tied to; what is tied to no atom becomes whole."""
     first, second = [np.zeros(0, int)], [np.zeros(0, int)]
-    for left, right in record.ties:
+    for left, right, _ in record.ties:
         loose = np.concatenate([left[right == WHOLE], right[left == WHOLE]])
         if (loose != WHOLE).any():
             record.wholes.append((loose[loose != WHOLE], None, TIED_TO_WHOLE))
@@ -205,15 +205,29 @@ def _names(members):
 def _number(record, producers, root, is_whole, families):
     """Returns the groups, and the number of the unit that each root atom stands for."""
     groups, number, first = [], np.full(record.num_atoms, WHOLE), 0
+    meetings = _meetings(record, producers)
     for members in families:
         units = _unit_roots(members, root)
         units = units[~is_whole[units]]
         if len(units):
             names = _names(members)
-            groups.append(Group(names[0], names, first, len(units)))
+            tied_by = dict.fromkeys(path for member in members for path in meetings[member])
+            groups.append(Group(names[0], names, first, len(units), tuple(tied_by)))
             number[units] = np.arange(first, first + len(units))
             first += len(units)
     return tuple(groups), number
+
+
+def _meetings(record, producers):
+    """Returns the paths of the calls that tie a producer's atoms to those of others, in order, by producer."""
+    owner = np.repeat(np.arange(len(producers)), [count for *_, count in producers])
+    meetings = defaultdict(list)
+    for left, right, path in record.ties:
+        both = (left != WHOLE) & (right != WHOLE)
+        first, second = owner[left[both]], owner[right[both]]
+        for index in np.unique([first[first != second], second[first != second]]):
+            meetings[producers[index]].append(path)
+    return meetings
 
 
 def _wholes(record, producers, root, is_whole, families):

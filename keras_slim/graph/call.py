@@ -20,7 +20,7 @@ class Record:
     """Everything the rules have stated about a model, in the order they stated it."""
 
     producers: dict = field(default_factory=dict)  # (id of layer, part) -> (layer, path, part, first atom, count)
-    ties: list = field(default_factory=list)  # (atoms, atoms)
+    ties: list = field(default_factory=list)  # (atoms, atoms, path of the layer that says so)
     wholes: list = field(default_factory=list)  # (atoms, path of the layer that says so or None, reason)
     weights: dict = field(default_factory=dict)  # (id of variable, axis) -> (layer, variable, axis, role, atoms)
     resizes: dict = field(default_factory=dict)  # (id of layer, entry) -> (layer, entry, atoms)
@@ -232,6 +232,28 @@ class LayerCall:
             )
             self._record.readings[id(variable), axis, group, id(tensor)] = reading
 
+    def remembered(self, variable, axis, atoms, channels, states, states_axis):
+        """States that the layer sums what it remembers of its own units times a weight over an axis.
+
+        Args:
+            variable: The weight.
+            axis: The axis of the weight that is summed over.
+            atoms: The units.
+            channels: The `Channels` of the input from which what is remembered follows.
+            states: Function from that input to all that is remembered.
+            states_axis: The axis of the units in it.
+        """
+        tensor = self._tensor_of(channels)
+        if tensor is not None:
+            source = tensor, states_axis, slice(0, len(atoms)), states, np.asarray(atoms)
+            reading = Reading(variable, axis % len(variable.shape), slice(None), *[None] * 3, *source, True)
+            self._record.readings[id(variable), axis, id(tensor)] = reading
+
+    def _tensor_of(self, channels):
+        """Returns the input whose channels these very ones are, or `None`."""
+        pairs = zip(self.node.inputs, self.inputs, strict=True)
+        return next((tensor for tensor, each in pairs if each is channels), None)
+
     def _inputs_with(self, atoms):
         """Returns the tensors, and their axes, from which a rule may have taken these very atoms."""
         found = {
@@ -248,7 +270,7 @@ class LayerCall:
     def tie(self, first, second):
         """States that the atoms at equal positions of two arrays must go together."""
         if first is not second:
-            self._record.ties.append((np.asarray(first), np.asarray(second)))
+            self._record.ties.append((np.asarray(first), np.asarray(second), self.path))
 
     def tie_all(self, atoms):
         """States that all these atoms must go together, and returns one that stands for them."""
@@ -308,6 +330,9 @@ class InnerCall(LayerCall):
 
     def _inputs_with(self, atoms):
         return self._outer._inputs_with(atoms)
+
+    def _tensor_of(self, channels):
+        return self._outer._tensor_of(channels)
 
     def statistics(self, axis, atoms):
         self.keep_whole(atoms, f"{type(self.layer).__name__} inside another layer computes statistics over them")

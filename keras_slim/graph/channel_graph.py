@@ -74,6 +74,7 @@ class Reading:
         positions: Their part of that axis.
         through: Function from the tensor's values to what is summed, along the same axis; `None` for the values.
         units: The unit at each of these positions, as in `Slot`.
+        is_remembered: Whether `through` computes what the layer remembers, with weights that a cut changes.
     """
 
     variable: keras.Variable
@@ -87,6 +88,7 @@ class Reading:
     positions: slice
     through: Callable | None
     units: np.ndarray
+    is_remembered: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +115,14 @@ class Group:
         layers: Names of all layers that compute them.
         first: Number of the first unit; they are numbered without gaps.
         size: Number of units.
+        tied_by: Names of the layers and operations where those of different layers meet.
     """
 
     name: str
     layers: tuple[str, ...]
     first: int
     size: int
+    tied_by: tuple[str, ...] = ()
 
     @property
     def units(self):

@@ -26,6 +26,7 @@ class Node:
         outputs: Symbolic tensors that came out, flat.
         args: Positional arguments of the call, as given.
         kwargs: Keyword arguments of the call, as given.
+        origin: The call as the model holds it, if this one stands for it on other tensors.
     """
 
     operation: keras.Operation
@@ -33,6 +34,7 @@ class Node:
     outputs: tuple[keras.KerasTensor, ...]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    origin: "Node | None" = None
 
     def on(self, tensors: dict[int, keras.KerasTensor]) -> "Node":
         """Returns the same call on other tensors, by the id of those they stand in for; those not named stay."""
@@ -41,7 +43,8 @@ class Node:
             return tensors.get(id(value), value)
 
         args, kwargs = keras.tree.map_structure(other, (self.args, self.kwargs))
-        return Node(self.operation, tuple(map(other, self.inputs)), tuple(map(other, self.outputs)), args, kwargs)
+        inputs, outputs = (tuple(map(other, each)) for each in (self.inputs, self.outputs))
+        return Node(self.operation, inputs, outputs, args, kwargs, origin=self.origin or self)
 
 
 def is_graph(model) -> bool:

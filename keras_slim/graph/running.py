@@ -1,7 +1,7 @@
 """Computing a model call by call, so that each call can be watched or replaced."""
 
 import contextlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import keras
 
@@ -22,13 +22,19 @@ def run(model, inputs, call):
     Returns:
         The outputs, in the structure of the model's.
     """
+    nodes = walk(model)
+    readers = Counter(id(tensor) for tensors in (model.outputs, *(node.inputs for node in nodes)) for tensor in tensors)
     values = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
-    for node in walk(model):
+    for node in nodes:
         if not isinstance(node.operation, keras.layers.InputLayer):
             args, kwargs = keras.tree.map_structure(lambda leaf: values.get(id(leaf), leaf), (node.args, node.kwargs))
             given = [values[id(tensor)] for tensor in node.inputs]
             outputs = keras.tree.flatten(call(node, given, args, kwargs))
             values.update({id(tensor): value for tensor, value in zip(node.outputs, outputs, strict=True)})
+            readers.subtract(id(tensor) for tensor in node.inputs)
+            for tensor in node.inputs:  # nobody holds longer than needed what may be large
+                if not readers[id(tensor)]:
+                    values.pop(id(tensor), None)
     return keras.tree.map_structure(lambda tensor: values[id(tensor)], endpoints(model)[1])
 
 
@@ -68,6 +74,7 @@ def observed_run(model, inputs, wanted, number=None):
         return outputs
 
     try:
+        keep(model.inputs, inputs)
         outputs = run(model, inputs, call)
     except _EnoughSeen:
         outputs = None

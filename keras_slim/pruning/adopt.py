@@ -47,6 +47,9 @@ STRUCTURE = (
     "_self_unconditional_deferred_dependencies",
 )
 
+COMPILED = "_compiled_trainable_state"
+"""What `compile` remembers of the layers."""
+
 OWN = ("_trainable_variables", "_non_trainable_variables", "_seed_generators", "_metrics")
 """Of these, what belongs to the model itself rather than to a layer in its graph."""
 
@@ -62,8 +65,8 @@ def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -
         transfers: How its variables came from those of `model`.
     """
     exchanged = OptimizerCut(model.optimizer, transfers) if model.compiled else None
-    with _restored_on_failure(model):
-        known = {id(layer): new for layer, new in zip(_all_layers(model), _all_layers(smaller), strict=True)}
+    with restored_on_failure(model):
+        known = {id(layer): new for layer, new in zip(all_layers(model), all_layers(smaller), strict=True)}
         beside = [each for each in vars(model)["_layers"] if id(each) not in known and not _is_input(each)]
         own = [each for name in OWN for each in vars(model)[name]]
         expected = smaller.count_params() + sum(int(np.prod(each.shape)) for each in _own_weights(model, beside))
@@ -78,11 +81,11 @@ def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -
                 "was not made. Expected Keras 3.15. Prune with `keras_slim.prune` outside of `fit` instead."
             )
         if exchanged:
-            vars(model)["_compiled_trainable_state"] = {layer: layer.trainable for layer in model._flatten_layers()}
+            vars(model)[COMPILED] = {layer: layer.trainable for layer in model._flatten_layers()}
             model.train_function = model.test_function = model.predict_function = None
             exchanged.exchange()
             try:
-                model.make_train_function()
+                model.make_train_function(force=True)
             except BaseException:
                 exchanged.exchange()
                 raise
@@ -99,27 +102,35 @@ def _is_input(layer):
     return isinstance(layer, keras.layers.InputLayer)
 
 
-def _all_layers(model):
+def all_layers(model):
     """Returns the layers of a model and of the models inside it, in an order that a copy of the model shares."""
     found = []
     for layer in model.layers:
-        found += [layer, *(_all_layers(layer) if isinstance(layer, keras.Model) else [])]
+        found += [layer, *(all_layers(layer) if isinstance(layer, keras.Model) else [])]
     return found
 
 
 def _replace_in_attributes(model, known):
     """Replaces layers in the user's own attributes, also inside lists and dictionaries."""
-    for name, value in list(vars(model).items()):
-        if name in STRUCTURE or name.startswith("_"):
-            continue
-        if id(value) in known:
-            setattr(model, name, known[id(value)])
-        elif isinstance(value, list | tuple | dict) and any(id(leaf) in known for leaf in keras.tree.flatten(value)):
-            setattr(model, name, keras.tree.map_structure(lambda leaf: known.get(id(leaf), leaf), value))
+    for name, value in attributes_with(model, known).items():
+        setattr(model, name, keras.tree.map_structure(lambda leaf: known.get(id(leaf), leaf), value))
+
+
+def attributes_with(model, known):
+    """Returns the user's own attributes that are, or hold, layers of which the ids are known."""
+    return {
+        name: value
+        for name, value in vars(model).items()
+        if name not in STRUCTURE and not name.startswith("_") and any(id(leaf) in known for leaf in _leaves(value))
+    }
+
+
+def _leaves(value):
+    return keras.tree.flatten(value) if isinstance(value, list | tuple | dict) else [value]
 
 
 @contextlib.contextmanager
-def _restored_on_failure(model):
+def restored_on_failure(model):
     before = dict(vars(model))
     try:
         yield

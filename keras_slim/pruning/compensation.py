@@ -20,9 +20,13 @@ import numpy as np
 from keras_slim.graph.channels import WHOLE
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.running import observed_run, state_kept
-from keras_slim.pruning.surgery import silence, silent_value
+from keras_slim.graph.silencing import silent_value
+from keras_slim.pruning.surgery import silence
 
 ROWS_PER_COLUMN, FEWEST_ROWS = 8, 4096
+MOST_COLUMNS = 4096
+"""How many stand in for each other at most: the matrices of very wide layers would not fit into memory."""
+
 RIDGES = (1, 1e2, 1e4, 1e6)
 """Multiples of the least penalty that are tried."""
 
@@ -55,7 +59,7 @@ def compensated_weights(graph, keep, batches, ridge):
     with state_kept(graph.model):
         for sources, parts in _steps(graph, keep).items():
             moments = {
-                part: [Moments(columns, keep, readings[0].units) for columns in _columns(readings[0].units)]
+                part: [Moments(columns, keep, readings[0].units) for columns in _columns(readings[0].units, keep)]
                 for part, readings in parts.items()
             }
             _observe(graph.model, twin, sources, tensors, moments, batches)
@@ -83,7 +87,11 @@ def _steps(graph, keep):
         kept = np.append(keep, True)[readings[0].units]
         cut = cut or not kept.all()
         if cut and kept.any():
-            sources = tuple(dict.fromkeys(_Source(each.tensor, each.tensor_axis, each.through) for each in readings))
+            sources = tuple(
+                dict.fromkeys(
+                    _Source(each.tensor, each.tensor_axis, each.through, each.is_remembered) for each in readings
+                )
+            )
             positions = readings[0].positions
             steps[sources][positions.start, positions.stop].append(readings[0])
     return steps
@@ -96,6 +104,7 @@ class _Source:
     tensor: keras.KerasTensor
     axis: int
     through: Callable | None
+    is_remembered: bool
 
     def __hash__(self):
         return hash((id(self.tensor), self.axis, self.through))
@@ -109,11 +118,12 @@ class _Source:
         return np.moveaxis(value, self.axis, -1).reshape(-1, value.shape[self.axis])
 
 
-def _columns(units):
+def _columns(units, keep):
     """Returns where the units stand along an axis, in arrays of one row per unit and a column per time it is there.
 
     Units that are there equally often stand in one array, and can stand in for each other: a flattened image has each
-    filter once for every pixel, in the same order. Where all are there once, so can positions that are never cut.
+    filter once for every pixel, in the same order. Where all are there once, so can positions that are never cut. Very
+    many are divided, and where all are kept then, none has to stand in.
     """
     positions = defaultdict(list)
     for position, unit in enumerate(units.tolist()):
@@ -122,7 +132,12 @@ def _columns(units):
     for unit, places in positions.items():
         if len(places) == 1 or not isinstance(unit, str):
             by_count[len(places)].append(places)
-    return [np.array(places) for places in by_count.values()]
+    arrays = []
+    for places in map(np.array, by_count.values()):
+        parts = np.array_split(places, -(-len(places) // MOST_COLUMNS))
+        alive = np.append(keep, True)
+        arrays += [part for part in parts if len(parts) == 1 or not alive[units[part[:, 0]]].all()]
+    return arrays
 
 
 class Moments:
@@ -222,8 +237,8 @@ class _Sums:
 def _observe(model, twin, sources, tensors, moments, batches):
     """Adds up the moments of what is read of some tensors, in the model and in its twin.
 
-    Where a weight reads several tensors, or one that is computed several times, what comes later in the twin depends on
-    the very weight that is to be fitted. Then the model stands for its twin.
+    Where a weight reads several tensors, or one that is computed several times, or what the layer remembers, what comes
+    later in the twin depends on the very weight that is to be fitted. Then the model stands for its twin.
     """
     rng = np.random.default_rng(0)
     number = None
@@ -231,7 +246,7 @@ def _observe(model, twin, sources, tensors, moments, batches):
         before = observed_run(model, inputs, {id(source.tensor) for source in sources}, number)[1]
         number = sum(map(len, before.values()))  # the first batch tells how often they are computed
         after = before
-        if number == 1:
+        if number == 1 and not sources[0].is_remembered:
             (seen,) = observed_run(twin, inputs, {tensors[id(sources[0].tensor)]}, number)[1].values()
             after = {id(sources[0].tensor): seen}
         for source in sources:

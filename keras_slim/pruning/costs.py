@@ -12,8 +12,6 @@ from keras_slim.profiling.sizes import UnknownDimensionError
 from keras_slim.profiling.uses import work_by_call
 from keras_slim.profiling.work import Work, work_of
 
-UNITS_OF_COST = ("units", "params", "macs")
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -23,24 +21,37 @@ class Cost:
         units: Number of units that can be cut.
         params: Number of parameters.
         macs: Multiply-accumulates for one sample; `None` where the model's inputs have dimensions of unknown size.
+        bytes: Size of the exported file; `None` where it was not asked for.
+        latency: Milliseconds of the exported file for one sample, on this machine; `None` where it was not asked for.
     """
 
     units: int
     params: int
     macs: int | None
+    bytes: int | None = None
+    latency: float | None = None
 
     def to_dict(self):
-        """Returns the numbers as a dictionary."""
-        return asdict(self)
+        """Returns the numbers as a dictionary; what was not asked for is not among them."""
+        return {name: value for name, value in asdict(self).items() if name == "macs" or value is not None}
+
+    def describe(self) -> str:
+        """Returns what is known in words, e.g. "units 8, params 90, macs 72"."""
+        return ", ".join(f"{name} {size:,}" for name, size in self.to_dict().items() if size is not None)
 
 
 def describe_change(before: Cost, after: Cost) -> str:
     """Returns what a cut changes, e.g. "units 8 -> 4 (-50.0%), params 90 -> 46 (-48.9%), macs 72 -> 36 (-50.0%)"."""
-    parts = []
-    for name, old in before.to_dict().items():
-        new = after.to_dict()[name]
-        parts.append(f"{name} unknown" if old is None else f"{name} {old:,} -> {new:,} (-{1 - new / max(old, 1):.1%})")
-    return ", ".join(parts)
+    new = after.to_dict()
+    return ", ".join(_change(name, old, new[name]) for name, old in before.to_dict().items() if name in new)
+
+
+def _change(name, old, new):
+    if old is None:
+        return f"{name} unknown"
+    if isinstance(old, float):
+        return f"{name} {old:.3f} -> {new:.3f} ms (-{1 - new / old:.1%})"
+    return f"{name} {old:,} -> {new:,} (-{1 - new / max(old, 1):.1%})"
 
 
 def target_cost(total, ratio):
@@ -74,20 +85,54 @@ class CostModel:
         Args:
             keep: Boolean array of shape `(graph.num_units,)`.
         """
+        size = self._sizes(keep)
+
+        def total(of):
+            return sum(uses * math.prod(size(*axis) for axis in axes) for uses, axes in self._products(of, keep))
+
+        macs = None if self._works is None else total("macs")
+        return Cost(int(keep.sum()), self._params + total("params"), macs)
+
+    def savings(self, of, keep):
+        """Returns what the removal of each unit saves, when only some units are kept.
+
+        To first order: a weight that a unit shares with others that go is not counted once for all of them.
+
+        Args:
+            of: `"units"`, `"params"` or `"macs"`.
+            keep: Boolean array of shape `(graph.num_units,)`.
+
+        Returns:
+            Array of the same shape, in that unit of cost.
+        """
+        if of == "units":
+            return np.ones(len(keep))
+        size, savings = self._sizes(keep), np.zeros(len(keep) + 1)  # the last is what is never cut
+        for uses, axes in self._products(of, keep):
+            sizes = [size(*axis) for axis in axes]
+            for index, (weight, axis) in enumerate(axes):
+                place = self._axes.get((id(weight), axis))
+                if place is not None:
+                    others = math.prod(sizes[:index] + sizes[index + 1 :])
+                    savings += uses * others * np.bincount(self._units[place] % len(savings), minlength=len(savings))
+        return savings[:-1]
+
+    def _sizes(self, keep):
+        """Returns the function from a weight and an axis of it to the size that the axis will have."""
         kept = [len(kept_positions(units, keep)) for units in self._units]
 
         def size(weight, axis):
             place = self._axes.get((id(weight), axis))
             return weight.shape[axis] if place is None else kept[place]
 
-        params = sum(math.prod(size(weight, axis) for axis in range(len(weight.shape))) for weight in self._weights)
-        return Cost(int(keep.sum()), self._params + params, self._macs(keep, size))
+        return size
 
-    def _macs(self, keep, size):
-        if self._works is None:
-            return None
+    def _products(self, of, keep):
+        """Returns what a cost is the sum of: pairs of a factor and axes of weights, whose sizes multiply it."""
+        if of == "params":
+            return [(1, [(weight, axis) for axis in range(len(weight.shape))]) for weight in self._weights]
         works = [*self._works, *(work for call in self._calls for work in self._works_after(call, keep))]
-        return sum(work.uses * math.prod(size(*each) for each in work.sizes) for work in works if work.uses)
+        return [(work.uses, work.sizes) for work in works if work.uses]
 
     def _file(self, call, works):
         """Keeps the work of a call if no cut changes how often weights are used in it; if one does, the call."""
@@ -99,12 +144,14 @@ class CostModel:
 
     def _works_after(self, call, keep):
         """Returns the work of a call on tensors of the shapes they have after a cut."""
-        tensors = {id(tensor): tensor for tensor in (*call.inputs, *call.outputs) if id(tensor) in self._graph.tensors}
-        return work_of(call.on({key: self._smaller(tensor, keep) for key, tensor in tensors.items()}))
+        known = call.origin or call
+        pairs = zip((*call.inputs, *call.outputs), (*known.inputs, *known.outputs), strict=True)
+        return work_of(call.on({id(tensor): self._smaller(tensor, known, keep) for tensor, known in pairs}))
 
-    def _smaller(self, tensor, keep):
+    def _smaller(self, tensor, known, keep):
+        """Returns a tensor of the shape it has after a cut, by the units of the one that the graph knows."""
         shape = list(tensor.shape)
-        for axis, units in self._graph.tensors[id(tensor)].items():
+        for axis, units in self._graph.tensors.get(id(known), {}).items():
             shape[axis] = len(kept_positions(units, keep))
         return keras.KerasTensor(shape, tensor.dtype)
 
@@ -118,11 +165,16 @@ class CostModel:
             ValueError: If that cost is not known, since the model's inputs have dimensions of unknown size.
         """
         if of == "macs" and self._works is None:
-            raise ValueError(
-                f"The {of} are not known, since the model's inputs have dimensions of unknown size. Expected all but "
-                "the batch to be known. Build the model with a fixed input shape, or prune a share of the 'params'."
-            )
+            raise unknown_cost(of)
         return lambda keep: getattr(self.cost(keep), of)
+
+
+def unknown_cost(of):
+    """Returns the error that says that a cost depends on dimensions of unknown size."""
+    return ValueError(
+        f"The {of} are not known, since the model's inputs have dimensions of unknown size. Expected all but "
+        "the batch to be known. Build the model with a fixed input shape, or prune a share of the 'params'."
+    )
 
 
 def _different_units(slots):

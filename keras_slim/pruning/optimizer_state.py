@@ -32,7 +32,7 @@ class OptimizerCut:
         self._pairs = []
         if optimizer.built:
             fresh = _cut(optimizer, transfers)
-            self._pairs = list(zip(_with_inner(optimizer), _with_inner(fresh), strict=True))
+            self._pairs = list(zip(with_inner(optimizer), with_inner(fresh), strict=True))
 
     def exchange(self):
         """Makes the exchange; called once more, undoes it."""
@@ -61,11 +61,11 @@ def _cut(optimizer, transfers):
     by_old = {id(transfer.old): transfer for transfer in transfers}
     variables = [_new_of(variable, by_old) for variable in optimizer._trainable_variables]
     fresh = _made_anew(optimizer)
-    for old, new in zip(_with_inner(optimizer), _with_inner(fresh), strict=True):
+    for old, new in zip(with_inner(optimizer), with_inner(fresh), strict=True):
         _exclude_from_weight_decay(old, new, transfers)
     fresh.build(variables)
     by_new = {id(transfer.new): transfer for transfer in transfers}
-    owner = {id(slot): by_new.get(id(variable)) for each in _with_inner(fresh) for slot, variable in _slots(each)}
+    owner = {id(slot): by_new.get(id(variable)) for each in with_inner(fresh) for slot, variable in _slots(each)}
     for old, new in zip(optimizer.variables, fresh.variables, strict=True):
         value = old.numpy()
         if value.shape != tuple(new.shape):
@@ -96,13 +96,19 @@ def _made_anew(optimizer):
     return fresh
 
 
-def _with_inner(optimizer):
+def with_inner(optimizer):
     """Returns an optimizer and those it wraps (loss scaling, several optimizers), in a fixed order."""
     found = [optimizer]
     for value in vars(optimizer).values():
         candidates = value if isinstance(value, list) else [value]
         found += [inner for inner in candidates if isinstance(inner, keras.optimizers.Optimizer)]
     return found
+
+
+def clock_of(optimizer):
+    """Returns the variables that say how far training has come: counts of steps, and learning rates that can be set."""
+    found = [(each.iterations, vars(each)["_learning_rate"]) for each in with_inner(optimizer)]
+    return [each for pair in found for each in pair if isinstance(each, keras.Variable)]
 
 
 def _exclude_from_weight_decay(optimizer, fresh, transfers):

@@ -1,13 +1,13 @@
 """The pruning plan: which units of each group are kept. Data, and nothing else."""
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from keras_slim.errors import PlanMismatchError
 from keras_slim.graph.channel_graph import ChannelGraph, Whole
 from keras_slim.pruning.costs import Cost, describe_change
+from keras_slim.pruning.versioned_json import read_json, write_json
 
 FORMAT_VERSION = 1
 
@@ -21,12 +21,14 @@ class GroupPlan:
         layers: Names of the layers that compute its units.
         size: Number of its units.
         kept_channels: Positions, within the group, of the units that are kept, ascending.
+        tied_by: Names of the layers and operations where units of different layers meet.
     """
 
     name: str
     layers: tuple[str, ...]
     size: int
     kept_channels: tuple[int, ...]
+    tied_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class PruningPlan:
 
     def to_json(self) -> str:
         """Returns the plan as JSON text."""
-        return json.dumps({"version": FORMAT_VERSION, **asdict(self)}, indent=1)
+        return write_json(self, FORMAT_VERSION)
 
     @classmethod
     def from_json(cls, text: str) -> "PruningPlan":
@@ -97,23 +99,17 @@ class PruningPlan:
         Raises:
             ValueError: If the text is no such plan, or of another version.
         """
-        try:
-            data = json.loads(text)
-            if data["version"] != FORMAT_VERSION:
-                raise ValueError(f"version {data['version']!r}")
-            plan = cls(
+
+        def make(data):
+            return cls(
                 groups=tuple(_group_from(group) for group in data["groups"]),
                 whole=tuple(Whole(tuple(each["layers"]), tuple(each["reasons"])) for each in data["whole"]),
                 before=Cost(**data["before"]),
                 after=Cost(**data["after"]),
                 settings=data["settings"],
             )
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"This is not a pruning plan of version {FORMAT_VERSION}. Expected the text that "
-                f"`PruningPlan.to_json()` returns. Received: {str(text)[:40]!r}... ({error})"
-            ) from error
-        return plan
+
+        return read_json(text, FORMAT_VERSION, "pruning plan", "PruningPlan", make)
 
 
 def _group_from(data):
@@ -121,9 +117,9 @@ def _group_from(data):
     kept = tuple(int(channel) for channel in data["kept_channels"])
     if not kept or list(kept) != sorted(set(kept)) or kept[0] < 0 or kept[-1] >= data["size"]:
         raise ValueError(f"kept_channels of group {data['name']!r} are not ascending positions below {data['size']}")
-    return GroupPlan(data["name"], tuple(data["layers"]), data["size"], kept)
+    return GroupPlan(data["name"], tuple(data["layers"]), data["size"], kept, tuple(data["tied_by"]))
 
 
 def _describe_group(group):
-    tied = "" if len(group.layers) == 1 else f"  tied: {', '.join(group.layers)}"
+    tied = "" if len(group.layers) == 1 else f"  tied: {', '.join(group.layers)} (by {', '.join(group.tied_by)})"
     return f"  {group.name}: {len(group.kept_channels)} of {group.size}{tied}"

@@ -6,28 +6,31 @@ import numpy as np
 from keras_slim.errors import UnreachableTargetError, invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channel_graph import ChannelGraph
+from keras_slim.pruning.budget import Budget
 from keras_slim.pruning.calibration import Calibration, check_calibration
-from keras_slim.pruning.costs import UNITS_OF_COST, CostModel, target_cost
+from keras_slim.pruning.costs import target_cost
 from keras_slim.pruning.guards import Guards
+from keras_slim.pruning.measures import measures
 from keras_slim.pruning.plan import GroupPlan, PruningPlan
-from keras_slim.pruning.selection import protect, select
+from keras_slim.pruning.selection import protect
 from keras_slim.pruning.shrink import shrink
 from keras_slim.scoring import criteria, debiasers, unit_scores
 from keras_slim.scoring.data import drawn
-from keras_slim.validation import check_choice, check_share
+from keras_slim.validation import check_share
 
 
 def plan_pruning(
     model: keras.Model,
     ratio: float,
     *,
-    of: str = "units",
+    of="units",
     criterion="l2",
     debias="l2",
     data=None,
     steps: int | None = None,
     guards: Guards | None = None,
     ignore=(),
+    verbose: int = 0,
 ) -> PruningPlan:
     """Decides which units of a model to remove, and changes nothing.
 
@@ -36,15 +39,19 @@ def plan_pruning(
     Args:
         model: A built Functional or Sequential model.
         ratio: Share to remove, from 0 (nothing) to below 1.
-        of: What the ratio is a share of: `"units"`, `"params"` or `"macs"` (multiply-accumulates of one sample).
-        criterion: How much a unit contributes: `"l1"`, `"l2"`, `"bn_scale"`, `"taylor"`, `"mean_activation"`,
-            `"apoz"`, `"random"`, a `Criterion`, or a function from weights `(fan_in, units)` to scores `(units,)`.
+        of: What the ratio is a share of: `"units"`, `"params"`, `"macs"` (multiply-accumulates of one sample),
+            `"bytes"` (of the exported file), `"latency"` (of the exported file, measured on this machine), or a
+            `keras_slim.pruning.Measure`, such as `FileBytes("int8")` or `FileLatency(threads=2)`.
+        criterion: How much a unit contributes: `"l1"`, `"l2"`, `"bn_scale"`, `"fpgm"`, `"taylor"`, `"fisher"`,
+            `"mean_activation"`, `"std_activation"`, `"apoz"`, `"redundancy"`, `"product"`, `"oracle"`, `"random"`, a
+            `Criterion`, or a function from weights `(fan_in, units)` to scores `(units,)`.
         debias: How scores of layers become comparable: `"none"`, `"mean"`, `"max"`, `"l2"`, `"rms"`, `"z_score"`,
-            `"rank"`, a `Debias`, or a function from scores to scores.
-        data: What a data-driven criterion looks at: arrays `(x, y)`, a dataset, a `PyDataset` or a generator.
+            `"rank"`, `"fitted"`, a `Debias`, or a function from scores to scores.
+        data: What scores that need data look at: arrays `(x, y)`, a dataset, a `PyDataset` or a generator.
         steps: Number of batches to look at. Defaults to all; a generator needs it.
         guards: What the cut may not do. Defaults to `Guards()`.
         ignore: Names of layers to leave whole.
+        verbose: 1 shows a progress bar for each pass over the data.
 
     Returns:
         The `PruningPlan`.
@@ -53,27 +60,28 @@ def plan_pruning(
         ValueError: If an argument is out of range, or data is missing or does not fit.
         UnreachableTargetError: If the guards make the ratio unreachable; the message says what can be reached.
         UnsupportedLayerError: If the model is subclassed.
+        ExportError: If a file has to be measured, and the model does not convert.
+        RuntimeError: If a file has to be measured, and Keras does not run on TensorFlow.
     """
     owner = "plan_pruning"
     ratio = check_share(ratio, "ratio", owner, zero=True)
-    check_choice(of, "of", owner, UNITS_OF_COST)
+    measure = measures.get(of, "of", owner)
     criterion = criteria.get(criterion, "criterion", owner)
     debias = debiasers.get(debias, "debias", owner)
     guards = check_guards(guards, owner)
     graph = analyse(model, ignore)
-    costs = CostModel(graph)
-    before = costs.cost(np.ones(graph.num_units, bool))
-    scores = unit_scores(graph, criterion, debias, data, steps=steps, owner=owner) if ratio else np.zeros(0)
-    keep = np.ones(graph.num_units, bool)
+    budget = Budget(measure, graph)
+    scores = np.zeros(0)
+    if ratio:
+        scores = unit_scores(graph, criterion, debias, data, steps=steps, owner=owner, verbose=verbose)
+    keep, after = np.ones(graph.num_units, bool), budget.original
     if ratio and graph.groups:
         protected = protect(scores, graph, guards.fewest([len(units) for units in graph.layers.values()]))
-        target = target_cost(costs.measure(of)(keep), ratio)
         align = guards.aligner([group.size for group in graph.groups])
-        keep = select(scores, graph.group_of(), protected, align, costs.measure(of), target)
-    after = costs.cost(keep)
-    check_reached(owner, of, ratio, before, after, guards)
-    settings = {"ratio": ratio, "of": of, "criterion": criterion.alias, "debias": debias.alias}
-    return make_plan(graph, keep, before, after, settings)
+        keep, after = budget.cut(graph, scores, protected, align, budget.target(ratio), budget.original)
+    check_reached(owner, measure.alias, ratio, budget.original, after, guards)
+    settings = {"ratio": ratio, "of": measure.alias, "criterion": criterion.alias, "debias": debias.alias}
+    return make_plan(graph, keep, budget.original, after, settings)
 
 
 def prune(
@@ -115,7 +123,7 @@ def check_guards(guards, owner):
     return guards
 
 
-def check_reached(owner, of, ratio, before, after, guards):
+def check_reached(owner, of, ratio, before, after, guards, argument="ratio"):
     """Raises `UnreachableTargetError` if a cut falls short of its ratio."""
     total, left = getattr(before, of), getattr(after, of)
     if not ratio or (before.units and left <= target_cost(total, ratio)):
@@ -125,7 +133,7 @@ def check_reached(owner, of, ratio, before, after, guards):
     else:
         expected = f"at most {1 - left / total:.3f} of the {of}, as far as the guards and what can be cut allow"
         hint = f"Lower it, or loosen the guards: {guards}."
-    raise UnreachableTargetError(invalid_argument("ratio", owner, expected=expected, received=ratio, hint=hint))
+    raise UnreachableTargetError(invalid_argument(argument, owner, expected=expected, received=ratio, hint=hint))
 
 
 def make_plan(graph: ChannelGraph, keep, before, after, settings) -> PruningPlan:
@@ -136,6 +144,7 @@ def make_plan(graph: ChannelGraph, keep, before, after, settings) -> PruningPlan
             group.layers,
             group.size,
             tuple(np.flatnonzero(keep[group.first : group.first + group.size]).tolist()),
+            group.tied_by,
         )
         for group in graph.groups
     )

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+WEIGHING_STEPS = 8
+
 
 def protect(scores, graph, fewest):
     """Returns which units may not go: the best of each layer, as many as its guard says, and one on every axis.
@@ -61,6 +63,39 @@ def select(scores, group_of, protected, align, cost_of, target):
         else:
             low = middle + 1
     return _give_back(keep_after(low), place, scores, group_of, align, cost_of, target)
+
+
+def select_weighed(scores, group_of, protected, align, cost_of, target, savings_of, power):
+    """Removes the units of lowest score for what their removal saves, until a cost is reached.
+
+    A score is divided by a power of the saving, which changes while other units go: the way down is cut into equal
+    parts, and the savings are those at the beginning of each.
+
+    Args:
+        scores: As for `select`, and so are the other arguments.
+        group_of: As for `select`.
+        protected: As for `select`.
+        align: As for `select`.
+        cost_of: As for `select`.
+        target: As for `select`.
+        savings_of: Function from a selection to what the removal of each unit saves, an array of non-negative numbers.
+        power: The power, from 0 (no matter what is saved) to 1.
+
+    Returns:
+        Boolean array of shape `(num_units,)`, as `select` returns it.
+    """
+    keep = np.ones(len(scores), bool)
+    total = cost_of(keep)
+    for left in np.linspace(total, target, WEIGHING_STEPS + 1)[1:]:
+        ranking = np.where(keep, _weighed(scores, savings_of(keep), power), -np.inf)
+        keep = select(ranking, group_of, protected, align, cost_of, left)
+    return keep
+
+
+def _weighed(scores, savings, power):
+    """Returns scores by what is saved; a negative score, of a unit that does harm, is multiplied instead."""
+    savings = np.maximum(savings / max(savings.mean(), 1e-30), 1e-9) ** power
+    return np.where(scores < 0, scores * savings, scores / savings)
 
 
 def _give_back(keep, place, scores, group_of, align, cost_of, target):

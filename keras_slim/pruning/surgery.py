@@ -13,7 +13,7 @@ from keras_slim.graph.channel_graph import ChannelGraph, kept_positions
 from keras_slim.graph.nodes import config_of, is_graph, walk
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import run
-from keras_slim.layers.masked_normalization import masked_twin
+from keras_slim.graph.silencing import silent_twin, silent_value
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,14 +84,7 @@ def silence(graph: ChannelGraph, keep: np.ndarray, values: dict | None = None) -
         The copy, not compiled, and how each of its variables came from the old ones.
     """
 
-    def replace(layer, config):
-        kept = {
-            axis: kept_positions(units, keep).tolist()
-            for (owner, axis), units in graph.statistics.items()
-            if owner == id(layer)
-        }
-        return masked_twin(layer, config, kept)
-
+    replace = functools.partial(silent_twin, graph, keep)
     masked, transfers = rebuild(graph, np.ones(graph.num_units, bool), replace, values)
     for transfer in transfers:
         value = transfer.new.numpy()
@@ -99,17 +92,6 @@ def silence(graph: ChannelGraph, keep: np.ndarray, values: dict | None = None) -
         if silent is not value:
             transfer.new.assign(silent)
     return masked, transfers
-
-
-def silent_value(graph: ChannelGraph, keep: np.ndarray, variable: keras.Variable, value: np.ndarray) -> np.ndarray:
-    """Returns the value of a variable with zeros wherever it would read a unit that is not kept."""
-    for slot in graph.slots:
-        if slot.variable is variable and slot.role == "consumes":
-            alive = np.zeros(value.shape[slot.axis])
-            alive[kept_positions(slot.units, keep)] = 1
-            shape = [-1 if axis == slot.axis else 1 for axis in range(value.ndim)]
-            value = value * alive.reshape(shape).astype(value.dtype)
-    return value
 
 
 class _Cloning:

@@ -2,11 +2,13 @@
 
 `compare_models` puts a model beside its smaller self; `Comparison` is that table as data, which prints, and goes to
 Markdown and JSON. The pictures show widths layer by layer (`plot_widths`), a training with its rounds of pruning
-(`plot_pruning`), or both (`plot_report`); they need matplotlib, `pip install 'keras_slim[plot]'`.
+(`plot_pruning`), both (`plot_report`), or the way of a search (`plot_trajectory`); they need matplotlib,
+`pip install 'keras_slim[plot]'`.
 """
 
 from keras_slim.reports.comparison import Comparison, ComparisonRow, compare_models
 from keras_slim.reports.pictures import plot_pruning, plot_report, plot_widths
+from keras_slim.reports.trajectory_picture import plot_trajectory
 
 __all__ = [
     "Comparison",
@@ -14,5 +16,6 @@ __all__ = [
     "compare_models",
     "plot_pruning",
     "plot_report",
+    "plot_trajectory",
     "plot_widths",
 ]

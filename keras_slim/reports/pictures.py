@@ -40,7 +40,7 @@ def plot_widths(before: keras.Model, after: keras.Model, *, figure: Any = None) 
             "Invalid value for argument `after` of `plot_widths`. Expected a model with layers of the same names as "
             f"in `before`: {list(old)}. Received: layers {list(new)}."
         )
-    figure = figure or _new_figure(6, _height(len(names)))
+    figure = figure or new_figure(6, _height(len(names)))
     axes = figure.subplots()
     _draw_bars(axes, names, [old[name] for name in names], [new[name] for name in names])
     return figure
@@ -75,7 +75,7 @@ def plot_pruning(
     """
     history, dense_history = _entries(history), _entries(dense_history)
     metric = check_metric(metric, history)
-    figure = figure or _new_figure(6, 4.8)
+    figure = figure or new_figure(6, 4.8)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     _draw_metric(upper, metric, history, dense_history)
     _draw_size(lower, history)
@@ -83,7 +83,7 @@ def plot_pruning(
         _mark_rounds(axes, rounds_done)
     lower.set_xlabel("epoch (dotted: a round of pruning)")
     lower.set_xlim(0.5, len(history[metric]) + 0.5)
-    _add_legend(upper)
+    add_legend(upper)
     return figure
 
 
@@ -106,14 +106,14 @@ def plot_report(
         MissingExtraError: If matplotlib is not installed.
         ValueError: If the models have no layer in common, or the history lacks the metric.
     """
-    figure = _new_figure(11, max(4.8, _height(len(widths(before)))))
+    figure = new_figure(11, max(4.8, _height(len(widths(before)))))
     left, right = figure.subfigures(1, 2, width_ratios=(5, 6), wspace=0.04)
     plot_widths(before, after, figure=left)
     plot_pruning(history, rounds_done, figure=right, **options)
     return figure
 
 
-def _new_figure(width, height):
+def new_figure(width, height):
     module = import_extra("matplotlib.figure", extra="plot", feature="A picture")
     return module.Figure(figsize=(width, height), dpi=150, layout="constrained")
 
@@ -160,8 +160,8 @@ def _draw_bars(axes, names, old, new):
     axes.set_xlim(0, 1.22 * max(old))
     axes.set_xlabel("units")
     axes.set_title("Units per layer", loc="left")
-    _clean(axes)
-    _add_legend(axes)
+    clean(axes)
+    add_legend(axes)
 
 
 def _draw_metric(axes, metric, history, dense_history):
@@ -174,7 +174,7 @@ def _draw_metric(axes, metric, history, dense_history):
     if metric.endswith("accuracy"):
         axes.set_ylim(*_accuracy_limits([*settled(values), *settled(dense_history.get(metric, []))]))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1%}")
-    _clean(axes)
+    clean(axes)
 
 
 def _draw_size(axes, history):
@@ -185,7 +185,7 @@ def _draw_size(axes, history):
         axes.set_ylim(0, 1.1 * max(sizes))
         name = f"{name}: {scaled(sizes[0])} to {scaled(sizes[-1])}"
     axes.set_title(name, loc="left")
-    _clean(axes)
+    clean(axes)
 
 
 def size_history(history):
@@ -217,10 +217,10 @@ def in_words(metric):
     return metric.replace("val_", "validation ").replace("_", " ").capitalize()
 
 
-def _clean(axes):
+def clean(axes):
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
 
-def _add_legend(axes):
+def add_legend(axes):
     axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)

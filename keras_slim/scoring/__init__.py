@@ -11,13 +11,22 @@ from keras_slim.scoring.criteria import (
     AveragePercentageOfZeros,
     BatchNormScale,
     Criterion,
+    Fisher,
+    GeometricMedian,
     MeanActivation,
+    Oracle,
+    Product,
     Random,
+    Redundancy,
+    StdActivation,
     Taylor,
     WeightCriterion,
     criteria,
 )
 from keras_slim.scoring.debias import Debias, debiasers
+from keras_slim.scoring.fitted import Fitted
+from keras_slim.scoring.inversion import invert_feature_maps
+from keras_slim.scoring.rank_correlation import RankCorrelation, rank_correlation
 from keras_slim.scoring.scores import check_data, unit_scores
 
 __all__ = [
@@ -28,12 +37,22 @@ __all__ = [
     "BatchNormScale",
     "Criterion",
     "Debias",
+    "Fisher",
+    "Fitted",
+    "GeometricMedian",
     "MeanActivation",
+    "Oracle",
+    "Product",
     "Random",
+    "RankCorrelation",
+    "Redundancy",
+    "StdActivation",
     "Taylor",
     "WeightCriterion",
     "check_data",
     "criteria",
     "debiasers",
+    "invert_feature_maps",
+    "rank_correlation",
     "unit_scores",
 ]

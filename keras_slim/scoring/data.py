@@ -9,6 +9,7 @@ from keras_slim.errors import invalid_argument
 from keras_slim.graph.endpoints import endpoints
 from keras_slim.validation import check_count
 
+NO_BATCH = "`data` holds no batch: expected at least one sample. A generator may be used up."
 INFINITE = -1  # `tf.data.INFINITE_CARDINALITY`
 
 
@@ -33,20 +34,18 @@ def as_batches(data, model, *, owner, targets, batch_size=128, steps=None):
     """
     if steps is not None:
         check_count(steps, "steps", owner)
+    reason = "for this criterion or de-biasing" if targets else "for this criterion"
     if data is None:
-        need = "inputs and targets, `data=(x, y)`" if targets else "inputs, `data=x`"
-        raise ValueError(invalid_argument("data", owner, expected=f"{need}, for this criterion", received=None))
+        expected = f"inputs and targets, `data=(x, y)`, {reason}" if targets else f"inputs, `data=x`, {reason}"
+        raise ValueError(invalid_argument("data", owner, expected=expected, received=None))
     start = _starter(data, batch_size, owner, steps)
 
     def batches():
         for batch in itertools.islice(start(), steps):
             x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
             if targets and y is None:
-                raise ValueError(
-                    invalid_argument(
-                        "data", owner, expected="targets too, `data=(x, y)`, for this criterion", received="inputs only"
-                    )
-                )
+                expected = f"targets too, `data=(x, y)`, {reason}"
+                raise ValueError(invalid_argument("data", owner, expected=expected, received="inputs only"))
             _check_shapes(x, model, owner)
             yield x, y, sample_weight
 

@@ -9,6 +9,7 @@ import abc
 
 import numpy as np
 
+from keras_slim.graph.channel_graph import ChannelGraph
 from keras_slim.identifiers import Registry
 
 
@@ -16,6 +17,21 @@ class Debias(abc.ABC):
     """Maps one layer's scores to a scale that all layers share, in their order."""
 
     alias = None
+    needs = "nothing"
+    """What data `factors` looks at: `"nothing"`, or `"targets"` (inputs and targets)."""
+
+    def factors(self, graph: ChannelGraph, scores: np.ndarray, data=None) -> np.ndarray:
+        """Returns by how much the de-biased scores of each group are multiplied.
+
+        Args:
+            graph: Channel graph of the model.
+            scores: Array of shape `(graph.num_units,)`, not de-biased.
+            data: As in `Criterion.score`. Only read when `needs` says so.
+
+        Returns:
+            Array of shape `(len(graph.groups),)`, positive. Defaults to ones.
+        """
+        return np.ones(len(graph.groups))
 
     @abc.abstractmethod
     def __call__(self, scores: np.ndarray) -> np.ndarray:

@@ -6,46 +6,46 @@ from keras import ops
 
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph.running import observed_run, state_kept
-from keras_slim.scoring.averaging import mean_by_unit
-from keras_slim.scoring.data import flat_inputs
+from keras_slim.scoring.data import NO_BATCH, flat_inputs
 from keras_slim.scoring.gradients import step_with_gradients
 
 
-def observe(graph, data, measure, gradients):
-    """Returns the mean of a measure of each unit's activation over all samples.
+def observe(graph, data, summed, gradients):
+    """Returns the means over all samples of what is measured of activations, in one pass.
 
     Units that never leave their layer (the heads of an attention) have no activation to read. With gradients they are
-    read off the weights `w` that consume them instead, since `sum(w * dL/dw)` is `sum(a * dL/da)`.
+    read off the weights `w` that consume them instead, since `sum(w * dL/dw)` is `sum(a * dL/da)`: what is then
+    measured is one sample, the mean of a batch.
 
     Args:
         graph: Channel graph of the model.
         data: Function of no argument that returns an iterator over batches `(x, y, sample_weight)`.
-        measure: Function from activations and gradients of shape `(samples, positions, channels)` to a tensor of
-            shape `(samples, channels)`.
-        gradients: Whether the measure needs the derivative of the loss.
+        summed: Function from activations and gradients of shape `(samples, positions, channels)` to a tuple of tensors,
+            each a sum over the samples.
+        gradients: Whether it needs the derivative of the loss.
 
     Returns:
-        Array of shape `(graph.num_units,)`.
+        Pairs, one for each place where units can be read: the unit at each channel, as in `Slot`, and a tuple of
+        arrays, the means.
 
     Raises:
         UnsupportedLayerError: If units cannot be observed.
     """
     if not graph.groups:
-        return np.zeros(0)
+        return []
     hidden = _hidden_slots(graph, gradients)
-    step = _step(graph, hidden, measure, gradients)
-    totals, samples = [], 0
+    step = _step(graph, hidden, summed, gradients)
+    totals, samples = None, 0
     with state_kept(graph.model):
         for x, y, sample_weight in data():
-            values = [ops.convert_to_numpy(value).astype(float) for value in step(x, y, sample_weight)]
-            totals = [total + value for total, value in zip(totals or [0.0] * len(values), values, strict=True)]
+            sums = step(x, y, sample_weight)
+            sums = keras.tree.map_structure(lambda value: ops.convert_to_numpy(value).astype(float), sums)
+            totals = sums if totals is None else keras.tree.map_structure(np.add, totals, sums)
             samples += len(keras.tree.flatten(x)[0])
     if not samples:
-        raise ValueError("`data` holds no batch: expected at least one sample. A generator may be used up.")
-    places = [*graph.sites, *hidden]
-    return mean_by_unit(
-        graph.num_units, ((place.units, total / samples) for place, total in zip(places, totals, strict=True))
-    )
+        raise ValueError(NO_BATCH)
+    means = keras.tree.map_structure(lambda total: total / samples, totals)
+    return [(place.units, each) for place, each in zip([*graph.sites, *hidden], means, strict=True)]
 
 
 def _hidden_slots(graph, gradients):
@@ -61,33 +61,37 @@ def _hidden_slots(graph, gradients):
     return slots
 
 
-def _step(graph, hidden, measure, gradients):
-    """Returns the function from one batch to the measure of each place, summed over the batch's samples."""
+def _step(graph, hidden, summed, gradients):
+    """Returns the function from one batch to the sums at each place."""
     model, sites = graph.model, graph.sites
 
     def forward(x):
         return observed_run(model, flat_inputs(model, x), {id(site.tensor) for site in sites})
 
-    def measure_all(observed, slopes, weight_slopes=()):
+    def sum_all(observed, slopes, weight_slopes=(), size=None):
         results = []
         for site in sites:
             parts = zip(observed[id(site.tensor)], slopes[id(site.tensor)], strict=True)
-            values = [ops.sum(measure(_flat(a, site.axis), _flat(g, site.axis)), axis=0) for a, g in parts]
-            results.append(sum(values) / len(values))
+            results.append(_mean([summed(_flat(a, site.axis), _flat(g, site.axis)) for a, g in parts]))
         for slot, slope in zip(hidden, weight_slopes, strict=True):
-            weight = ops.convert_to_tensor(slot.variable)
-            as_samples = [_flat(ops.expand_dims(each, 0), slot.axis + 1) for each in (weight, slope)]
-            results.append(measure(*as_samples)[0])
+            pair = ops.convert_to_tensor(slot.variable), slope
+            as_sample = summed(*(_flat(ops.expand_dims(each, 0), slot.axis + 1) for each in pair))
+            results.append(tuple(total * ops.cast(size, total.dtype) for total in as_sample))
         return results
 
     if gradients:
-        return step_with_gradients(model, forward, [slot.variable for slot in hidden], measure_all)
+        return step_with_gradients(model, forward, [slot.variable for slot in hidden], sum_all)
 
     def step(x, y, sample_weight):
         _, observed = forward(x)
-        return measure_all(observed, {key: [None] * len(values) for key, values in observed.items()})
+        return sum_all(observed, {key: [None] * len(values) for key, values in observed.items()})
 
     return step
+
+
+def _mean(tuples):
+    """Returns the mean of tuples of tensors."""
+    return tuple(sum(values) / len(values) for values in zip(*tuples, strict=True))
 
 
 def _flat(tensor, axis):

@@ -1,22 +1,25 @@
 """De-biased scores of all units of a model."""
 
+import functools
+
 import keras
 import numpy as np
 
 from keras_slim.errors import invalid_argument
-from keras_slim.scoring.data import as_batches
+from keras_slim.scoring.data import as_batches, drawn
 
 
-def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_scores"):
+def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_scores", verbose=0):
     """Scores every unit of a model on one scale.
 
     Args:
         graph: Channel graph of the model.
         criterion: A `Criterion`.
         debias: A `Debias`.
-        data: What the criterion looks at, in any form `model.fit` takes. Optional where it needs nothing.
+        data: What the two look at, in any form `model.fit` takes. Optional where they need nothing.
         steps: Number of batches to look at. Defaults to all.
         owner: Name of the calling function, for error messages.
+        verbose: 1 shows a progress bar for each pass over the data.
 
     Returns:
         Array of shape `(graph.num_units,)`, higher for units that contribute more.
@@ -24,38 +27,50 @@ def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_
     Raises:
         ValueError: If data is missing or does not fit, or a user's criterion or de-biasing returns a wrong shape or
             values that are not finite.
-        RuntimeError: If the criterion needs targets and the model is not compiled.
+        RuntimeError: If targets are needed and the model is not compiled.
     """
-    batches = _batches(graph.model, criterion, data, steps, owner)
+    batches = _batches(graph.model, (criterion, debias), drawn(data, steps), steps, owner, verbose)
     raw = _checked(criterion.score(graph, batches), graph.num_units, "criterion", criterion, owner)
-    parts = [raw[group.first : group.first + group.size] for group in graph.groups]
-    parts = [_checked(debias(part), len(part), "debias", debias, owner) for part in parts]
-    return np.concatenate([np.zeros(0), *parts])
+    factors = debias.factors(graph, raw, batches)
+    parts = [_checked(debias(raw[group.units]), group.size, "debias", debias, owner) for group in graph.groups]
+    return np.concatenate([np.zeros(0), *(factor * part for factor, part in zip(factors, parts, strict=True))])
 
 
-def check_data(graph, criterion, data, *, steps=None, owner):
+def check_data(graph, criterion, data, *, debias=None, steps=None, owner):
     """Raises what `unit_scores` would raise about data, before any work is done.
 
     A generator is not drawn from. A criterion that needs no data is tried out, since it may not suit the model.
     """
-    batches = _batches(graph.model, criterion, data, steps, owner)
-    if batches is None:
+    batches = _batches(graph.model, (criterion, *([debias] if debias else [])), data, steps, owner)
+    if criterion.needs == "nothing":
         _checked(criterion.score(graph), graph.num_units, "criterion", criterion, owner)
-    elif not hasattr(data, "__next__"):
+    if batches is not None and not hasattr(data, "__next__"):
         next(batches(), None)
 
 
-def _batches(model, criterion, data, steps, owner):
+def _batches(model, members, data, steps, owner, verbose=0):
     """Returns the function that starts a pass over the data, or `None` where none is needed."""
-    if criterion.needs == "nothing":
+    if all(member.needs == "nothing" for member in members):
         return None
-    targets = criterion.needs == "targets"
-    if targets and not _has_loss(model):
+    blind = [member.alias for member in members if member.needs == "targets" and not _has_loss(model)]
+    if blind:
         raise RuntimeError(
-            f"Criterion '{criterion.alias}' follows the loss back, and model '{model.name}' has none. "
+            f"'{blind[0]}' follows the loss back, and model '{model.name}' has none. "
             "Call `model.compile(loss=...)` first."
         )
-    return as_batches(data, model, owner=owner, targets=targets, steps=steps)
+    targets = any(member.needs == "targets" for member in members)
+    batches = as_batches(data, model, owner=owner, targets=targets, steps=steps)
+    return functools.partial(_shown, batches) if verbose else batches
+
+
+def _shown(batches):
+    """Yields the batches of a pass, and shows how many have been looked at."""
+    bar = keras.utils.Progbar(None, unit_name="batch")
+    number = 0
+    for number, batch in enumerate(batches(), start=1):
+        yield batch
+        bar.update(number)
+    bar.update(number, finalize=True)
 
 
 def _has_loss(model):

@@ -310,7 +310,7 @@ def test_inputs_of_unknown_size_can_be_pruned_by_units_and_not_by_work(prune):
         ({"ratio": 60}, ValueError, r"`ratio`.*For 60 per cent, give 0\.6"),
         ({"ratio": "half"}, TypeError, r"`ratio`.*ratio='half'"),
         ({"ratio": float("nan")}, ValueError, r"`ratio`.*nan"),
-        ({"of": "flops"}, ValueError, r"`of`.*one of 'units', 'params', 'macs'.*of='flops'"),
+        ({"of": "flops"}, ValueError, r"`of`.*one of 'bytes', 'latency', 'macs', 'params', 'units'.*of='flops'"),
         ({"criterion": "taylr"}, ValueError, r"`criterion`.*Did you mean 'taylor'\?"),
         ({"debias": "zscore"}, ValueError, r"`debias`.*Did you mean 'z_score'\?"),
         ({"rounds": 0}, ValueError, r"`rounds`.*integer of at least 1.*rounds=0"),

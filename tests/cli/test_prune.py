@@ -6,7 +6,7 @@ import pytest
 
 from keras_slim.cli import prune
 from keras_slim.pruning import PruningPlan
-from keras_slim.pruning.costs import UNITS_OF_COST
+from keras_slim.pruning.measures import measures
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def widths(path):
 
 
 def test_the_costs_are_those_of_the_library():
-    assert prune.COSTS == UNITS_OF_COST
+    assert sorted(prune.COSTS) == measures.names()
 
 
 def test_a_smaller_model_is_written(prints, model_path, output):
@@ -65,6 +65,11 @@ def test_a_criterion_that_looks_at_targets(prints, model_path, data_path, output
     assert "Wrote" in prints("prune", model_path, "--ratio", "0.3", "--output", output, *words)
 
 
+def test_a_debiasing_that_looks_at_targets(prints, model_path, data_path, output):
+    words = ["--debias", "fitted", "--data", data_path, "--loss", "sparse_categorical_crossentropy"]
+    assert "Wrote" in prints("prune", model_path, "--ratio", "0.3", "--output", output, *words)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -73,6 +78,7 @@ def test_a_criterion_that_looks_at_targets(prints, model_path, data_path, output
         (["--ratio", "0.5", "--criterion", "tailor"], "Did you mean 'taylor'?"),
         (["--ratio", "0.5", "--debias", "zscore"], "Did you mean 'z_score'?"),
         (["--ratio", "0.5", "--criterion", "taylor"], "Give it with --data FILE.npz"),
+        (["--ratio", "0.5", "--debias", "fitted"], "--debias fitted looks at data. Give it with --data FILE.npz"),
         (["--ratio", "0.5", "--ignore", "cnov"], "cnov"),
         (["--ratio", "0.5", "--align", "0"], "--align: expected an integer of at least 1"),
     ],

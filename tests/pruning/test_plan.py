@@ -14,7 +14,7 @@ def test_describe_names_groups_ties_counts_and_what_is_left_whole():
     text = plan.describe()
     for group in plan.groups:
         assert f"{group.name}: {len(group.kept_channels)} of {group.size}" in text
-    assert "tied: conv2d, conv2d_2, conv2d_4" in text
+    assert "tied: conv2d, conv2d_2, conv2d_4 (by add, add_1)" in text
     assert "dense: its units are a model output" in text
     assert f"{plan.before.macs:,} -> {plan.after.macs:,}" in text
 

@@ -3,11 +3,12 @@ import types
 import hypothesis.strategies as st
 import keras
 import numpy as np
+import pytest
 from hypothesis import given, settings
 
 import keras_slim as slim
 from keras_slim.pruning import Guards
-from keras_slim.pruning.selection import protect, select
+from keras_slim.pruning.selection import protect, select, select_weighed
 
 
 def graph_of(sizes):
@@ -97,3 +98,73 @@ def test_a_layer_inside_a_large_group_is_never_left_with_nothing():
         small = slim.prune(model, 0.5, criterion=Position(), debias="none", guards=guards)
         assert small.get_layer("a").filters == min_units
         assert small.get_layer("c").filters == 12
+
+
+def select_by_saving(scores, savings, cost, power=1.0):
+    """Returns which units are kept of two groups whose units save as much each, down to a cost."""
+    group_of = np.repeat([0, 1], 10)
+    savings = np.asarray(savings, float)[group_of]
+    return select_weighed(
+        np.asarray(scores, float),
+        group_of,
+        np.zeros(20, bool),
+        lambda kept, sizes: kept,
+        lambda keep: (savings * keep).sum(),
+        cost,
+        lambda keep: savings,
+        power,
+    )
+
+
+def test_with_equal_scores_the_units_that_save_most_go_first():
+    keep = select_by_saving(np.ones(20), [1, 3], cost=40 - 4 * 3)
+    assert keep.tolist() == [True] * 10 + [False] * 4 + [True] * 6
+    assert select_by_saving(np.ones(20), [3, 1], cost=40 - 4 * 3)[:4].tolist() == [False] * 4
+
+
+def test_with_no_power_savings_do_not_matter():
+    keep = select_by_saving([1] * 10 + [2] * 10, [1, 3], cost=40 - 4, power=0.0)
+    assert keep.tolist() == [False] * 4 + [True] * 16
+
+
+@pytest.mark.parametrize(("power", "first"), [(0.4, 0), (0.6, 1)])
+def test_the_power_says_what_a_saving_counts_for(power, first):
+    """Scores 1 and 2, savings 1 and 4: the second goes first when 4^power > 2."""
+    keep = select_by_saving([1] * 10 + [2] * 10, [1, 4], cost=50 - 1, power=power)
+    assert np.flatnonzero(~keep)[0] // 10 == first
+
+
+def test_of_units_that_do_harm_the_one_that_saves_more_goes_first():
+    keep = select_by_saving(-np.ones(20), [1, 3], cost=40 - 3)
+    assert np.flatnonzero(~keep).tolist() == [10]
+
+
+def test_a_unit_that_saves_nothing_stays():
+    keep = select_by_saving([0.001] * 10 + [1] * 10, [0, 1], cost=0)
+    assert keep.tolist() == [True] * 10 + [False] * 10
+
+
+def equal_scores(weights):
+    return np.ones(weights.shape[1])
+
+
+def test_a_weighed_cut_takes_the_expensive_layer_and_its_counts_are_those_by_hand():
+    """5 -> 20 -> 20 -> 100: a neuron of the first layer saves 25 multiply-accumulates, one of the second 120."""
+    model = keras.Sequential([keras.Input((5,)), *map(keras.layers.Dense, (20, 20, 100))])
+    options = {"criterion": equal_scores, "debias": "none", "guards": Guards(min_units=1, align=1)}
+    total = 5 * 20 + 20 * 20 + 20 * 100
+    plan = slim.plan_pruning(model, 5 * 120 / total, of=slim.pruning.Macs(weigh=1), **options)
+    assert [len(group.kept_channels) for group in plan.groups] == [20, 15]
+    assert plan.after.macs == 5 * 20 + 20 * 15 + 15 * 100 == total - 5 * 120
+    plan = slim.plan_pruning(model, 5 * 120 / total, of="macs", **options)
+    assert len(plan.groups[0].kept_channels) < 20
+
+
+def test_savings_are_those_of_what_is_left():
+    """10 -> 20 -> 20 -> 10: the layers are worth the same, and so they shrink together although scores are equal."""
+    model = keras.Sequential([keras.Input((10,)), *map(keras.layers.Dense, (20, 20, 10))])
+    options = {"criterion": equal_scores, "debias": "none", "guards": Guards(min_units=1, align=1)}
+    plan = slim.plan_pruning(model, 0.5, of=slim.pruning.Params(weigh=1), **options)
+    first, second = (len(group.kept_channels) for group in plan.groups)
+    assert plan.after.params == 11 * first + (first + 1) * second + (second + 1) * 10 <= plan.before.params / 2
+    assert min(first, second) > 5

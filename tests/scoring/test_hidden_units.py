@@ -42,7 +42,7 @@ def data():
     return rng.normal(size=(9, 6, 3)).astype("float32"), rng.normal(size=(9, 2)).astype("float32")
 
 
-@pytest.mark.parametrize("criterion", ["l1", "l2", "random", "taylor"])
+@pytest.mark.parametrize("criterion", ["fisher", "fpgm", "l1", "l2", "oracle", "random", "taylor"])
 def test_they_have_finite_scores_that_differ(model, data, score, criterion):
     scores = score(model, criterion, data)
     assert np.isfinite(scores).all()
@@ -50,7 +50,7 @@ def test_they_have_finite_scores_that_differ(model, data, score, criterion):
         assert len(np.unique(scores[group.units])) == group.size, group.name
 
 
-@pytest.mark.parametrize("criterion", ["apoz", "mean_activation"])
+@pytest.mark.parametrize("criterion", ["apoz", "mean_activation", "redundancy", "std_activation"])
 def test_their_activations_cannot_be_looked_at(model, data, score, criterion):
     with pytest.raises(UnsupportedLayerError, match=r"hidden:.* never leave their layer"):
         score(model, criterion, data)
@@ -77,3 +77,15 @@ def test_taylor_reads_the_weights_behind_them(data, score):
     (group,) = [group for group in analyse(model).groups if group.name == "hidden:heads"]
     scores = score(model, "taylor", (x, y))[group.units]
     np.testing.assert_allclose(scores / scores.max(), np.array(expected) / max(expected), atol=1e-3)
+
+
+def test_batches_of_any_size_weigh_by_their_samples(score):
+    """Two batches of the same samples are as good as one of them."""
+    model = randomise(attention())
+    model.compile("sgd", "mse")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(4, 6, 3)), rng.normal(size=(4, 2))
+    for criterion in ("fisher", "taylor"):
+        once = score(model, criterion, (x, y))
+        twice = score(model, criterion, iter([(x, y), (np.tile(x, (3, 1, 1)), np.tile(y, (3, 1)))]), steps=2)
+        np.testing.assert_allclose(twice, once, rtol=1e-4)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_slim.scoring import ActivationCriterion, Criterion, Debias
+from keras_slim.scoring import ActivationCriterion, Criterion, Debias, criteria, debiasers
 
 
 @pytest.fixture
@@ -37,8 +37,28 @@ def test_a_model_without_units_has_no_scores(score):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     model.compile("sgd", "mse")
     x, y = np.zeros((3, 4)), np.zeros((3, 2))
-    for criterion in ("l1", "bn_scale", "random", "mean_activation", "taylor"):
+    for criterion in criteria.names():
         assert score(model, criterion, (x, y)).shape == (0,)
+    for debias in debiasers.names():
+        assert score(model, "l1", (x, y), debias).shape == (0,)
+
+
+def test_a_generator_is_drawn_from_once_for_all_passes(score, two_layers):
+    two_layers.compile("sgd", "mse")
+    rng = np.random.default_rng(0)
+    drawn = [(rng.normal(size=(3, 4)), rng.normal(size=(3, 1))) for _ in range(3)]
+    batches = iter(drawn)
+    found = score(two_layers, "product", batches, "fitted", steps=2)
+    both = tuple(np.concatenate([batch[part] for batch in drawn[:2]]) for part in (0, 1))
+    np.testing.assert_allclose(found, score(two_layers, "product", both, "fitted"), rtol=1e-4)
+    assert next(batches) is drawn[2]
+
+
+def test_progress_of_each_pass_is_shown_on_request(score, two_layers, capsys):
+    score(two_layers, "apoz", np.ones((130, 4)))
+    assert capsys.readouterr().out == ""
+    score(two_layers, "apoz", np.ones((130, 4)), verbose=1)
+    assert "2/Unknown" in capsys.readouterr().out  # batches of 128 and 2
 
 
 class Constant(Criterion):
@@ -105,7 +125,7 @@ def test_unknown_names_are_answered_with_all_and_the_nearest(score, two_layers, 
 def test_things_of_the_wrong_kind_are_refused(score, two_layers):
     with pytest.raises(TypeError, match=r"`criterion`.*one of 'apoz'.*or a Criterion.*criterion=3"):
         score(two_layers, 3)
-    with pytest.raises(TypeError, match=r"`debias`.*one of 'l2'.*or a Debias.*debias=0\.5"):
+    with pytest.raises(TypeError, match=r"`debias`.*one of 'fitted'.*or a Debias.*debias=0\.5"):
         score(two_layers, "l2", debias=0.5)
 
 

@@ -95,6 +95,34 @@ def _projections(call, inputs, heads, widths, units):
     call.rescale(weights.get(("query", "bias")), keys, _scale_of_scores)
     call.weight(weights["attention_output", "kernel"], consumes={0: query_heads, 1: values}, produces={-1: units})
     call.weight(weights.get(("attention_output", "bias")), follows={-1: units})
+    _remember(call, inputs, query_heads, values, weights)
+
+
+def _remember(call, inputs, heads, values, weights):
+    """States that self-attention sums over what its heads put out, in all their width."""
+    query, value, key = inputs
+    if query is value is key and len(query.shape) == 3 and ("gate", "kernel") not in weights:
+        attended = _attended_by_head(call.layer, call.argument("use_causal_mask", 9), weights)
+        for axis, atoms in enumerate((heads, values)):
+            kernel = weights["attention_output", "kernel"]
+            call.remembered(kernel, axis, atoms, query, attended, axis + 2)
+
+
+def _attended_by_head(layer, is_causal, weights):
+    """Returns the function from a sequence to what heads see of it, `(batch, positions, heads, width)`."""
+
+    def attended(sequence):
+        options = {"return_attention_scores": True, "use_causal_mask": bool(is_causal)}
+        _, scores = layer(sequence, sequence, **options)
+        kernel, bias = (weights.get(("value", name)) for name in ("kernel", "bias"))
+        sequence = keras.ops.cast(sequence, scores.dtype)
+        values = keras.ops.einsum("bse,ehv->bhsv", sequence, keras.ops.cast(kernel, scores.dtype))
+        if bias is not None:
+            values = values + keras.ops.expand_dims(keras.ops.cast(bias, scores.dtype), 1)
+        values = keras.ops.repeat(values, scores.shape[1] // values.shape[1], axis=1)
+        return keras.ops.einsum("bhts,bhsv->bthv", scores, values)
+
+    return attended
 
 
 def _scale_of_scores(width):

@@ -101,8 +101,33 @@ def _over_time(call, entry):
     shape = call.output_shapes[0]
     one_output = _without_time(shape) if layer.return_sequences else shape
     output, *states = call.inner(layer.cell, entry, [_one_step(sequence), *given], [one_output, *shapes])
+    _remember(call, output)
     output = _every_step(output, shape[1]) if layer.return_sequences else output
     return [output, *states][: len(call.output_shapes)]
+
+
+def _remember(call, output):
+    """States that a cell of one of Keras's kinds sums over what its units put out the step before."""
+    cell = call.layer.cell
+    kernel = getattr(cell, "recurrent_kernel", None)
+    if kernel is None or not getattr(cell, "reset_after", True):  # a gate comes between the state and the sum
+        return
+    axis = channel_axis(cell) % len(output.shape)
+    call.remembered(kernel, -2, output.along(axis), call.inputs[0], _states(call.layer), axis + 1)
+
+
+def _states(layer):
+    """Returns the function from a sequence to what a recurrent layer puts out at every step but the last."""
+
+    def states(sequence):
+        returned = layer.return_sequences, layer.return_state
+        layer.return_sequences, layer.return_state = True, False
+        try:
+            return layer(sequence)[:, :-1]
+        finally:
+            layer.return_sequences, layer.return_state = returned
+
+    return states
 
 
 @register_rule(keras.layers.Bidirectional)

@@ -3,6 +3,7 @@
 import abc
 
 import numpy as np
+from keras import ops
 
 from keras_slim.errors import invalid_argument
 from keras_slim.graph.channel_graph import ChannelGraph
@@ -58,7 +59,7 @@ class WeightCriterion(Criterion):
         )
 
     def _checked_scores(self, slot):
-        scores = np.asarray(self.unit_scores(_incoming(slot)))
+        scores = np.asarray(self.unit_scores(weights_by_channel(slot)))
         if scores.shape != slot.units.shape:
             expected = f"one finite score per unit, shape {slot.units.shape} for layer '{slot.layer.name}'"
             raise ValueError(_wrong_shape(self, expected, scores))
@@ -86,7 +87,7 @@ def _wrong_shape(criterion, expected, received):
     )
 
 
-def _incoming(slot):
+def weights_by_channel(slot):
     """Returns the weights of a slot as a matrix, one column per unit."""
     weights = slot.variable.numpy().astype("float32")
     return np.moveaxis(weights, slot.axis, -1).reshape(-1, weights.shape[slot.axis])
@@ -103,18 +104,21 @@ class ActivationCriterion(Criterion):
     needs = "inputs"
 
     def score(self, graph, data=None):
-        return observe(graph, data, self._checked_measure, gradients=self.needs == "targets")
+        seen = observe(graph, data, self._summed, gradients=self.needs == "targets")
+        return mean_by_unit(graph.num_units, ((units, self.finish(*means)) for units, means in seen))
 
-    def _checked_measure(self, activations, gradients):
-        measure = self.measure(activations, gradients)
-        if len(measure.shape) != 2 or measure.shape[1] != activations.shape[2]:
-            expected = f"a measure of shape (samples, channels), here (samples, {activations.shape[2]})"
-            raise ValueError(_wrong_shape(self, expected, measure))
-        return measure
+    def _summed(self, activations, gradients):
+        measures = self.measure(activations, gradients)
+        measures = measures if isinstance(measures, tuple) else (measures,)
+        for each in measures:
+            if len(each.shape) != 2 or each.shape[1] != activations.shape[2]:
+                expected = f"a measure of shape (samples, channels), here (samples, {activations.shape[2]})"
+                raise ValueError(_wrong_shape(self, expected, each))
+        return tuple(ops.sum(each, axis=0) for each in measures)
 
     @abc.abstractmethod
     def measure(self, activations, gradients):
-        """Returns the contribution of each channel to each sample; the score is its mean over samples.
+        """Returns what is to be known of each channel in each sample; `finish` is given its mean over samples.
 
         Args:
             activations: Tensor of shape `(samples, positions, channels)`, float32.
@@ -122,8 +126,20 @@ class ActivationCriterion(Criterion):
                 `"targets"`.
 
         Returns:
-            Tensor of shape `(samples, channels)`.
+            Tensor of shape `(samples, channels)`, or a tuple of such tensors.
         """
+
+    def finish(self, mean, *means):
+        """Returns the scores of channels.
+
+        Args:
+            mean: Array of shape `(channels,)`: the mean over all samples of what `measure` returned.
+            *means: The others, if it returned several.
+
+        Returns:
+            Array of shape `(channels,)`. Defaults to `mean`.
+        """
+        return mean
 
 
 class FunctionCriterion(WeightCriterion):

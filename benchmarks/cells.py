@@ -1,0 +1,54 @@
+"""What a long benchmark measures once: started again after an interruption, it goes on where it stopped."""
+
+import json
+import re
+
+import calibration
+import keras
+import networks
+from results_file import FOLDER
+
+
+def cell(benchmark, name, settings, measure, *arguments):
+    """Returns what `measure(*arguments)` returned, now or in an earlier run with the same settings.
+
+    Args:
+        benchmark: Name of the benchmark.
+        name: Name of the cell.
+        settings: Dictionary of everything that the numbers depend on; a cell of other settings is measured again.
+        measure: Function that returns plain values.
+        *arguments: Its arguments.
+    """
+    path = FOLDER / benchmark / (re.sub(r"\W+", "-", name) + ".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    settings = json.loads(json.dumps(settings))
+    if path.exists():
+        kept = json.loads(path.read_text())
+        if kept["settings"] == settings:
+            return kept["measured"]
+    print(f"{benchmark}: {name} ...", flush=True)
+    measured = measure(*arguments)
+    half = path.with_suffix(".part")
+    half.write_text(json.dumps({"settings": settings, "measured": measured}, indent=1) + "\n")
+    half.replace(path)
+    return json.loads(path.read_text())["measured"]
+
+
+def dense_network(seed, samples, epochs, classes="all"):
+    """Returns the sequential network, trained before any cut; it is trained once and shared by the benchmarks.
+
+    Args:
+        seed: Seed of its weights and of the order of the samples.
+        samples: `(x, y)` to train with.
+        epochs: Number of epochs.
+        classes: What the samples show, part of a file name.
+    """
+    path = FOLDER / "networks" / f"sequential-{classes}-{len(samples[0])}-{epochs}-{seed}.keras"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        print(f"training the sequential network, seed {seed} ...", flush=True)
+        half = path.with_suffix(".part.keras")
+        calibration.train("sequential", seed, samples, epochs).save(half)
+        half.replace(path)
+    model = keras.models.load_model(path, compile=False)
+    return networks.compiled(model, 1e-3)

@@ -1,0 +1,135 @@
+"""Deciding, epoch by epoch, when to cut further, when to go back, and when to stop looking.
+
+Nothing here touches a model: `Search` is told the value of a metric at the end of each epoch, and says what to do when
+the next begins.
+"""
+
+import math
+from dataclasses import replace
+
+import keras
+
+from keras_slim.errors import invalid_argument
+from keras_slim.pruning.trajectory import Trajectory, TrajectoryPoint
+
+
+class Search:
+    """A search for the smallest network that holds a metric.
+
+    After a cut the metric has some epochs to come back; as soon as it has, the next cut is made. Where it does not come
+    back, the last network that held it does, and a smaller share is tried from there. When no share is left, or the
+    network cannot become smaller, the search is over.
+
+    Args:
+        monitor: Name of the metric in the logs.
+        max_drop: How much worse than the dense network the metric may be.
+        mode: `"min"`, `"max"`, or `"auto"` to infer it as Keras does.
+        patience: Epochs that the metric has to come back after a cut.
+        ratios: Shares of what is left that a cut removes, one after the other.
+        owner: Name of the callback, for error messages.
+
+    Attributes:
+        value: Value of the metric in the last epoch.
+        floor: The worst value that holds; `None` before the first cut.
+        held: Whether the network held it in the last epoch.
+        is_trying: Whether a cut has been made on which no judgement has been passed yet.
+        ratio: Share that the next cut removes; `None` when the search is over.
+        kept: What `keep` was given last.
+    """
+
+    def __init__(self, monitor, max_drop, mode, patience, ratios, owner):
+        self.monitor = monitor
+        self.mode = mode
+        self.floor = None
+        self.value = math.nan
+        self.held = False
+        self.is_trying = False
+        self.kept = None
+        self._points = []
+        self._max_drop = max_drop
+        self._patience = patience
+        self._ratios = list(ratios)
+        self._waited = 0
+        self._owner = owner
+
+    @property
+    def ratio(self):
+        return self._ratios[0] if self._ratios else None
+
+    @property
+    def trajectory(self):
+        """The networks that were tried; `None` before the first cut."""
+        return Trajectory(self.monitor, self.floor, tuple(self._points)) if self._points else None
+
+    def judge(self, epoch, logs, model):
+        """Takes the metric of an epoch that has ended.
+
+        Raises:
+            ValueError: If the logs do not have it, or its direction cannot be inferred.
+        """
+        if self.monitor not in logs:
+            expected = f"the name of what is measured in every epoch, {list(logs)}"
+            hint = "Metrics are given to `compile`; those of validation need `validation_data` in `fit`."
+            raise ValueError(
+                invalid_argument("monitor", self._owner, expected=expected, received=self.monitor, hint=hint)
+            )
+        if self.mode == "auto":
+            self.mode = infer_mode(self.monitor, model, self._owner)
+        self.value = float(logs[self.monitor])
+        self.held = self.floor is not None and self._is_good()
+        if self.is_trying:
+            self._waited += 1
+            self._points[-1] = replace(self._points[-1], epoch=epoch, metric=self.value, held=self.held)
+
+    def begin(self, epoch, cost, structure):
+        """Takes the last value for that of the dense network, if that is not known; tells whether it is now."""
+        if self.floor is None and math.isfinite(self.value):
+            drop = self._max_drop if self.mode == "max" else -self._max_drop
+            self.floor, self.held = self.value - drop, True
+            self._points.append(TrajectoryPoint(epoch, self.value, True, cost, structure))
+        return self.floor is not None
+
+    def keep(self, network):
+        """Takes what is needed to bring back the network that has just held the metric."""
+        self.kept, self.is_trying = network, False
+
+    def has_failed(self):
+        """Tells whether the metric has not come back in time after the last cut."""
+        return self.is_trying and not self.held and self._waited >= self._patience
+
+    def try_less(self):
+        """Goes on to the next share: the last network that held the metric is back."""
+        self.is_trying, self._ratios = False, self._ratios[1:]
+
+    def cut(self, cost, structure):
+        """Takes what a cut has led to, which the next epochs judge."""
+        self.is_trying, self.held, self._waited = True, False, 0
+        self._points.append(TrajectoryPoint(-1, math.nan, False, cost, structure))
+
+    def finish(self):
+        """Ends the search: nothing more can be cut."""
+        self._ratios = []
+
+    def _is_good(self):
+        better = self.value - self.floor if self.mode == "max" else self.floor - self.value
+        return round(better, 6) >= 0  # metrics are float32: 0.91 - 0.01 is no more than 0.9
+
+
+def infer_mode(monitor, model, owner):
+    """Returns `"max"` or `"min"`, whichever is the better direction of a metric, as Keras infers it.
+
+    Asks a callback of Keras's which of two values it takes for the better.
+
+    Raises:
+        ValueError: If Keras cannot tell.
+    """
+    judge = keras.callbacks.EarlyStopping(monitor, patience=3)
+    judge.set_model(model)
+    judge.on_train_begin()
+    try:
+        for value in (0.0, 1.0):
+            judge.on_epoch_end(0, {monitor: value})
+    except ValueError as error:
+        expected = f"'max' or 'min', since Keras cannot tell which way {monitor!r} is better"
+        raise ValueError(invalid_argument("mode", owner, expected=expected, received="auto")) from error
+    return "max" if judge.best == 1 else "min"

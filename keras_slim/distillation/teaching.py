@@ -1,0 +1,123 @@
+"""A teacher beside a model that is being trained, without a model around both.
+
+`compute_loss` is the method that Keras gives users to override. While the teaching lasts, the model object has one of
+its own: in training it adds what the teacher says, in validation it is the model's. The model's class, its layers and
+what is saved of it stay the same, so that it can be cut, saved and evaluated meanwhile.
+"""
+
+import inspect
+
+import keras
+
+from keras_slim.distillation.distillation import LOGITS, Distillation
+from keras_slim.errors import UnsupportedLayerError, invalid_argument
+from keras_slim.graph.endpoints import endpoints
+from keras_slim.graph.nodes import is_graph, walk
+
+OVERRIDDEN = ("compute_loss", "make_train_function")
+
+
+class Teaching:
+    """Adds a distillation loss to the training of a model, until it ends.
+
+    If `fit` is interrupted, so that nobody ends it, it ends when the next one begins: each calls
+    `make_train_function()`. In the middle of `fit`, make the function anew by `make_train_function(force=True)`.
+
+    Args:
+        model: The model that learns, compiled. Nothing is changed before `begin`.
+        teacher: A model with inputs and outputs of the same structure, which is not trained.
+        distillation: The `Distillation`.
+    """
+
+    def __init__(self, model: keras.Model, teacher: keras.Model, distillation: Distillation):
+        self._model = model
+        self._teacher = teacher
+        self._distillation = distillation
+        self._are_shares = [] if not isinstance(distillation.loss, LOGITS) else end_in_softmax(teacher)
+        self._before: dict = {}
+        self._plain = model.compute_loss
+
+    def begin(self) -> None:
+        """Adds the loss; the training step must be made anew for it to count."""
+        self._before = {name: vars(self._model)[name] for name in OVERRIDDEN if name in vars(self._model)}
+        self._teacher.trainable = False
+        vars(self._model).update({name: getattr(self, f"_{name}") for name in OVERRIDDEN})
+
+    def end(self) -> None:
+        """Leaves the model as it was before, with a step that is made anew when it is needed."""
+        if vars(self._model).get("compute_loss") == self._compute_loss:
+            for name in OVERRIDDEN:
+                del vars(self._model)[name]
+            vars(self._model).update(self._before | {"train_function": None, "test_function": None})
+
+    def _make_train_function(self, force=False):
+        if not force:  # a `fit` begins, and this belongs to one before
+            self.end()
+            return self._model.make_train_function()
+        return type(self._model).make_train_function(self._model, force=True)
+
+    def _compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        loss = self._plain(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+        if not training:
+            return loss
+        weight, distillation = self._distillation.student_loss_weight, self._distillation.loss
+        said, answered = self._comparable(self._teacher(x, training=False)), self._comparable(y_pred)
+        distillation.validate_outputs(said, answered)
+        return weight * loss + (1 - weight) * distillation.compute_loss(said, answered)
+
+    def _comparable(self, outputs):
+        """Returns outputs in float32; shares of a softmax as logits where the loss expects these."""
+        flat = [keras.ops.cast(each, "float32") for each in keras.tree.flatten(outputs)]
+        for place, is_share in enumerate(self._are_shares):
+            if is_share:
+                flat[place] = keras.ops.log(keras.ops.maximum(flat[place], keras.config.epsilon()))
+        return keras.tree.pack_sequence_as(outputs, flat)
+
+
+def check_teachable(model: keras.Model, distillation: Distillation, owner: str) -> None:
+    """Raises what teaching would raise about a model, before it is trained.
+
+    Raises:
+        UnsupportedLayerError: If its own `compute_loss` cannot tell training from validation.
+        ValueError: If the distillation loss does not fit its outputs.
+    """
+    if "training" not in inspect.signature(model.compute_loss).parameters:
+        raise UnsupportedLayerError(
+            f"Class `{type(model).__name__}` has a `compute_loss` of its own that does not know whether it is training "
+            "or validation. Expected an argument `training`, so that only training learns from the dense network. "
+            "Give it `training=True` as its last argument."
+        )
+    outputs = keras.tree.map_structure(
+        lambda tensor: keras.ops.ones([size or 1 for size in tensor.shape]), endpoints(model)[1]
+    )
+    try:
+        distillation.loss.validate_outputs(outputs, outputs)
+        distillation.loss.compute_loss(outputs, outputs)
+    except Exception as error:
+        shapes = keras.tree.map_structure(lambda output: tuple(output.shape), outputs)
+        expected = f"a loss that compares outputs of shape {shapes}"
+        hint = "For several outputs give one loss each, e.g. `LogitsDistillation(loss=[KLDivergence(), None])`."
+        raise ValueError(
+            invalid_argument("distillation", owner, expected=expected, received=distillation.loss, hint=hint)
+        ) from error
+
+
+def end_in_softmax(model: keras.Model) -> list[bool]:
+    """Tells of each output of a model, flat, whether a softmax over its last axis computes it.
+
+    Example:
+
+    >>> end_in_softmax(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, "softmax")]))
+    [True]
+    """
+    makers = {id(tensor): (node, place) for node in walk(model) for place, tensor in enumerate(node.outputs)}
+    return [_is_softmax(*makers[id(tensor)]) for tensor in model.outputs]
+
+
+def _is_softmax(node, place):
+    operation = node.operation
+    if is_graph(operation):
+        return end_in_softmax(operation)[place]
+    if type(operation).__name__ == "Softmax":  # the layer, or the operation of `keras.ops`
+        return operation.axis in (-1, len(node.outputs[place].shape) - 1)
+    return getattr(operation, "activation", None) is keras.activations.softmax

@@ -1,0 +1,57 @@
+"""Running a model on one batch again and again, each time with other layers changed."""
+
+from keras_slim.graph.nodes import is_graph
+from keras_slim.graph.registry import find_rule
+from keras_slim.graph.running import run, state_kept
+
+
+class Replay:
+    """A run of a model on one batch, of which only what comes after a change is computed again.
+
+    It holds what every call of the batch put out.
+
+    Args:
+        model: The model. Its states are as they were after every run.
+        inputs: Its inputs, flat.
+
+    Attributes:
+        outputs: What the model put out, in its structure.
+    """
+
+    def __init__(self, model, inputs):
+        self._model = model
+        self._inputs = inputs
+        self._calls = []  # of the first run, in order: what went in, and what came out
+        self._keeps_calls = True
+        self.outputs = self.again(lambda operation: None)
+        self._keeps_calls = not self._adds_losses()
+
+    def again(self, replace):
+        """Returns what the model puts out after a change.
+
+        Args:
+            replace: Function from a layer to what takes its place: the layer itself where only its weights are others,
+                `None` where nothing is.
+        """
+        calls = iter([*self._calls])
+
+        def call(node, given, args, kwargs):
+            if is_graph(node.operation) and find_rule(node.operation) is None:
+                return run(node.operation, given, call)
+            before, outputs = next(calls, (None, None))
+            is_same = before is not None and all(new is old for new, old in zip(given, before, strict=True))
+            other = replace(node.operation)
+            if is_same and self._keeps_calls and other is None:
+                return outputs
+            outputs = (node.operation if other is None else other)(*args, **kwargs)
+            if before is None:
+                self._calls.append((given, outputs))
+            return outputs
+
+        with state_kept(self._model):
+            return run(self._model, self._inputs, call)
+
+    def _adds_losses(self):
+        """Tells whether a call adds to the loss: only a call that is made anew adds what belongs to this run."""
+        penalised = [weight for weight in self._model.trainable_weights if weight.regularizer is not None]
+        return len(self._model.losses) > len(penalised)

@@ -1,0 +1,68 @@
+"""Remembering a model as it is, to go back to it after cuts and training.
+
+A cut exchanges the layers inside the user's model object for smaller ones (`adopt`). The old layers are not changed by
+it: whoever kept them, and their values, can put them back. So a model grows again, to the very layers it had.
+"""
+
+import keras
+
+from keras_slim.pruning.adopt import COMPILED, STRUCTURE, all_layers, attributes_with, restored_on_failure
+from keras_slim.pruning.optimizer_state import clock_of, with_inner
+
+
+class Snapshot:
+    """A model's structure and weights, and its optimizer's state.
+
+    It holds the layers of that time, and a copy of the value of each variable.
+
+    Args:
+        model: A compiled model whose optimizer has made a step. It is not changed before `restore`.
+
+    Example:
+
+    >>> x, y = keras.ops.ones((4, 2)), keras.ops.zeros((4, 1))
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("adam", "mse")
+    >>> history = model.fit(x, y, verbose=0)
+    >>> before, loss = Snapshot(model), model.evaluate(x, y, verbose=0)
+    >>> history = model.fit(x, y, verbose=0)
+    >>> before.restore()
+    >>> model.evaluate(x, y, verbose=0) == loss
+    True
+    """
+
+    def __init__(self, model: keras.Model):
+        inside, layers = vars(model), {id(layer) for layer in all_layers(model)}
+        self._model = model
+        self._inside = {name: inside[name] for name in (*STRUCTURE, COMPILED) if name in inside}
+        self._inside |= attributes_with(model, layers)
+        self._optimizers = [(each, dict(vars(each))) for each in with_inner(model.optimizer)]
+        self._clock = clock_of(model.optimizer)
+        of_time = {id(variable) for variable in self._clock}
+        variables = [each for each in (*model.variables, *model.optimizer.variables) if id(each) not in of_time]
+        self._values = [(variable, variable.numpy().copy()) for variable in variables]
+
+    def restore(self) -> None:
+        """Puts everything back into the model object, also in the middle of `fit`; if that fails, nothing is changed.
+
+        The optimizer's count of steps and its learning rate stay what they are now: they follow the time that training
+        has taken, as schedules and callbacks set them.
+        """
+        now = Snapshot(self._model)
+        times = [variable.numpy().copy() for variable in now._clock]
+        with restored_on_failure(self._model):
+            try:
+                self._put_back(times)
+                self._model.train_function = self._model.test_function = self._model.predict_function = None
+                self._model.make_train_function(force=True)
+            except BaseException:
+                now._put_back(times)
+                raise
+
+    def _put_back(self, times):
+        vars(self._model).update(self._inside)
+        for optimizer, inside in self._optimizers:
+            vars(optimizer).clear()
+            vars(optimizer).update(inside)
+        for variable, value in (*self._values, *zip(self._clock, times, strict=True)):
+            variable.assign(value)

@@ -1,0 +1,90 @@
+"""Cuts down to the bytes and the milliseconds of the exported file, checked on the file that the user exports."""
+
+import os
+import statistics
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from model_zoo import randomise, residual
+
+import keras_slim as slim
+from keras_slim.errors import ExportError
+from keras_slim.pruning import FileBytes, FileLatency, Guards
+
+
+def wide_perceptron():
+    return keras.Sequential([keras.Input((32,)), *(layers.Dense(units, "relu") for units in (64, 64)), layers.Dense(5)])
+
+
+def exported_bytes(model, path, quantize=None):
+    data = np.random.default_rng(0).normal(size=(16, *model.input_shape[1:])).astype("float32")
+    slim.export_tflite(model, path, quantize, data, verbose=0)
+    return os.path.getsize(path)
+
+
+def test_the_file_of_a_cut_by_bytes_weighs_what_the_plan_says(tmp_path):
+    model = randomise(wide_perceptron())
+    plan = slim.plan_pruning(model, 0.5, of="bytes", guards=Guards(align=1))
+    assert exported_bytes(model, tmp_path / "dense.tflite") == plan.before.bytes
+    assert exported_bytes(slim.shrink(model, plan), tmp_path / "small.tflite") == plan.after.bytes
+    assert 0.97 * plan.before.bytes / 2 <= plan.after.bytes <= plan.before.bytes / 2
+    assert plan.after.latency is None
+
+
+def test_a_model_that_does_not_convert_says_so():
+    inputs = keras.Input((8,))
+    x = layers.Dense(8)(layers.Dense(8)(inputs))
+    model = keras.Model(inputs, keras.ops.erfinv(keras.ops.tanh(x)))
+    with pytest.raises(ExportError, match="does not convert"):
+        slim.plan_pruning(model, 0.3, of="bytes")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantize", [None, "float16", "dynamic", "int8"])
+def test_batch_norm_and_every_precision_are_weighed_as_exported(tmp_path, quantize):
+    model = randomise(residual())
+    plan = slim.plan_pruning(model, 0.4, of=FileBytes(quantize), guards=Guards(align=1))
+    small = slim.shrink(model, plan)
+    assert exported_bytes(model, tmp_path / "dense.tflite", quantize) == plan.before.bytes
+    assert exported_bytes(small, tmp_path / "small.tflite", quantize) == plan.after.bytes
+    assert 0.95 * 0.6 * plan.before.bytes <= plan.after.bytes <= 0.6 * plan.before.bytes
+
+
+@pytest.mark.slow
+def test_rounds_in_fit_come_down_to_bytes_of_the_trained_models_file(tmp_path):
+    model = wide_perceptron()
+    model.compile("adam", "mse", jit_compile=False)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(64, 32)), rng.normal(size=(64, 5))
+    before = exported_bytes(model, tmp_path / "dense.tflite")
+    pruning = slim.callbacks.ProgressiveGlobalPruning(0.5, of="bytes", rounds=2, data=(x, y), verbose=0)
+    model.fit(x, y, epochs=4, verbose=0, callbacks=[pruning])
+    after = exported_bytes(model, tmp_path / "small.tflite")
+    assert after == pruning.rounds_done[-1]["bytes"] <= before / 2
+
+
+def compute_bound():
+    """Some milliseconds of convolutions, beside which what LiteRT itself takes does not count."""
+    inputs = x = keras.Input((32, 32, 3))
+    for _ in range(4):
+        x = layers.Conv2D(64, 3, padding="same", activation="relu")(x)
+    return keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_half_of_the_latency_is_half_when_measured_afterwards(tmp_path, quantize):
+    """Measured by another way than the search does: whole benchmarks of both files in turns, the fastest of each."""
+    model = randomise(compute_bound())
+    plan = slim.plan_pruning(model, 0.5, of=FileLatency(quantize))
+    assert 0.45 * plan.before.latency <= plan.after.latency <= 0.5 * plan.before.latency
+    paths = [tmp_path / "dense.tflite", tmp_path / "small.tflite"]
+    for network, path in zip((model, slim.shrink(model, plan)), paths, strict=True):
+        exported_bytes(network, path, quantize)
+    ratios = []
+    for _ in range(9):
+        dense, small = (slim.benchmark_tflite(path, runs=40).min_ms for path in paths)
+        ratios.append(small / dense)
+    assert statistics.median(ratios) == pytest.approx(0.5, rel=0.1)
