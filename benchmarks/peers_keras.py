@@ -18,10 +18,10 @@ VARIANTS = {
     MAIN: {"criterion": "taylor", "debias": "rms"},
 }
 FINE_TUNED = ("l2, no data", MAIN)
-# Cut by the callback while fine-tuning, by Taylor scores too. Another option of the callback is one more line here:
-# with one round and a window of (0, 0) it makes the cut of MAIN, and what differs is what the option does.
+# Cut by the callback while fine-tuning, by Taylor scores too. With one round and a window of (0, 0) it makes the cut of
+# MAIN, and what differs is what its other options do.
 WHILE_FINE_TUNING = {
-    "Taylor, two rounds while fine-tuning": {"rounds": 2, "window": (0.0, 0.34)},
+    "Taylor, distilled": {"rounds": 1, "window": (0.0, 0.0), "distillation": slim.distillation.Distillation()},
 }
 
 
@@ -30,7 +30,9 @@ def run(folder, seed, data, options):
     cells, dense = Cells(folder), dense_network(folder, seed, data, options)
     if not cells.find(tool=TOOL, variant="dense", seed=seed):
         found = {"cut": accuracies(dense, data), **counts(dense), **file_sizes(dense, folder, f"dense-{seed}", data)}
-        cells.add(tool=TOOL, variant="dense", seed=seed, **found)
+        trained_on = copy_of(dense)
+        fine_tune(trained_on, data, seed, options)
+        cells.add(tool=TOOL, variant="dense", seed=seed, fine_tuned=accuracies(trained_on, data), **found)
     measures = {**dict.fromkeys(VARIANTS, cut_and_fine_tune), **dict.fromkeys(WHILE_FINE_TUNING, cut_while_fine_tuning)}
     for speed_up in options.speed_ups:
         for variant, measure in measures.items():
@@ -82,8 +84,7 @@ def cut_and_fine_tune(folder, key, dense, data, options):
 
 def cut_while_fine_tuning(folder, key, dense, data, options):
     """Returns what the callback costs and gives in the epochs that the others have for fine-tuning."""
-    model = keras.models.clone_model(dense)
-    model.set_weights(dense.get_weights())
+    model = copy_of(dense)
     how = {"of": "macs", "debias": "rms", "calibration": slim.pruning.Calibration(), "guards": GUARDS, "verbose": 0}
     how.update(WHILE_FINE_TUNING[key["variant"]])
     ratio = 1 - 1 / key["speed_up"]
@@ -103,6 +104,13 @@ def file_sizes(model, folder, name, data):
     path = folder / f"{name}.tflite"
     slim.export_tflite(model, path, data=data["x_validation"][:32], verbose=0)
     return {"file": path.name, "bytes": path.stat().st_size, "gzip_bytes": gzip_bytes(path)}
+
+
+def copy_of(model):
+    """Returns a copy with the same weights, not compiled."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def compiled(model, rate):

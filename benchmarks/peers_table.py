@@ -20,14 +20,15 @@ def note(cells, options):
     done = (
         f"ResNet-20 (width {options.width}), trained on {options.images:,} images of CIFAR-10 for {options.epochs} "
         f"epochs; {len(dense)} seeds, {options.test:,} test images. Test accuracy of the dense network: "
-        f"{percent(dense, 'cut')} %. The peers get its very weights: their outputs differ by at most "
-        f"{difference:.0e}. All are fine-tuned on the same batches for {options.fine_tuning_epochs} epochs, with "
-        f"momentum and a rate that falls from {options.fine_tuning_rate} to nothing. Cuts that look at data see "
-        f"{options.samples:,} training images. No side rounds widths. Multiply-accumulates of all sides are counted "
-        f"by the same lines, and are within {furthest(cells):.1%} of the target. torch-pruning runs as its authors "
-        "benchmark it, in small steps until the target is met; it does not recalibrate batch norm, so that column is "
-        "done for it by hand, on the same images. TFMOT sets single weights to zero; its zeros are stored like any "
-        "weight, and no sparse kernel runs them. Processor seconds leave out what else the machine did."
+        f"{percent(dense, 'cut')} %, and {percent(dense, 'fine_tuned')} % with the epochs of fine-tuning. The peers "
+        f"get its very weights: their outputs differ by at most {difference:.0e}. All are fine-tuned on the same "
+        f"batches for {options.fine_tuning_epochs} epochs, with momentum and a rate that falls from "
+        f"{options.fine_tuning_rate} to nothing. Cuts that look at data see {options.samples:,} training images. No "
+        "side rounds widths. Multiply-accumulates of all sides are counted by the same lines, and are within "
+        f"{furthest(cells):.1%} of the target. torch-pruning runs as its authors benchmark it, in small steps until "
+        "the target is met; it does not recalibrate batch norm, so that column is done for it by hand, on the same "
+        "images. TFMOT sets single weights to zero; its zeros are stored like any weight, and no sparse kernel runs "
+        "them. Processor seconds leave out what else the machine did."
     )
     against = (
         "Of each tool the way of cutting that is best on validation images is set against that of the other; "

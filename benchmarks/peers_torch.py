@@ -21,7 +21,6 @@ TOOL = "torch-pruning"
 VARIANTS = {
     "magnitude, every layer": (tp.importance.GroupMagnitudeImportance, False),
     "magnitude, global": (tp.importance.GroupMagnitudeImportance, True),
-    "batch norm scale, global": (tp.importance.BNScaleImportance, True),
     "Taylor, global": (tp.importance.GroupTaylorImportance, True),
 }
 STEPS = 400  # of its own benchmark: the network shrinks in small steps until the target is met
