@@ -47,7 +47,6 @@ search = slim.callbacks.ProgressiveGlobalPruning(
     ratio_per_round=(0.3, 0.1),
     window=(0.4, 0.9),
     data=(x[:512], y[:512]),
-    calibration=slim.pruning.Calibration(),
     distillation=slim.distillation.Distillation(),
 )
 model.fit(x, y, epochs=40, validation_data=validation, callbacks=[search], verbose=2)

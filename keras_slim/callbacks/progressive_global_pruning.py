@@ -74,8 +74,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             is fine-tuning. Defaults to `(0.25, 0.75)`. A search begins after one epoch at the earliest.
         guards: What a cut may not do. Defaults to `keras_slim.pruning.Guards()`.
         ignore: Names of layers to leave whole.
-        calibration: How each cut is made up for with `data`: a `keras_slim.pruning.Calibration`, or `None` for
-            `Calibration()`. Defaults to `False`, not at all, since the epochs that follow train the network anyway.
+        calibration: How each cut is made up for with `data`, if that is given. Defaults to
+            `keras_slim.pruning.Calibration()`; `False` is not at all.
         distillation: How the pruned network learns from the dense one, of which a copy is kept at the first cut: a
             `keras_slim.distillation.Distillation`. It takes the time of another forward pass. Defaults to not at all.
         verbose: 0 says nothing, 1 says one line per round.
@@ -122,7 +122,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         window: tuple[float, float] = (0.25, 0.75),
         guards: Guards | None = None,
         ignore=(),
-        calibration: Calibration | bool | None = False,
+        calibration: Calibration | bool | None = None,
         distillation: Distillation | None = None,
         verbose: int = 1,
     ):
@@ -162,6 +162,9 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         graph = analyse(self.model, self.ignore)
         owner = type(self).__name__
         check_data(graph, self.criterion, self.data, debias=self.debias, steps=self.steps, owner=owner)
+        batches = self._calibration_inputs(self.data)
+        if batches is not None and not hasattr(self.data, "__next__"):
+            next(batches())  # raises here what is wrong with the data
         self._budget = Budget(self.of, graph)
         self._original_groups = {group.name: group.size for group in graph.groups}
         self._original_sizes = {name: len(units) for name, units in graph.layers.items()}
@@ -356,10 +359,14 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _smaller(self, graph, keep, data):
         """Returns the smaller model, calibrated if there is data, and how its variables came from the old ones."""
-        how, batches = self.calibration, None
-        if data is not None and (how.compensate or how.recalibrate):
-            batches = calibration_inputs(data, self.model, self.steps, type(self).__name__, how.samples)
-        return calibrated(rebuild, graph, keep, batches, how)
+        return calibrated(rebuild, graph, keep, self._calibration_inputs(data), self.calibration)
+
+    def _calibration_inputs(self, data):
+        """Returns the function that starts a pass over what cuts are made up for with, or `None` if they are not."""
+        how = self.calibration
+        if data is None or not (how.compensate or how.recalibrate):
+            return None
+        return calibration_inputs(data, self.model, self.steps, type(self).__name__, how.samples)
 
     def _align(self, graph):
         """Returns the rounding of the guards, by the sizes that groups had before the first round."""
