@@ -12,7 +12,7 @@ from keras_slim.validation import check_choice, check_count
 class FileBytes(Measure):
     """Weighs the file that `keras_slim.export_tflite` writes.
 
-    Each candidate is exported, which takes a second or more; about four are needed for a cut.
+    Each candidate is exported, which takes a second or more; two to five are needed for most cuts.
 
     Args:
         quantize: As in `export_tflite`. Defaults to `None`, float32.
@@ -57,7 +57,7 @@ class FileLatency(Measure):
     """
 
     counted = "macs"
-    tolerance = 0.08
+    tolerance = 0.06
 
     def __init__(self, quantize: str | None = None, threads: int = 1, weigh: float = 0.0):
         super().__init__(weigh)

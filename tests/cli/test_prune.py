@@ -74,7 +74,7 @@ def test_a_debiasing_that_looks_at_targets(prints, model_path, data_path, output
     ("words", "message"),
     [
         (["--ratio", "1.5"], "--ratio: expected a share in (0, 1), received 1.5"),
-        (["--ratio", "0.5", "--of", "bytes"], "--of: invalid choice"),
+        (["--ratio", "0.5", "--of", "seconds"], "--of: invalid choice"),
         (["--ratio", "0.5", "--criterion", "tailor"], "Did you mean 'taylor'?"),
         (["--ratio", "0.5", "--debias", "zscore"], "Did you mean 'z_score'?"),
         (["--ratio", "0.5", "--criterion", "taylor"], "Give it with --data FILE.npz"),
