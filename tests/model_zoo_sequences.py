@@ -49,7 +49,9 @@ def both_directions():
     forward, backward = layers.Bidirectional(layers.LSTM(8, return_sequences=True), merge_mode=None)(x)
     y, *states = layers.Bidirectional(layers.GRU(9, return_state=True))(forward)
     z = layers.Bidirectional(layers.GRU(9))(backward, initial_state=states)
-    return keras.Model(inputs, layers.Dense(3)(layers.Concatenate()([y, z])))
+    first = [layers.Dense(6, "tanh")(z) for _ in range(4)]
+    x = layers.Bidirectional(layers.LSTM(6))(inputs, initial_state=first)
+    return keras.Model(inputs, layers.Dense(3)(layers.Concatenate()([x, y, z])))
 
 
 def each_step():

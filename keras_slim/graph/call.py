@@ -74,7 +74,7 @@ class LayerCall:
         Args:
             layer: The layer inside.
             entry: Keys that lead from the config of this layer to that of the one inside.
-            inputs: One `Channels` for each tensor it is given.
+            inputs: One `Channels` for each tensor it is given: its input, then a list of states.
             output_shapes: The shape of each of its outputs.
             part: What the units that it puts out are called, if this layer does not put them out under its own name.
 
@@ -83,7 +83,8 @@ class LayerCall:
         """
         inputs = list(inputs)
         given = tuple(keras.KerasTensor(channels.shape) for channels in inputs)
-        node = Node(layer, given, tuple(keras.KerasTensor(shape) for shape in output_shapes), given, {})
+        args = (*given[:1], list(given[1:])) if len(given) > 1 else given
+        node = Node(layer, given, tuple(keras.KerasTensor(shape) for shape in output_shapes), args, {})
         return InnerCall(node, self, entry, inputs, part).ask_rule()
 
     def ask_rule(self):

@@ -16,7 +16,7 @@ from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import run, state_kept
 from keras_slim.pruning.compensation import compensated_weights
-from keras_slim.scoring.data import as_batches, drawn, flat_inputs
+from keras_slim.scoring.data import as_batches, flat_inputs
 from keras_slim.validation import check_count
 
 
@@ -63,7 +63,7 @@ def calibration_inputs(data, model, steps, owner, samples) -> Callable:
 
     It ends with the batch that completes a number of samples.
     """
-    batches = as_batches(drawn(data, steps), model, owner=owner, targets=False, steps=steps)
+    batches = as_batches(data, model, owner=owner, targets=False, steps=steps)
 
     def inputs():
         seen = 0

@@ -6,6 +6,7 @@ from keras_slim.graph.analysis import analyse
 from keras_slim.pruning.calibration import Calibration, calibrated, calibration_inputs, check_calibration
 from keras_slim.pruning.plan import PruningPlan
 from keras_slim.pruning.surgery import rebuild, silence
+from keras_slim.scoring.data import drawn
 
 
 def shrink(
@@ -85,5 +86,5 @@ def _cut(model, plan, make, data, steps, calibration, owner):
     graph = analyse(model)
     keep = plan.keep(graph)
     is_plain = data is None or keep.all()
-    batches = None if is_plain else calibration_inputs(data, model, steps, owner, calibration.samples)
+    batches = None if is_plain else calibration_inputs(drawn(data, steps), model, steps, owner, calibration.samples)
     return calibrated(make, graph, keep, batches, calibration)[0]

@@ -31,7 +31,7 @@ def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_
     """
     batches = _batches(graph.model, (criterion, debias), drawn(data, steps), steps, owner, verbose)
     raw = _checked(criterion.score(graph, batches), graph.num_units, "criterion", criterion, owner)
-    factors = debias.factors(graph, raw, batches)
+    factors = _checked(debias.factors(graph, raw, batches), len(graph.groups), "debias", debias, owner, "group")
     parts = [_checked(debias(raw[group.units]), group.size, "debias", debias, owner) for group in graph.groups]
     return np.concatenate([np.zeros(0), *(factor * part for factor, part in zip(factors, parts, strict=True))])
 
@@ -80,7 +80,7 @@ def _has_loss(model):
     return model.loss is not None or type(model).compute_loss is not keras.Model.compute_loss or bool(model.losses)
 
 
-def _checked(scores, count, argument, member, owner):
+def _checked(scores, count, argument, member, owner, of="unit"):
     scores = np.asarray(scores, float)
     if scores.shape != (count,) or not np.isfinite(scores).all():
         what = "values that are not finite" if scores.shape == (count,) else f"shape {scores.shape}"
@@ -88,7 +88,7 @@ def _checked(scores, count, argument, member, owner):
             invalid_argument(
                 argument,
                 owner,
-                expected=f"one finite score per unit, shape ({count},)",
+                expected=f"one finite {'score' if of == 'unit' else 'factor'} per {of}, shape ({count},)",
                 received=member.alias or type(member).__name__,
                 hint=f"It returned {what}.",
             )

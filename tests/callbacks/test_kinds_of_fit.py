@@ -75,6 +75,13 @@ def test_a_compiled_step_is_compiled_anew_for_the_smaller_network(build, prune, 
     assert seen.after[1] is seen.after[2]  # no cut between these
 
 
+def test_a_generator_of_just_enough_batches_will_do(build, prune, x, y):
+    batches = ((x[first : first + 8], y[first : first + 8]) for first in (0, 8, 16, 24))
+    pruning = prune(criterion="taylor", rounds=2, data=batches, steps=2)
+    build().fit(x, y, epochs=4, verbose=0, callbacks=[pruning])
+    assert len(pruning.rounds_done) == 2
+
+
 @pytest.mark.parametrize("form", ["dataset", "PyDataset", "generator"])
 def test_training_data_in_any_form(build, prune, x, y, form):
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(16)

@@ -96,3 +96,9 @@ def test_a_users_debiaser_may_weigh_layers(score, network):
             return np.array([group.size for group in graph.groups])
 
     np.testing.assert_array_equal(score(network, "l1", debias=WiderIsBetter), [6] * 6 + [9] * 9)
+
+
+def test_a_loss_that_is_not_finite_is_refused(score, network, data):
+    data[1][3] = np.nan
+    with pytest.raises(ValueError, match="one finite factor per group"):
+        score(network, "l1", data, Fitted())

@@ -58,6 +58,15 @@ def test_their_activations_cannot_be_looked_at(model, data, score, criterion):
     assert len(scores) == analyse(model, ["hidden"]).num_units
 
 
+@pytest.mark.parametrize("criterion", ["oracle", "taylor"])
+def test_penalties_on_weights_say_nothing_of_units(model, data, score, criterion):
+    plain = score(model, criterion, data)
+    for weight in model.trainable_weights:
+        weight.regularizer = keras.regularizers.L2(1.0)
+    assert model.losses
+    np.testing.assert_allclose(score(model, criterion, data), plain, rtol=1e-3, atol=1e-5 * plain.max())
+
+
 def test_taylor_reads_the_weights_behind_them(data, score):
     """In proportion to `sum(w * dL/dw)` over what reads a head, by finite differences of the loss."""
     model = randomise(attention())

@@ -8,6 +8,7 @@ import numpy as np
 from keras_slim.graph.registry import register_rule
 
 POSITIONS = "its units lie along positions that the layer mixes"
+MASKS = ("query_mask", "value_mask", "key_mask", "attention_mask")
 PRODUCT = "the channels are multiplied with others and summed, so that no weight could silence a unit"
 
 
@@ -101,7 +102,9 @@ def _projections(call, inputs, heads, widths, units):
 def _remember(call, inputs, heads, values, weights):
     """States that self-attention sums over what its heads put out, in all their width."""
     query, value, key = inputs
-    if query is value is key and len(query.shape) == 3 and ("gate", "kernel") not in weights:
+    masks = [call.argument(name, place) for place, name in enumerate(MASKS, start=3)]
+    is_plain = all(mask is None for mask in masks) and ("gate", "kernel") not in weights
+    if query is value is key and len(query.shape) == 3 and is_plain:
         attended = _attended_by_head(call.layer, call.argument("use_causal_mask", 9), weights)
         for axis, atoms in enumerate((heads, values)):
             kernel = weights["attention_output", "kernel"]

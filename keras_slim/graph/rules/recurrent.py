@@ -8,13 +8,13 @@ import keras
 import numpy as np
 
 from keras_slim.graph.channels import Channels
-from keras_slim.graph.registry import register_rule
+from keras_slim.graph.registry import find_rule, register_rule
 from keras_slim.graph.rules.convolution import channel_axis
 from keras_slim.graph.rules.elementwise import activation_name, acts_alone
 
 
 @register_rule(keras.layers.SimpleRNNCell, keras.layers.LSTMCell, keras.layers.GRUCell)
-def cell(call):
+def keras_cell(call):
     """A unit is one element of the state: a column for each gate, and the row with which all gates read it."""
     layer, (inputs, *_) = call.layer, call.inputs
     units = call.new_units(layer.units)
@@ -101,7 +101,8 @@ def _over_time(call, entry):
     shape = call.output_shapes[0]
     one_output = _without_time(shape) if layer.return_sequences else shape
     output, *states = call.inner(layer.cell, entry, [_one_step(sequence), *given], [one_output, *shapes])
-    _remember(call, output)
+    if initial is None:
+        _remember(call, output)
     output = _every_step(output, shape[1]) if layer.return_sequences else output
     return [output, *states][: len(call.output_shapes)]
 
@@ -109,11 +110,10 @@ def _over_time(call, entry):
 def _remember(call, output):
     """States that a cell of one of Keras's kinds sums over what its units put out the step before."""
     cell = call.layer.cell
-    kernel = getattr(cell, "recurrent_kernel", None)
-    if kernel is None or not getattr(cell, "reset_after", True):  # a gate comes between the state and the sum
-        return
-    axis = channel_axis(cell) % len(output.shape)
-    call.remembered(kernel, -2, output.along(axis), call.inputs[0], _states(call.layer), axis + 1)
+    # In a GRU that resets before, a gate comes between the state and the sum.
+    if find_rule(cell) in (keras_cell, convolutional_cell) and getattr(cell, "reset_after", True):
+        axis = channel_axis(cell) % len(output.shape)
+        call.remembered(cell.recurrent_kernel, -2, output.along(axis), call.inputs[0], _states(call.layer), axis + 1)
 
 
 def _states(layer):

@@ -77,7 +77,7 @@ def test_batches_weigh_by_their_samples_and_samples_by_their_weights(score, perc
 
 
 @pytest.mark.parametrize("penalty", [{"kernel_regularizer": "l2"}, {"activity_regularizer": "l1"}], ids=list)
-def test_penalties_belong_to_the_loss(score, penalty):
+def test_penalties_on_activations_belong_to_the_loss_and_those_on_weights_do_not(score, penalty):
     """In front of the unit, whose layer need not run again, and behind it."""
     dense = keras.layers.Dense
     model = keras.Sequential(
@@ -90,7 +90,8 @@ def test_penalties_belong_to_the_loss(score, penalty):
 
     def loss(of):
         of.compile("sgd", "mse")
-        return of.evaluate(x, y, verbose=0)
+        weights = [layer.kernel.numpy() for layer in of.layers if layer.kernel_regularizer]
+        return of.evaluate(x, y, verbose=0) - sum(0.01 * np.square(weight).sum() for weight in weights)
 
     before = loss(model)
     expected = [loss(slim.mask(model, without(model, graph, unit))) - before for unit in (0, 4, 5, 10)]
