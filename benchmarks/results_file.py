@@ -66,10 +66,9 @@ def _row(cells):
 
 
 def _shown(arguments):
-    """Returns the arguments with the data's folder left out of sight."""
-    return [
-        "DIR" if before == "--data-dir" else each for before, each in zip(["", *arguments], arguments, strict=False)
-    ]
+    """Returns the arguments with folders and programs of this machine left out of sight."""
+    hidden = {"--data-dir": "DIR", "--torch-python": "PYTHON", "--tfmot-python": "PYTHON"}
+    return [hidden.get(before, each) for before, each in zip(["", *arguments], arguments, strict=False)]
 
 
 def _processor():
