@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         pruning,
         reports,
         scoring,
+        sparsity,
     )
     from keras_slim.export import benchmark_tflite, export_tflite, verify_tflite
     from keras_slim.profiling import profile
@@ -59,6 +60,7 @@ __all__ = [
     "reports",
     "scoring",
     "shrink",
+    "sparsity",
     "verify_tflite",
 ]
 

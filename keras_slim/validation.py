@@ -55,6 +55,13 @@ def check_number(value, name, owner):
     return float(value)
 
 
+def check_positive(value, name, owner):
+    """Returns `value` as a finite float above 0, or raises `TypeError` or `ValueError`."""
+    if check_number(value, name, owner) == 0:
+        raise ValueError(invalid_argument(name, owner, expected="a finite number above 0", received=value))
+    return float(value)
+
+
 def check_count(value, name, owner, *, minimum=1):
     """Returns `value` as an int of at least `minimum`, or raises `TypeError` or `ValueError`."""
     expected = f"an integer of at least {minimum}"

@@ -19,6 +19,7 @@ RANKS = {
     "schedules": 1,
     "datasets": 1,
     "kernels": 1,
+    "optimizer_slots": 1,
     "coding": 1,
     "decompositions": 1,
     "layers": 2,

@@ -1,8 +1,6 @@
-"""Callbacks beside ours in the same `fit` that remember the best epoch so far.
+"""Callbacks beside ours in the same `fit`.
 
-After a cut, what they remember belongs to a network that is no more: weights that no longer fit, and a value that the
-smaller network should not be held to before it is trained. `forget_best` lets them start anew, as at the beginning
-of `fit`. Keras does not tell a callback of the others, so they are found by the model they hold.
+Keras does not tell a callback of the others, so they are found by the list that holds them all.
 """
 
 import gc
@@ -16,22 +14,31 @@ REMEMBERING = (
 )
 
 
-def forget_best(model: keras.Model, params: dict) -> list[str]:
-    """Makes the callbacks that watch a model forget the best value and weights they have seen.
+def beside(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callback]:
+    """Returns all callbacks of the `fit` that a callback is in, in order, itself among them."""
+    lists = [each for each in gc.get_objects() if issubclass(type(each), keras.callbacks.CallbackList)]
+    for each in lists:  # those of an earlier `fit` were given another dictionary
+        if each.params is callback.params and any(one is callback for one in each.callbacks):
+            return each.callbacks
+    return []
 
-    `EarlyStopping` and `ReduceLROnPlateau` start counting their patience again; `ModelCheckpoint` with
-    `save_best_only` compares with epochs of the smaller network only.
+
+def forget_best(callback: keras.callbacks.Callback) -> list[str]:
+    """Makes the callbacks beside one forget the best value and weights they have seen.
+
+    After a cut, what they remember belongs to a network that is no more: weights that no longer fit, and a value that
+    the smaller network should not be held to before it is trained. So they start anew, as at the beginning of `fit`:
+    `EarlyStopping` and `ReduceLROnPlateau` count their patience again; `ModelCheckpoint` with `save_best_only` compares
+    with epochs of the smaller network only.
 
     Args:
-        model: The model that has been cut.
-        params: What Keras told the callbacks of this `fit`; callbacks of an earlier one hold another dictionary.
+        callback: The callback that has cut the model.
 
     Returns:
         Class names of the callbacks that forgot something.
     """
-    found = [each for each in gc.get_objects() if issubclass(type(each), REMEMBERING)]
-    callbacks = [each for each in found if each.params is params and each.model is model]
-    return [type(callback).__name__ for callback in callbacks if _forget(callback)]
+    found = [each for each in beside(callback) if isinstance(each, REMEMBERING)]
+    return [type(each).__name__ for each in found if _forget(each)]
 
 
 def _forget(callback):

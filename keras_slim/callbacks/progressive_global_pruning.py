@@ -237,7 +237,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         snapshot, self._cost = self._search.kept
         with _scope(self.model):
             snapshot.restore()
-        forget_best(self.model, self.params)
+        forget_best(self)
         if self.verbose:
             found = f"{self.monitor} {self._search.value:.4g} does not hold {self._search.floor:.4g}"
             print(f"\nPruning: {found}, back to {self._cost.describe()}")
@@ -315,7 +315,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         if not keep.all():
             with _scope(self.model):
                 self._replace(graph, *self._smaller(graph, keep, data))
-            forget_best(self.model, self.params)
+            forget_best(self)
         before, self._cost = self._cost, cost
         asked = {"ratio": self.ratio, "rounds": self.rounds, "max_drop": self.max_drop}
         settings = {"of": self.of.alias, "round": len(self.rounds_done) + 1, **asked}

@@ -1,15 +1,16 @@
 """Cutting an optimizer's state like the weights it belongs to.
 
 A second optimizer of the same config is built over the smaller weights, its state set to the first one's, cut; then the
-two exchange their insides, so that the object the user holds goes on. Keras has no public way to ask an optimizer which
-slot belongs to which weight, nor which weights its decay leaves out: this file reads both
-(`Optimizer._trainable_variables`, the lists of slots among its attributes, `Optimizer._use_weight_decay`) and writes
-`vars(optimizer)`. Checked on Keras 3.15.1; `tests/pruning/test_optimizer_state.py` runs every optimizer of Keras.
+two exchange their insides, so that the object the user holds goes on. Keras has no public way to ask an optimizer
+which weights its decay leaves out: this file reads `Optimizer._trainable_variables` and `Optimizer._use_weight_decay`,
+and writes `vars(optimizer)`. Checked on Keras 3.15.1; `tests/pruning/test_optimizer_state.py` runs every optimizer of
+Keras.
 """
 
 import keras
 
 from keras_slim.errors import UnsupportedLayerError
+from keras_slim.optimizer_slots import slots_of, with_inner
 from keras_slim.pruning.surgery import Transfer
 
 
@@ -65,7 +66,7 @@ def _cut(optimizer, transfers):
         _exclude_from_weight_decay(old, new, transfers)
     fresh.build(variables)
     by_new = {id(transfer.new): transfer for transfer in transfers}
-    owner = {id(slot): by_new.get(id(variable)) for each in with_inner(fresh) for slot, variable in _slots(each)}
+    owner = {id(slot): by_new.get(id(variable)) for each in with_inner(fresh) for slot, variable in slots_of(each)}
     for old, new in zip(optimizer.variables, fresh.variables, strict=True):
         value = old.numpy()
         if value.shape != tuple(new.shape):
@@ -96,38 +97,11 @@ def _made_anew(optimizer):
     return fresh
 
 
-def with_inner(optimizer):
-    """Returns an optimizer and those it wraps (loss scaling, several optimizers), in a fixed order."""
-    found = [optimizer]
-    for value in vars(optimizer).values():
-        candidates = value if isinstance(value, list) else [value]
-        found += [inner for inner in candidates if isinstance(inner, keras.optimizers.Optimizer)]
-    return found
-
-
-def clock_of(optimizer):
-    """Returns the variables that say how far training has come: counts of steps, and learning rates that can be set."""
-    found = [(each.iterations, vars(each)["_learning_rate"]) for each in with_inner(optimizer)]
-    return [each for pair in found for each in pair if isinstance(each, keras.Variable)]
-
-
 def _exclude_from_weight_decay(optimizer, fresh, transfers):
     """Excludes from decay the weights that the old optimizer excludes; its config does not tell them."""
     excluded = [transfer.new for transfer in transfers if not optimizer._use_weight_decay(transfer.old)]
     if excluded:
         fresh.exclude_from_weight_decay(var_list=excluded)
-
-
-def _slots(optimizer):
-    """Yields each slot with the weight it belongs to.
-
-    Every Keras optimizer keeps its slots in lists with one entry per trainable variable, in their order.
-    """
-    variables = optimizer._trainable_variables
-    for name, value in vars(optimizer).items():
-        aligned = isinstance(value, list) and len(value) == len(variables)
-        if aligned and name not in {"_variables", "_trainable_variables"}:
-            yield from zip(value, variables, strict=True)
 
 
 def _part(value, new, transfer, optimizer):

@@ -6,8 +6,8 @@ it: whoever kept them, and their values, can put them back. So a model grows aga
 
 import keras
 
+from keras_slim.optimizer_slots import clock_of, with_inner
 from keras_slim.pruning.adopt import COMPILED, STRUCTURE, all_layers, attributes_with, restored_on_failure
-from keras_slim.pruning.optimizer_state import clock_of, with_inner
 
 
 class Snapshot:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_slim.callbacks.companions import forget_best
+from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.errors import SlimWarning
 
 ORDERS = pytest.mark.parametrize("first", [True, False], ids=["before ours", "behind ours"])
@@ -187,21 +187,26 @@ def test_a_user_may_change_the_learning_rate_through_the_optimizer_made_for_comp
     assert float(model.optimizer.learning_rate) == pytest.approx(0.0125)
 
 
-def test_only_callbacks_of_this_model_forget(build):
-    mine, others, params = build(), build(), {"epochs": 3}
+def in_one_fit(model, *callbacks):
+    """The list that holds the callbacks of a `fit`, as Keras makes it; whoever is in it lives as long as it does."""
+    return keras.callbacks.CallbackList(list(callbacks), model=model, epochs=3)
+
+
+def test_only_callbacks_of_this_fit_forget(build, prune):
     stops = [keras.callbacks.EarlyStopping(patience=3) for _ in range(2)]
-    for stop, model in zip(stops, (mine, others), strict=True):
-        stop.set_model(model)
-        stop.set_params(params)
+    pruning = prune()
+    lists = [in_one_fit(build(), stops[0], pruning), in_one_fit(build(), stops[1])]
+    for stop in stops:
         stop.best, stop.wait, stop.best_weights = 0.5, 2, [np.zeros(3)]
-    assert forget_best(mine, params) == ["EarlyStopping"]
+    assert beside(pruning) == lists[0].callbacks
+    assert forget_best(pruning) == ["EarlyStopping"]
     assert (stops[0].best, stops[0].wait, stops[0].best_weights) == (None, 0, None)
     assert (stops[1].best, stops[1].wait) == (0.5, 2)
 
 
-def test_a_callback_that_has_seen_nothing_has_nothing_to_forget(build):
-    model, stop, params = build(), keras.callbacks.EarlyStopping(), {"epochs": 3}
-    stop.set_model(model)
-    stop.set_params(params)
+def test_a_callback_that_has_seen_nothing_has_nothing_to_forget(build, prune):
+    stop, pruning = keras.callbacks.EarlyStopping(), prune()
+    fit = in_one_fit(build(), stop, pruning)
     stop.on_train_begin()
-    assert forget_best(model, params) == []
+    assert fit.callbacks == beside(pruning)
+    assert forget_best(pruning) == []

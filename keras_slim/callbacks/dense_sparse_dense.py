@@ -1,0 +1,183 @@
+"""Training a dense network, a sparse one, and a dense one again."""
+
+import numpy as np
+
+from keras_slim.callbacks.arguments import check_ignore
+from keras_slim.callbacks.mask_callback import MaskCallback
+from keras_slim.errors import invalid_argument
+from keras_slim.sparsity.kernels import kernels, shares_by_kernel
+from keras_slim.sparsity.magnitude import magnitude_masks
+from keras_slim.sparsity.masks import Masks
+from keras_slim.sparsity.patterns import patterns
+from keras_slim.validation import check_count, check_positive
+
+DENSE, SPARSE, REDENSE = range(3)
+NAMES = ("dense", "sparse", "dense again")
+
+
+class DenseSparseDense(MaskCallback):
+    """Trains dense, then sparse, then dense again, for a better optimum.
+
+    After `dense_epochs`, the smallest weights of each kernel are set to zero and held there, after every step; after
+    `sparse_epochs` more they are free again, starting from zero, with a smaller learning rate. Neither the architecture
+    nor the cost of inference changes. Whether it helps, `keras_slim.sparsity.compare` tells, beside a dense run of as
+    many epochs.
+
+    The logs of each epoch hold `dsd_phase` (0 dense, 1 sparse, 2 dense again), `sparsity` and `learning_rate`.
+
+    Args:
+        sparsity: Share of zeros of each kernel while it is sparse, 0.25 to 0.5 in the paper; or a dictionary of layer
+            names to shares, which leaves all other layers dense.
+        dense_epochs: Epochs before; 0 for a network that is trained already.
+        sparse_epochs: Epochs with zeros.
+        redense_epochs: Epochs after that. If `fit` has more epochs than all of these, the last phase goes on.
+        repeats: How often the last two phases are gone through; 2 is dense, sparse, dense, sparse, dense.
+        sparse_rate: What the learning rate is multiplied by while it is sparse, relative to that of the first phase.
+        redense_rate: The same for the phase after. If both are 1, the rate is left alone.
+        pattern: Which weights go together, as in `keras_slim.sparsity.magnitude_masks`.
+        ignore: Names of layers to leave dense.
+        skip_first_convolution: Whether the first convolution is left dense, as in the paper.
+        verbose: 0 says nothing, 1 says one line per phase.
+
+    Raises:
+        ValueError: If an argument is out of range; in `fit`, before training starts, if it has fewer epochs than the
+            phases, or the learning rate is a schedule and should be multiplied.
+        UnsupportedLayerError: In `fit`, before training starts, if there is nothing to prune.
+
+    Reference:
+        Han et al. 2017, "DSD: Dense-Sparse-Dense Training for Deep Neural Networks" (arXiv 1607.04381).
+
+    Example:
+
+    >>> import keras, keras_slim as slim, numpy as np
+    >>> x, y = np.random.rand(64, 4), np.random.rand(64, 1)
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(1)])
+    >>> model.compile("adam", "mse")
+    >>> dsd = slim.callbacks.DenseSparseDense(0.25, dense_epochs=2, sparse_epochs=1, redense_epochs=1, verbose=0)
+    >>> history = model.fit(x, y, epochs=4, verbose=0, callbacks=[dsd])
+    >>> history.history["sparsity"]
+    [0.0, 0.0, 0.25, 0.0]
+    """
+
+    def __init__(
+        self,
+        sparsity: float | dict[str, float] = 0.3,
+        dense_epochs: int = 0,
+        sparse_epochs: int = 1,
+        redense_epochs: int = 1,
+        *,
+        repeats: int = 1,
+        sparse_rate: float = 1.0,
+        redense_rate: float = 0.1,
+        pattern="single",
+        ignore=(),
+        skip_first_convolution: bool = True,
+        verbose: int = 1,
+    ):
+        super().__init__()
+        owner = type(self).__name__
+        self.sparsity = sparsity
+        self.dense_epochs = check_count(dense_epochs, "dense_epochs", owner, minimum=0)
+        self.sparse_epochs = check_count(sparse_epochs, "sparse_epochs", owner)
+        self.redense_epochs = check_count(redense_epochs, "redense_epochs", owner)
+        self.repeats = check_count(repeats, "repeats", owner)
+        self.sparse_rate = check_positive(sparse_rate, "sparse_rate", owner)
+        self.redense_rate = check_positive(redense_rate, "redense_rate", owner)
+        self.pattern = patterns.get(pattern, "pattern", owner)
+        self.ignore = check_ignore(ignore, owner)
+        self.skip_first_convolution = skip_first_convolution
+        self.verbose = verbose
+
+    def choose(self):
+        owner = type(self).__name__
+        self._shares = shares_by_kernel(self.model, self.sparsity, self.ignore, self.skip_first_convolution, owner)
+        found = kernels(self.model)
+        return {path: found[path] for path in self._shares}
+
+    def on_train_begin(self, logs=None):
+        self._phase = DENSE
+        if (self.sparse_rate, self.redense_rate) != (1, 1):
+            self._check_rate()
+        super().on_train_begin(logs)
+
+    def begin(self, epoch):
+        needed, given = len(self._phases()), self.params["epochs"] - epoch
+        if given < needed:
+            received = {
+                name: getattr(self, name) for name in ("dense_epochs", "sparse_epochs", "redense_epochs", "repeats")
+            }
+            raise ValueError(
+                f"`{type(self).__name__}` has more epochs than `fit`. Expected at least {needed} epochs in `fit`. "
+                f"Received {given} of them, and {received}. Train for more epochs, or shorten the phases."
+            )
+
+    def change(self, epoch):
+        phases = self._phases()
+        phase = phases[min(epoch - self._first_epoch, len(phases) - 1)]
+        if phase != self._phase:
+            self._enter(phase, epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        if logs is not None:
+            logs["dsd_phase"] = self._phase
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+
+    def state(self):
+        return {"phase": np.array(self._phase)}
+
+    def take_up(self, state):
+        self._phase = int(state["phase"])
+
+    def get_config(self) -> dict:
+        """Returns the arguments as plain values."""
+        return {
+            "sparsity": self.sparsity,
+            "dense_epochs": self.dense_epochs,
+            "sparse_epochs": self.sparse_epochs,
+            "redense_epochs": self.redense_epochs,
+            "repeats": self.repeats,
+            "sparse_rate": self.sparse_rate,
+            "redense_rate": self.redense_rate,
+            "pattern": patterns.serialize(self.pattern),
+            "ignore": self.ignore,
+            "skip_first_convolution": self.skip_first_convolution,
+            "verbose": self.verbose,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "DenseSparseDense":
+        """Returns a callback made with the arguments of `get_config`."""
+        return cls(**config)
+
+    def _phases(self):
+        """Returns the phase of each epoch."""
+        again = [SPARSE] * self.sparse_epochs + [REDENSE] * self.redense_epochs
+        return [DENSE] * self.dense_epochs + again * self.repeats
+
+    def _enter(self, phase, epoch):
+        rates = 1.0, self.sparse_rate, self.redense_rate
+        if rates[phase] != rates[self._phase]:
+            optimizer = self.model.optimizer
+            optimizer.learning_rate = float(optimizer.learning_rate) * rates[phase] / rates[self._phase]
+        self._phase = phase
+        if phase == SPARSE:
+            self.hold(magnitude_masks(self._weights, self._shares, pattern=self.pattern))
+        else:
+            self.hold(Masks({path: np.ones(weight.shape, bool) for path, weight in self._weights.items()}))
+        if self.verbose:
+            rate = float(self.model.optimizer.learning_rate)
+            print(f"\nEpoch {epoch + 1}: {NAMES[phase]}, sparsity {self.masks.sparsity:.3f}, learning rate {rate:.3g}")
+
+    def _check_rate(self):
+        """Raises `ValueError` if the learning rate cannot be set."""
+        optimizer = self.model.optimizer
+        try:
+            optimizer.learning_rate = float(optimizer.learning_rate)
+        except (TypeError, AttributeError) as error:
+            expected = "1, since the learning rate of the optimizer is a schedule, which cannot be multiplied"
+            received = {"sparse_rate": self.sparse_rate, "redense_rate": self.redense_rate}
+            hint = "Or compile with a number for `learning_rate`."
+            raise ValueError(
+                invalid_argument("redense_rate", type(self).__name__, expected=expected, received=received, hint=hint)
+            ) from error

@@ -1,0 +1,45 @@
+"""Which of an optimizer's variables belongs to which weight.
+
+Keras has no public way to ask. This file reads `Optimizer._trainable_variables`, `Optimizer._learning_rate`, and the
+lists among an optimizer's attributes. Checked on Keras 3.15.1; `tests/pruning/test_optimizer_state.py` and
+`tests/sparsity/test_holding.py` run every optimizer of Keras.
+"""
+
+import keras
+
+
+def with_inner(optimizer):
+    """Returns an optimizer and those it wraps (loss scaling, several optimizers), in a fixed order."""
+    found = [optimizer]
+    for value in vars(optimizer).values():
+        candidates = value if isinstance(value, list) else [value]
+        found += [inner for inner in candidates if isinstance(inner, keras.optimizers.Optimizer)]
+    return found
+
+
+def clock_of(optimizer):
+    """Returns the variables that say how far training has come: counts of steps, and learning rates that can be set."""
+    found = [(each.iterations, vars(each)["_learning_rate"]) for each in with_inner(optimizer)]
+    return [each for pair in found for each in pair if isinstance(each, keras.Variable)]
+
+
+def slots_of(optimizer):
+    """Yields each slot with the weight it belongs to.
+
+    Every Keras optimizer keeps its slots in lists with one entry per trainable variable, in their order.
+    """
+    variables = optimizer._trainable_variables
+    for name, value in vars(optimizer).items():
+        aligned = isinstance(value, list) and len(value) == len(variables)
+        if aligned and name not in {"_variables", "_trainable_variables"}:
+            yield from zip(value, variables, strict=True)
+
+
+def average_of(optimizer, weight):
+    """Returns the moving average that an optimizer keeps of a weight (`use_ema=True`), or `None`."""
+    for each in with_inner(optimizer):
+        if each.built and each.use_ema:
+            for average, variable in zip(each._model_variables_moving_average, each._trainable_variables, strict=True):
+                if variable is weight:
+                    return average
+    return None

@@ -1,0 +1,111 @@
+"""Which weights of a model are pruned one by one."""
+
+import keras
+
+from keras_slim.errors import UnsupportedLayerError, did_you_mean, invalid_argument
+from keras_slim.validation import check_share
+
+CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
+
+
+def kernels(model: keras.Model) -> dict[str, keras.Variable]:
+    """Returns the trained kernels of a model by path, in the order of its weights.
+
+    A kernel is a weight whose name ends so: of dense layers, convolutions of every kind, recurrent layers (which have
+    two), attention. Biases, normalisation and embeddings are none.
+
+    Args:
+        model: A built model of any kind.
+
+    Example:
+
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="head")], name="net")
+    >>> list(kernels(model))
+    ['net/head/kernel']
+    """
+    found = {}
+    for weight in model.trainable_weights:
+        if weight.name.endswith("kernel"):
+            found[_unused(weight.path, found)] = weight
+    return found
+
+
+def shares_by_kernel(model, sparsity, ignore, skip_first_convolution, owner) -> dict[str, float]:
+    """Returns the share of zeros that each kernel shall have, by path; those left dense are not among them.
+
+    Args:
+        model: A built model.
+        sparsity: A share for all, or a dictionary of layer names or paths to shares, which leaves out all others.
+        ignore: Names of layers, or paths, to leave dense.
+        skip_first_convolution: Whether the first convolution is left dense, unless it is named.
+        owner: Name of the callback or function, for error messages.
+
+    Raises:
+        ValueError: If a name is not found, or a share is out of range.
+        UnsupportedLayerError: If no kernel is left.
+    """
+    found = kernels(model)
+    left_dense = {path for name in ignore for path in _named(name, found, "ignore", owner)}
+    if isinstance(sparsity, dict):
+        chosen = {
+            path: check_share(share, "sparsity", owner, zero=True)
+            for name, share in sparsity.items()
+            for path in _named(name, found, "sparsity", owner)
+        }
+    else:
+        share = check_share(sparsity, "sparsity", owner, zero=True)
+        skipped = {id(weight) for weight in _first_convolution(model)} if skip_first_convolution else set()
+        chosen = {path: share for path, weight in found.items() if id(weight) not in skipped}
+    chosen = {path: chosen[path] for path in found if path in chosen and path not in left_dense}
+    if not chosen:
+        raise UnsupportedLayerError(
+            f"`{owner}` finds nothing to prune in model '{model.name}'. Expected a trainable weight whose name ends in "
+            f"'kernel' and which is not left dense. Received kernels: {list(found)}, of which the first convolution"
+            f"{'' if skip_first_convolution else ' is not skipped'} and ignore={list(ignore)!r} are left dense."
+        )
+    return chosen
+
+
+def _unused(path, taken):
+    """Returns the path, or the path with a number where two layers of one name are built apart."""
+    number, name = 1, path
+    while name in taken:
+        number, name = number + 1, f"{path}~{number + 1}"
+    return name
+
+
+def _named(name, found, argument, owner):
+    """Returns the paths of the kernels that a name stands for."""
+    paths = [path for path in found if path == name or name in path.split("/")[:-1]]
+    if not paths:
+        names = list(dict.fromkeys(part for path in found for part in path.split("/")[:-1]))
+        expected = f"names of layers with kernels, {names}"
+        raise ValueError(
+            invalid_argument(argument, owner, expected=expected, received=name, hint=did_you_mean(name, names))
+        )
+    return paths
+
+
+def _first_convolution(model):
+    """Returns the weights of the first convolution of a model, an empty list if it has none."""
+    return next((layer.weights for layer in _leaves(model) if isinstance(layer, CONVOLUTIONS)), [])
+
+
+def _leaves(layer):
+    """Yields the layers inside models and wrappers, in order."""
+    inside = getattr(layer, "layers", None) or [getattr(layer, "layer", None)]
+    for each in inside:
+        if isinstance(each, keras.Layer):
+            yield each
+            yield from _leaves(each)
