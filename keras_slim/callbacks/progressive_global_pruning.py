@@ -75,7 +75,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         guards: What a cut may not do. Defaults to `keras_slim.pruning.Guards()`.
         ignore: Names of layers to leave whole.
         calibration: How each cut is made up for with `data`, if that is given. Defaults to
-            `keras_slim.pruning.Calibration()`; `False` is not at all.
+            `keras_slim.pruning.Calibration()`; `True` is that, `False` is none.
         distillation: How the pruned network learns from the dense one, of which a copy is kept at the first cut: a
             `keras_slim.distillation.Distillation`. It takes the time of another forward pass. Defaults to not at all.
         verbose: 0 says nothing, 1 says one line per round.

@@ -47,13 +47,13 @@ class Calibration:
 
 
 def check_calibration(calibration, owner):
-    """Returns the calibration: the default one for `None`, none at all for `False`."""
-    if calibration is None:
+    """Returns the calibration: the default one for `None` and `True`, none at all for `False`."""
+    if calibration is None or calibration is True:
         return Calibration()
     if calibration is False:
         return Calibration(compensate=False, recalibrate=False)
     if not isinstance(calibration, Calibration):
-        expected = "a `keras_slim.pruning.Calibration`, or False for none"
+        expected = "a `keras_slim.pruning.Calibration`, True for the default one, or False for none"
         raise TypeError(invalid_argument("calibration", owner, expected=expected, received=calibration))
     return calibration
 

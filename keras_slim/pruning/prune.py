@@ -102,7 +102,7 @@ def prune(
         ratio: Share to remove, from 0 (nothing) to below 1.
         data: What a data-driven criterion looks at, and what the cut is made up for with, as in `shrink`.
         steps: Number of batches to look at. Defaults to all; a generator needs it.
-        calibration: How a cut is made up for with data. Defaults to `Calibration()`; `False` is not at all.
+        calibration: How a cut is made up for with data. Defaults to `Calibration()`; `True` is that, `False` is none.
         **options: As for `plan_pruning`.
 
     Returns:

@@ -30,7 +30,7 @@ def shrink(
         plan: The `PruningPlan`.
         data: Inputs to look at, in any form `model.fit` takes. Without them the weights that are left stay the same.
         steps: Number of batches to look at. Defaults to all; a generator needs it.
-        calibration: How a cut is made up for with data. Defaults to `Calibration()`; `False` is not at all.
+        calibration: How a cut is made up for with data. Defaults to `Calibration()`; `True` is that, `False` is none.
 
     Returns:
         The smaller model.

@@ -251,7 +251,15 @@ def test_a_used_up_generator_is_refused():
         slim.shrink(model, plan, iter([]), steps=2)
 
 
-@pytest.mark.parametrize("calibration", [True, "all", 0.1])
+def test_true_is_the_default_calibration():
+    model = randomise(CONSUMERS["convolution"]())
+    plan, x = slim.plan_pruning(model, 0.3, guards=LOOSE), inputs_for(model)
+    asked = slim.shrink(model, plan, x, calibration=True)
+    np.testing.assert_array_equal(asked(x), slim.shrink(model, plan, x)(x))
+    assert np.abs(asked(x) - slim.shrink(model, plan, x, calibration=False)(x)).max() > 1e-4
+
+
+@pytest.mark.parametrize("calibration", ["all", 0.1, 1])
 def test_bad_calibrations_are_refused(calibration):
     with pytest.raises(TypeError, match="`calibration` of `prune`.*Calibration"):
         slim.prune(CONSUMERS["dense"](), 0.3, calibration=calibration)
@@ -389,3 +397,4 @@ def test_the_callback_makes_up_for_its_cuts():
         return np.abs(np.asarray(model(x)) - y).mean()
 
     assert change(None) < 0.5 * change(False)
+    assert change(True) == pytest.approx(change(None), rel=1e-3)
