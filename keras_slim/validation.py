@@ -55,6 +55,16 @@ def check_number(value, name, owner):
     return float(value)
 
 
+def check_positive(value, name, owner):
+    """Returns `value` as a finite float above 0, or raises `TypeError` or `ValueError`."""
+    expected = "a finite number > 0"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(invalid_argument(name, owner, expected=expected, received=value))
+    if not 0 < value < math.inf:
+        raise ValueError(invalid_argument(name, owner, expected=expected, received=value))
+    return float(value)
+
+
 def check_count(value, name, owner, *, minimum=1):
     """Returns `value` as an int of at least `minimum`, or raises `TypeError` or `ValueError`."""
     expected = f"an integer of at least {minimum}"

@@ -302,7 +302,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         start = time.perf_counter()
         graph = analyse(self.model, self.ignore)
         owner = type(self).__name__
-        data = drawn(self.data, self.steps)
+        data = drawn(self.data, self.steps, owner)
         scores = unit_scores(graph, self.criterion, self.debias, data, steps=self.steps, owner=owner)
         sizes = {name: len(units) for name, units in graph.layers.items()}
         original = [self._original_sizes.get(name, size) for name, size in sizes.items()]

@@ -75,7 +75,7 @@ def prune_layer_by_layer(
     criterion = criteria.get(criterion, "criterion", owner)
     calibration = check_calibration(calibration, owner)
     plan.keep(analyse(model))
-    data = drawn(data, steps)
+    data = drawn(data, steps, owner)
     small = None
     for group in plan.groups:
         lost = group.size - len(group.kept_channels)

@@ -17,7 +17,7 @@ from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import run, state_kept
 from keras_slim.pruning.compensation import compensated_weights
 from keras_slim.scoring.data import as_batches, flat_inputs
-from keras_slim.validation import check_count
+from keras_slim.validation import check_count, check_positive
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class Calibration:
     samples: int = 1024
 
     def __post_init__(self):
-        if not self.ridge > 0:
-            raise ValueError(invalid_argument("ridge", "Calibration", expected="a number > 0", received=self.ridge))
+        check_positive(self.ridge, "ridge", "Calibration")
         check_count(self.samples, "samples", "Calibration")
 
 

@@ -109,7 +109,7 @@ def prune(
         The smaller model, a plain Keras model, not compiled.
     """
     calibration = check_calibration(calibration, "prune")
-    data = drawn(data, steps)
+    data = drawn(data, steps, "prune")
     plan = plan_pruning(model, ratio, data=data, steps=steps, **options)
     return shrink(model, plan, data, steps=steps, calibration=calibration)
 

@@ -85,6 +85,7 @@ def _cut(model, plan, make, data, steps, calibration, owner):
     calibration = check_calibration(calibration, owner)
     graph = analyse(model)
     keep = plan.keep(graph)
-    is_plain = data is None or keep.all()
-    batches = None if is_plain else calibration_inputs(drawn(data, steps), model, steps, owner, calibration.samples)
+    if data is None or keep.all():
+        return make(graph, keep)[0]
+    batches = calibration_inputs(drawn(data, steps, owner), model, steps, owner, calibration.samples)
     return calibrated(make, graph, keep, batches, calibration)[0]

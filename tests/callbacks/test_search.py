@@ -285,6 +285,7 @@ def test_a_ratio_that_the_guards_do_not_allow_is_refused(build, search, run):
         ({"max_drop": -0.1}, ValueError, r"`max_drop`.*at least 0.*max_drop=-0\.1"),
         ({"max_drop": "1 %"}, TypeError, r"`max_drop`.*finite number"),
         ({"mode": "up"}, ValueError, r"`mode`.*one of 'auto', 'min', 'max'"),
+        ({"monitor": None}, TypeError, r"`monitor`.*name of a metric, like 'val_accuracy'.*monitor=None"),
         ({"patience": 0}, ValueError, r"`patience`.*at least 1"),
         ({"ratio_per_round": 1.5}, ValueError, r"`ratio_per_round`.*share in \(0, 1\)"),
         ({"ratio_per_round": ()}, ValueError, r"`ratio_per_round`.*shares in falling order"),
