@@ -14,7 +14,7 @@ import numpy as np
 from keras_slim.errors import invalid_argument
 from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
-from keras_slim.graph.running import run, state_kept
+from keras_slim.graph.running import KeptState, run
 from keras_slim.pruning.compensation import compensated_weights
 from keras_slim.scoring.data import as_batches, flat_inputs
 from keras_slim.validation import check_count, check_positive
@@ -131,7 +131,7 @@ def recalibrate(model: keras.Model, batches) -> None:
     try:
         for layer in layers.values():
             layer.momentum = 0.0  # so that the moving statistics are those of the last batch
-        with state_kept(model):
+        with KeptState(model):
             for inputs in batches():
                 run(model, inputs, call)
     finally:
