@@ -55,7 +55,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     Args:
         ratio: Share to remove in all, between 0 and 1. Optional in a search, which then ends when it is reached.
         of: What the ratio is a share of, as in `plan_pruning`: `"units"`, `"params"`, `"macs"`, `"bytes"`, `"latency"`
-            or a `keras_slim.pruning.Measure`. For the last two the model is exported several times in each round.
+            or a `keras_slim.pruning.Measure`. For bytes and latency each round exports the model several times.
         criterion: How much a unit contributes, as in `plan_pruning`. Defaults to `"taylor"`.
         debias: How scores of layers become comparable, as in `plan_pruning`. Defaults to `"l2"`.
         rounds: Number of cuts, if this is no search.
@@ -245,7 +245,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     @property
     def _amount(self):
         """What the model costs now, in what the ratio is a share of."""
-        return getattr(self._cost, self.of.alias)
+        return self._cost.amount(self._budget.of)
 
     def get_config(self) -> dict:
         """Returns the arguments as plain values; `data` is not among them."""
@@ -288,7 +288,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         deepest, cost = self._budget.cut(graph, scores, protected, self._align(graph), 0, self._original_cost)
         name = type(self).__name__
         argument, ratio = ("ratio", self.ratio) if self.ratio else ("ratio_per_round", self.ratio_per_round[-1])
-        check_reached(name, self.of.alias, ratio, self._original_cost, cost, self.guards, argument)
+        check_reached(name, self._budget.of, ratio, self._original_cost, cost, self.guards, argument)
         return deepest
 
     def _rehearse(self, graph, keep):
@@ -318,7 +318,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             forget_best(self.model, self.params)
         before, self._cost = self._cost, cost
         asked = {"ratio": self.ratio, "rounds": self.rounds, "max_drop": self.max_drop}
-        settings = {"of": self.of.alias, "round": len(self.rounds_done) + 1, **asked}
+        settings = {"of": self._budget.of, "round": len(self.rounds_done) + 1, **asked}
         plan = make_plan(graph, keep, before, self._cost, settings)
         seconds = time.perf_counter() - start
         self.rounds_done.append({"epoch": epoch, **self._cost.to_dict(), "seconds": seconds, "plan": plan})
@@ -349,9 +349,9 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _check_reached(self):
         """Warns if the last round fell short of the ratio."""
-        of = self.of.alias
+        of = self._budget.of
         if self._amount > self._budget.target(self.ratio):
-            reached = 1 - self._amount / getattr(self._original_cost, of)
+            reached = 1 - self._amount / self._original_cost.amount(of)
             self._warn(
                 f"The last round of pruning reached {reached:.3f} of the {of} instead of {self.ratio}: the guards "
                 f"allow no more. Give more rounds, or loosen the guards: {self.guards}."

@@ -79,8 +79,8 @@ def plan_pruning(
         protected = protect(scores, graph, guards.fewest([len(units) for units in graph.layers.values()]))
         align = guards.aligner([group.size for group in graph.groups])
         keep, after = budget.cut(graph, scores, protected, align, budget.target(ratio), budget.original)
-    check_reached(owner, measure.alias, ratio, budget.original, after, guards)
-    settings = {"ratio": ratio, "of": measure.alias, "criterion": criterion.alias, "debias": debias.alias}
+    check_reached(owner, budget.of, ratio, budget.original, after, guards)
+    settings = {"ratio": ratio, "of": budget.of, "criterion": criterion.alias, "debias": debias.alias}
     return make_plan(graph, keep, budget.original, after, settings)
 
 
@@ -125,7 +125,7 @@ def check_guards(guards, owner):
 
 def check_reached(owner, of, ratio, before, after, guards, argument="ratio"):
     """Raises `UnreachableTargetError` if a cut falls short of its ratio."""
-    total, left = getattr(before, of), getattr(after, of)
+    total, left = before.amount(of), after.amount(of)
     if not ratio or (before.units and left <= target_cost(total, ratio)):
         return
     if not before.units:
