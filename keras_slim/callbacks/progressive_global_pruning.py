@@ -68,7 +68,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         mode: `"max"` or `"min"`, the better direction of the metric. Defaults to `"auto"`, as Keras infers it.
         patience: Epochs that the metric has to come back after a cut of a search.
         ratio_per_round: Share of what is left that a cut of a search removes; or several in falling order, the next of
-            which is tried from the last network that held the metric when the one before was too much.
+            which is tried from the last network that held the metric when the one before was too much. One that rounds
+            to the very structure that was too much is passed over.
         steps: Number of batches of `data` to look at in each round. Defaults to all; a generator needs it.
         window: Begin and end of the part of `fit` in which the cuts are made, as shares of its epochs. What follows
             is fine-tuning. Defaults to `(0.25, 0.75)`. A search begins after one epoch at the earliest.
@@ -181,7 +182,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         elif epoch in self._epochs:
             number = self._epochs.index(epoch) + 1
             target = self._budget.target(1 - (1 - self.ratio) ** (number / self.rounds))
-            self._cut(epoch, target, f"{number}/{self.rounds}")
+            self._cut(epoch, [target], f"{number}/{self.rounds}")
             if number == self.rounds:
                 self._check_reached()
 
@@ -228,9 +229,14 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     def _cut_further(self, epoch):
         """Makes the next cut of a search, or ends the search if there is nothing more to cut."""
         floor = self._budget.target(self.ratio) if self.ratio else 0
-        target = max(floor, target_cost(self._amount, self._search.ratio))
-        if self._amount <= floor or not self._cut(epoch, target, len(self.rounds_done) + 1):
+        if self._amount <= floor or not self._cut(epoch, self._targets(floor), len(self.rounds_done) + 1):
             self._search.finish()
+
+    def _targets(self, floor):
+        """Yields what the next cut of a search comes down to; whoever asks again is given a smaller step."""
+        while self._search.ratio:
+            yield max(floor, target_cost(self._amount, self._search.ratio))
+            self._search.try_less()
 
     def _go_back(self):
         """Puts back the last network that held the metric."""
@@ -297,8 +303,11 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             _, transfers = rebuild(graph, keep)
             OptimizerCut(self.model.optimizer, transfers)
 
-    def _cut(self, epoch, target, number):
-        """Makes one cut, and tells whether there was anything to cut; if it fails, the model is as it was."""
+    def _cut(self, epoch, targets, number):
+        """Makes one cut, and tells whether there was anything to cut; if it fails, the model is as it was.
+
+        It comes down to the first of the targets that does not lead to what has been tried already.
+        """
         start = time.perf_counter()
         graph = analyse(self.model, self.ignore)
         owner = type(self).__name__
@@ -308,7 +317,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         original = [self._original_sizes.get(name, size) for name, size in sizes.items()]
         fewest = self.guards.fewest(list(sizes.values()), original)
         protected = protect(scores, graph, fewest)
-        keep, cost = self._budget.cut(graph, scores, protected, self._align(graph), target, self._cost)
+        keep, cost = self._choose(graph, scores, protected, targets)
         self.model.reset_metrics()  # the loss was computed for scores
         if self._search and keep.all():
             return False
@@ -323,10 +332,17 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         seconds = time.perf_counter() - start
         self.rounds_done.append({"epoch": epoch, **self._cost.to_dict(), "seconds": seconds, "plan": plan})
         if self._search:
-            structure = {name: int(keep[units].sum()) for name, units in graph.layers.items()}
-            self._search.cut(self._cost, structure)
+            self._search.cut(self._cost, _structure(graph, keep))
         self._say(number, before, seconds)
         return True
+
+    def _choose(self, graph, scores, protected, targets):
+        """Returns which units stay and what they cost, all of them where every target has been tried already."""
+        for target in targets:
+            keep, cost = self._budget.cut(graph, scores, protected, self._align(graph), target, self._cost)
+            if self._search is None or not self._search.has_tried(_structure(graph, keep)):
+                return keep, cost
+        return np.ones(graph.num_units, bool), self._cost
 
     def _replace(self, graph, smaller, transfers):
         """Makes the user's model the smaller one; with the first cut, what it was begins to teach it."""
@@ -379,6 +395,11 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _warn(self, message):
         warnings.warn(message, SlimWarning, stacklevel=2)
+
+
+def _structure(graph, keep):
+    """Returns the number of units that each layer keeps."""
+    return {name: int(keep[units].sum()) for name, units in graph.layers.items()}
 
 
 def _scope(model):

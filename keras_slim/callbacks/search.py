@@ -17,8 +17,8 @@ class Search:
     """A search for the smallest network that holds a metric.
 
     After a cut the metric has some epochs to come back; as soon as it has, the next cut is made. Where it does not come
-    back, the last network that held it does, and a smaller share is tried from there. When no share is left, or the
-    network cannot become smaller, the search is over.
+    back, the last network that held it does, and a smaller share is tried from there, unless it rounds to a structure
+    that has failed from there. When no share is left, or the network cannot become smaller, the search is over.
 
     Args:
         monitor: Name of the metric in the logs.
@@ -46,6 +46,7 @@ class Search:
         self.is_trying = False
         self.kept = None
         self._points = []
+        self._tried = []
         self._max_drop = max_drop
         self._patience = patience
         self._ratios = list(ratios)
@@ -91,7 +92,7 @@ class Search:
 
     def keep(self, network):
         """Takes what is needed to bring back the network that has just held the metric."""
-        self.kept, self.is_trying = network, False
+        self.kept, self.is_trying, self._tried = network, False, []
 
     def has_failed(self):
         """Tells whether the metric has not come back in time after the last cut."""
@@ -101,9 +102,14 @@ class Search:
         """Goes on to the next share: the last network that held the metric is back."""
         self.is_trying, self._ratios = False, self._ratios[1:]
 
+    def has_tried(self, structure):
+        """Tells whether a cut of the last network that held the metric has led to a structure already."""
+        return structure in self._tried
+
     def cut(self, cost, structure):
         """Takes what a cut has led to, which the next epochs judge."""
         self.is_trying, self.held, self._waited = True, False, 0
+        self._tried.append(structure)
         self._points.append(TrajectoryPoint(-1, math.nan, False, cost, structure))
 
     def finish(self):

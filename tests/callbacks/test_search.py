@@ -70,6 +70,11 @@ def units(model):
         # A smaller share is tried at once, and goes on as long as it can.
         ([0.9, 0.5, 0.5, 0.9, 0.9, 0.9], {"ratio_per_round": (0.25, 0.125)}, [32, 24, 24, 28, 24, 21]),
         ([0.9, 0.5, 0.9, 0.9], {"ratio_per_round": (0.25, 0.125), "patience": 1}, [32, 24, 28, 24]),
+        # A smaller share that rounds to what has just failed is passed over: the next one is tried, or it ends.
+        ([0.9, 0.5, 0.9, 0.9], {"ratio_per_round": (0.25, 0.24, 0.125), "patience": 1}, [32, 24, 28, 24]),
+        ([0.9, 0.5, 0.9, 0.9], {"ratio_per_round": (0.25, 0.24), "patience": 1}, [32, 24, 32, 32]),
+        # Not so from a network that has come further: what failed at once may hold in two steps.
+        ([0.9, 0.5, 0.9, 0.9], {"ratio_per_round": (0.25, 0.15), "patience": 1}, [32, 24, 27, 22]),
         # The dense network is that of the last epoch before the window, however good it was before.
         ([0.95, 0.9, 0.8, 0.8], {"window": (0.5, 0.99)}, [32, 32, 24, 18]),
         # No cut is begun after the window.
