@@ -50,7 +50,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     not come back within `patience` epochs, the last network that held it is put back into the same model object,
     structure, weights and optimizer's slots, and a smaller cut is tried. When nothing more is to be tried, training
     goes on. What `fit` leaves holds the metric: if the last epoch's network does not, the last one that did is put
-    back. Only the learning rate and the count of steps are never put back.
+    back. Only the learning rate and the count of steps are never put back. With `validation_freq` above 1 it decides
+    after the epochs that are validated, and counts no others as those the metric has to come back.
 
     Args:
         ratio: Share to remove in all, between 0 and 1. Optional in a search, which then ends when it is reached.
@@ -88,7 +89,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     Raises:
         ValueError: If an argument is out of range; in `fit`, if data is missing or the rounds do not fit its epochs,
-            and after the first epoch of a search, if the metric is missing.
+            and in a search, if the metric has not been measured before the first epoch in which it may cut.
         UnreachableTargetError: In `fit`, before training starts, if the guards make the ratio unreachable.
         UnsupportedLayerError: In `fit`, before training starts, if the model is subclassed, or has a `compute_loss`
             that does not know training from validation and is to be distilled.
@@ -190,8 +191,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         if logs is not None:
             logs.update({name: float(value) for name, value in self._cost.to_dict().items() if value is not None})
         if self._search:
-            self._search.judge(epoch, logs or {}, self.model)
-            if self._search.is_trying:
+            self._search.judge(epoch, logs or {}, self.model, self._epochs[0])
+            if self._search.is_trying and self._search.is_measured:
                 self.rounds_done[-1] |= {"metric": self._search.value, "held": self._search.held}
 
     def on_train_end(self, logs=None):
@@ -216,7 +217,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     def _go_on_searching(self, epoch):
         """Keeps the network that holds the metric, goes back to it, or cuts, as the search says."""
         search, (first, last) = self._search, self._epochs
-        if epoch < first or not search.begin(epoch - 1, self._cost, self._original_sizes):
+        if epoch < first or not search.is_measured or not search.begin(epoch - 1, self._cost, self._original_sizes):
             return
         if search.held:
             search.keep((Snapshot(self.model), self._cost))
@@ -245,8 +246,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             snapshot.restore()
         forget_best(self.model, self.params)
         if self.verbose:
-            found = f"{self.monitor} {self._search.value:.4g} does not hold {self._search.floor:.4g}"
-            print(f"\nPruning: {found}, back to {self._cost.describe()}")
+            print(f"\nPruning: {self._search.describe()}, back to {self._cost.describe()}")
 
     @property
     def _amount(self):

@@ -20,14 +20,15 @@ OPTIMIZERS = {
 
 
 class Scripted(keras.callbacks.Callback):
-    """Puts a metric of given values into the logs, for callbacks that come later in the list."""
+    """Puts a metric of given values into the logs, for callbacks that come later in the list; `None` is left out."""
 
     def __init__(self, values):
         super().__init__()
         self.values = values
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["val_scripted"] = self.values[epoch]
+        if self.values[epoch] is not None:
+            logs["val_scripted"] = self.values[epoch]
 
 
 @pytest.fixture
@@ -269,6 +270,58 @@ def test_a_missing_metric_is_refused_after_the_first_epoch(build, search, x, y):
         model.fit(x, y, epochs=3, verbose=0, callbacks=[search(monitor="val_accuracy")])
     assert units(model) == 32
     assert model.optimizer.iterations == 2
+
+
+@pytest.mark.filterwarnings("ignore:`ProgressiveGlobalPruning` waits for 'val_scripted'")
+@pytest.mark.parametrize(
+    ("values", "expected", "left"),
+    [
+        # It cuts after epochs that are validated.
+        ([None, 0.9, None, 0.9, None, 0.9], [32, 32, 24, 24, 18, 18], 18),
+        # Those alone count as epochs to come back.
+        ([None, 0.9, None, 0.5, None, 0.8], [32, 32, 24, 24, 24, 24], 24),
+        ([None, 0.9, None, 0.5, None, 0.5, None, 0.9], [32, 32, 24, 24, 24, 24, 32, 32], 32),
+        # The dense network is that of an epoch that is validated.
+        ([0.95, None, None, 0.9, None], [32, 32, 32, 32, 24], 32),
+        # What nobody has validated is not left.
+        ([None, 0.9, None, 0.9, None], [32, 32, 24, 24, 18], 24),
+    ],
+)
+def test_it_waits_for_epochs_that_are_validated(build, search, run, values, expected, left):
+    model, ours = build(), search(window=(2 / len(values), 0.99))
+    assert run(model, ours, values)["units"] == expected
+    assert units(model) == left == ours.trajectory.last_held.cost.units
+    assert all(values[each.epoch] == each.metric for each in ours.trajectory.points)
+
+
+def test_weights_that_nobody_has_validated_are_not_left(build, search, run, watch, capsys):
+    """No cut after epoch 1; epoch 2 is the last that is validated."""
+    model, seen = build("adam"), watch(state)
+    run(model, search(window=(0, 0.2), verbose=1), [0.9, 0.9, 0.9, None, None], seen)
+    for found, expected in zip(state(model), seen.at_end[2], strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert "val_scripted was not measured in the last epoch, back to units 24" in capsys.readouterr().out
+
+
+def test_validation_in_some_epochs_only(build, search, x, y):
+    model, ours = build(), search(monitor="val_loss", mode="auto", max_drop=1e6, window=(0.5, 0.99))
+    fit = {"validation_data": (x, y), "validation_freq": 2, "callbacks": [ours], "verbose": 0}
+    with pytest.warns(SlimWarning, match=r"waits for 'val_loss', .* for 2 more epochs.*`validation_freq` above 1"):
+        history = model.fit(x, y, epochs=6, **fit).history
+    assert history["units"] == [32, 32, 32, 32, 24, 24]
+    assert [each.epoch for each in ours.trajectory.points] == [3, 5]
+
+
+def test_a_search_that_begins_before_the_first_validation_is_told_so(build, search, x, y):
+    ours = search(monitor="val_loss", mode="auto", window=(0, 0.99))
+    with pytest.raises(ValueError, match=r"`monitor`.*monitor='val_loss'.*`validation_freq` above 1, .*`window`"):
+        build().fit(x, y, epochs=6, verbose=0, validation_data=(x, y), validation_freq=2, callbacks=[ours])
+
+
+def test_a_metric_that_validation_does_not_have_is_not_waited_for(build, search, x, y):
+    ours = search(monitor="val_los", mode="min", window=(0.5, 0.99))
+    with pytest.raises(ValueError, match=r"`monitor`.*'val_loss'.*monitor='val_los'"):
+        build().fit(x, y, epochs=6, verbose=0, validation_data=(x, y), callbacks=[ours])
 
 
 def test_nothing_to_prune_is_refused_before_training(search, x, y):
