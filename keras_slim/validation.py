@@ -57,8 +57,11 @@ def check_number(value, name, owner):
 
 def check_positive(value, name, owner):
     """Returns `value` as a finite float above 0, or raises `TypeError` or `ValueError`."""
-    if check_number(value, name, owner) == 0:
-        raise ValueError(invalid_argument(name, owner, expected="a finite number above 0", received=value))
+    expected = "a finite number > 0"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(invalid_argument(name, owner, expected=expected, received=value))
+    if not 0 < value < math.inf:
+        raise ValueError(invalid_argument(name, owner, expected=expected, received=value))
     return float(value)
 
 

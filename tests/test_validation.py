@@ -25,6 +25,16 @@ def test_a_number_is_a_float_that_is_not_negative():
             validation.check_number(value, "max_drop", "prune")
 
 
+def test_a_positive_number_is_a_float_above_zero():
+    assert validation.check_positive(1, "ridge", "prune") == 1.0
+    for value in (0, -0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"`ridge` of `prune`.*finite number > 0"):
+            validation.check_positive(value, "ridge", "prune")
+    for value in (True, "0.1", None):
+        with pytest.raises(TypeError, match=r"`ridge`.*finite number > 0"):
+            validation.check_positive(value, "ridge", "prune")
+
+
 def check_count(value, **limits):
     return validation.check_count(value, "rounds", "prune", **limits)
 

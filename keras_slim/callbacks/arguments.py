@@ -45,6 +45,9 @@ def check_search(max_drop, monitor, patience, ratio_per_round, owner):
     """Returns `max_drop`, `patience` and a tuple of ratios, or raises what is wrong with them."""
     if max_drop is not None:
         max_drop = check_number(max_drop, "max_drop", owner)
+        if not isinstance(monitor, str):
+            expected = "the name of a metric, like 'val_accuracy'"
+            raise TypeError(invalid_argument("monitor", owner, expected=expected, received=monitor))
         if not monitor.startswith("val_"):
             warnings.warn(
                 f"`{owner}` looks for the smallest network that holds {monitor!r}, which is not a metric of validation:"

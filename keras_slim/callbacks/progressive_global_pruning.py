@@ -50,12 +50,13 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     not come back within `patience` epochs, the last network that held it is put back into the same model object,
     structure, weights and optimizer's slots, and a smaller cut is tried. When nothing more is to be tried, training
     goes on. What `fit` leaves holds the metric: if the last epoch's network does not, the last one that did is put
-    back. Only the learning rate and the count of steps are never put back.
+    back. Only the learning rate and the count of steps are never put back. With `validation_freq` above 1 it decides
+    after the epochs that are validated, and counts no others as those the metric has to come back.
 
     Args:
         ratio: Share to remove in all, between 0 and 1. Optional in a search, which then ends when it is reached.
         of: What the ratio is a share of, as in `plan_pruning`: `"units"`, `"params"`, `"macs"`, `"bytes"`, `"latency"`
-            or a `keras_slim.pruning.Measure`. For the last two the model is exported several times in each round.
+            or a `keras_slim.pruning.Measure`. For bytes and latency each round exports the model several times.
         criterion: How much a unit contributes, as in `plan_pruning`. Defaults to `"taylor"`.
         debias: How scores of layers become comparable, as in `plan_pruning`. Defaults to `"l2"`.
         rounds: Number of cuts, if this is no search.
@@ -68,14 +69,15 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         mode: `"max"` or `"min"`, the better direction of the metric. Defaults to `"auto"`, as Keras infers it.
         patience: Epochs that the metric has to come back after a cut of a search.
         ratio_per_round: Share of what is left that a cut of a search removes; or several in falling order, the next of
-            which is tried from the last network that held the metric when the one before was too much.
+            which is tried from the last network that held the metric when the one before was too much. One that rounds
+            to the very structure that was too much is passed over.
         steps: Number of batches of `data` to look at in each round. Defaults to all; a generator needs it.
         window: Begin and end of the part of `fit` in which the cuts are made, as shares of its epochs. What follows
             is fine-tuning. Defaults to `(0.25, 0.75)`. A search begins after one epoch at the earliest.
         guards: What a cut may not do. Defaults to `keras_slim.pruning.Guards()`.
         ignore: Names of layers to leave whole.
         calibration: How each cut is made up for with `data`, if that is given. Defaults to
-            `keras_slim.pruning.Calibration()`; `False` is not at all.
+            `keras_slim.pruning.Calibration()`; `True` is that, `False` is none.
         distillation: How the pruned network learns from the dense one, of which a copy is kept at the first cut: a
             `keras_slim.distillation.Distillation`. It takes the time of another forward pass. Defaults to not at all.
         verbose: 0 says nothing, 1 says one line per round.
@@ -87,7 +89,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     Raises:
         ValueError: If an argument is out of range; in `fit`, if data is missing or the rounds do not fit its epochs,
-            and after the first epoch of a search, if the metric is missing.
+            and in a search, if the metric has not been measured before the first epoch in which it may cut.
         UnreachableTargetError: In `fit`, before training starts, if the guards make the ratio unreachable.
         UnsupportedLayerError: In `fit`, before training starts, if the model is subclassed, or has a `compute_loss`
             that does not know training from validation and is to be distilled.
@@ -181,7 +183,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         elif epoch in self._epochs:
             number = self._epochs.index(epoch) + 1
             target = self._budget.target(1 - (1 - self.ratio) ** (number / self.rounds))
-            self._cut(epoch, target, f"{number}/{self.rounds}")
+            self._cut(epoch, [target], f"{number}/{self.rounds}")
             if number == self.rounds:
                 self._check_reached()
 
@@ -189,8 +191,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         if logs is not None:
             logs.update({name: float(value) for name, value in self._cost.to_dict().items() if value is not None})
         if self._search:
-            self._search.judge(epoch, logs or {}, self.model)
-            if self._search.is_trying:
+            self._search.judge(epoch, logs or {}, self.model, self._epochs[0])
+            if self._search.is_trying and self._search.is_measured:
                 self.rounds_done[-1] |= {"metric": self._search.value, "held": self._search.held}
 
     def on_train_end(self, logs=None):
@@ -215,7 +217,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     def _go_on_searching(self, epoch):
         """Keeps the network that holds the metric, goes back to it, or cuts, as the search says."""
         search, (first, last) = self._search, self._epochs
-        if epoch < first or not search.begin(epoch - 1, self._cost, self._original_sizes):
+        if epoch < first or not search.is_measured or not search.begin(epoch - 1, self._cost, self._original_sizes):
             return
         if search.held:
             search.keep((Snapshot(self.model), self._cost))
@@ -228,9 +230,14 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     def _cut_further(self, epoch):
         """Makes the next cut of a search, or ends the search if there is nothing more to cut."""
         floor = self._budget.target(self.ratio) if self.ratio else 0
-        target = max(floor, target_cost(self._amount, self._search.ratio))
-        if self._amount <= floor or not self._cut(epoch, target, len(self.rounds_done) + 1):
+        if self._amount <= floor or not self._cut(epoch, self._targets(floor), len(self.rounds_done) + 1):
             self._search.finish()
+
+    def _targets(self, floor):
+        """Yields what the next cut of a search comes down to; whoever asks again is given a smaller step."""
+        while self._search.ratio:
+            yield max(floor, target_cost(self._amount, self._search.ratio))
+            self._search.try_less()
 
     def _go_back(self):
         """Puts back the last network that held the metric."""
@@ -239,13 +246,12 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             snapshot.restore()
         forget_best(self)
         if self.verbose:
-            found = f"{self.monitor} {self._search.value:.4g} does not hold {self._search.floor:.4g}"
-            print(f"\nPruning: {found}, back to {self._cost.describe()}")
+            print(f"\nPruning: {self._search.describe()}, back to {self._cost.describe()}")
 
     @property
     def _amount(self):
         """What the model costs now, in what the ratio is a share of."""
-        return getattr(self._cost, self.of.alias)
+        return self._cost.amount(self._budget.of)
 
     def get_config(self) -> dict:
         """Returns the arguments as plain values; `data` is not among them."""
@@ -288,7 +294,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         deepest, cost = self._budget.cut(graph, scores, protected, self._align(graph), 0, self._original_cost)
         name = type(self).__name__
         argument, ratio = ("ratio", self.ratio) if self.ratio else ("ratio_per_round", self.ratio_per_round[-1])
-        check_reached(name, self.of.alias, ratio, self._original_cost, cost, self.guards, argument)
+        check_reached(name, self._budget.of, ratio, self._original_cost, cost, self.guards, argument)
         return deepest
 
     def _rehearse(self, graph, keep):
@@ -297,18 +303,21 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             _, transfers = rebuild(graph, keep)
             OptimizerCut(self.model.optimizer, transfers)
 
-    def _cut(self, epoch, target, number):
-        """Makes one cut, and tells whether there was anything to cut; if it fails, the model is as it was."""
+    def _cut(self, epoch, targets, number):
+        """Makes one cut, and tells whether there was anything to cut; if it fails, the model is as it was.
+
+        It comes down to the first of the targets that does not lead to what has been tried already.
+        """
         start = time.perf_counter()
         graph = analyse(self.model, self.ignore)
         owner = type(self).__name__
-        data = drawn(self.data, self.steps)
+        data = drawn(self.data, self.steps, owner)
         scores = unit_scores(graph, self.criterion, self.debias, data, steps=self.steps, owner=owner)
         sizes = {name: len(units) for name, units in graph.layers.items()}
         original = [self._original_sizes.get(name, size) for name, size in sizes.items()]
         fewest = self.guards.fewest(list(sizes.values()), original)
         protected = protect(scores, graph, fewest)
-        keep, cost = self._budget.cut(graph, scores, protected, self._align(graph), target, self._cost)
+        keep, cost = self._choose(graph, scores, protected, targets)
         self.model.reset_metrics()  # the loss was computed for scores
         if self._search and keep.all():
             return False
@@ -318,15 +327,22 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             forget_best(self)
         before, self._cost = self._cost, cost
         asked = {"ratio": self.ratio, "rounds": self.rounds, "max_drop": self.max_drop}
-        settings = {"of": self.of.alias, "round": len(self.rounds_done) + 1, **asked}
+        settings = {"of": self._budget.of, "round": len(self.rounds_done) + 1, **asked}
         plan = make_plan(graph, keep, before, self._cost, settings)
         seconds = time.perf_counter() - start
         self.rounds_done.append({"epoch": epoch, **self._cost.to_dict(), "seconds": seconds, "plan": plan})
         if self._search:
-            structure = {name: int(keep[units].sum()) for name, units in graph.layers.items()}
-            self._search.cut(self._cost, structure)
+            self._search.cut(self._cost, _structure(graph, keep))
         self._say(number, before, seconds)
         return True
+
+    def _choose(self, graph, scores, protected, targets):
+        """Returns which units stay and what they cost, all of them where every target has been tried already."""
+        for target in targets:
+            keep, cost = self._budget.cut(graph, scores, protected, self._align(graph), target, self._cost)
+            if self._search is None or not self._search.has_tried(_structure(graph, keep)):
+                return keep, cost
+        return np.ones(graph.num_units, bool), self._cost
 
     def _replace(self, graph, smaller, transfers):
         """Makes the user's model the smaller one; with the first cut, what it was begins to teach it."""
@@ -349,9 +365,9 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _check_reached(self):
         """Warns if the last round fell short of the ratio."""
-        of = self.of.alias
+        of = self._budget.of
         if self._amount > self._budget.target(self.ratio):
-            reached = 1 - self._amount / getattr(self._original_cost, of)
+            reached = 1 - self._amount / self._original_cost.amount(of)
             self._warn(
                 f"The last round of pruning reached {reached:.3f} of the {of} instead of {self.ratio}: the guards "
                 f"allow no more. Give more rounds, or loosen the guards: {self.guards}."
@@ -379,6 +395,11 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _warn(self, message):
         warnings.warn(message, SlimWarning, stacklevel=2)
+
+
+def _structure(graph, keep):
+    """Returns the number of units that each layer keeps."""
+    return {name: int(keep[units].sum()) for name, units in graph.layers.items()}
 
 
 def _scope(model):

@@ -5,11 +5,12 @@ the next begins.
 """
 
 import math
+import warnings
 from dataclasses import replace
 
 import keras
 
-from keras_slim.errors import invalid_argument
+from keras_slim.errors import SlimWarning, invalid_argument
 from keras_slim.pruning.trajectory import Trajectory, TrajectoryPoint
 
 
@@ -17,8 +18,9 @@ class Search:
     """A search for the smallest network that holds a metric.
 
     After a cut the metric has some epochs to come back; as soon as it has, the next cut is made. Where it does not come
-    back, the last network that held it does, and a smaller share is tried from there. When no share is left, or the
-    network cannot become smaller, the search is over.
+    back, the last network that held it does, and a smaller share is tried from there, unless it rounds to a structure
+    that has failed from there. When no share is left, or the network cannot become smaller, the search is over.
+    After an epoch that has not measured the metric nothing is decided.
 
     Args:
         monitor: Name of the metric in the logs.
@@ -29,9 +31,10 @@ class Search:
         owner: Name of the callback, for error messages.
 
     Attributes:
-        value: Value of the metric in the last epoch.
+        value: Value of the metric when it was measured last.
+        is_measured: Whether the last epoch measured it.
         floor: The worst value that holds; `None` before the first cut.
-        held: Whether the network held it in the last epoch.
+        held: Whether the network is known to have held it in the last epoch.
         is_trying: Whether a cut has been made on which no judgement has been passed yet.
         ratio: Share that the next cut removes; `None` when the search is over.
         kept: What `keep` was given last.
@@ -42,14 +45,18 @@ class Search:
         self.mode = mode
         self.floor = None
         self.value = math.nan
+        self.is_measured = False
         self.held = False
         self.is_trying = False
         self.kept = None
         self._points = []
+        self._tried = []
         self._max_drop = max_drop
         self._patience = patience
         self._ratios = list(ratios)
         self._waited = 0
+        self._was_measured = False
+        self._has_warned = False
         self._owner = owner
 
     @property
@@ -58,21 +65,29 @@ class Search:
 
     @property
     def trajectory(self):
-        """The networks that were tried; `None` before the first cut."""
-        return Trajectory(self.monitor, self.floor, tuple(self._points)) if self._points else None
+        """The networks that were tried and judged; `None` before the first cut."""
+        judged = tuple(point for point in self._points if point.epoch is not None)
+        return Trajectory(self.monitor, self.floor, judged) if judged else None
 
-    def judge(self, epoch, logs, model):
-        """Takes the metric of an epoch that has ended.
+    def judge(self, epoch, logs, model, first):
+        """Takes the metric of an epoch that has ended, if that has measured it.
+
+        Args:
+            epoch: The epoch.
+            logs: What it has measured.
+            model: The model.
+            first: The epoch from which on the search may cut; one before it must have measured the metric.
 
         Raises:
-            ValueError: If the logs do not have it, or its direction cannot be inferred.
+            ValueError: If none has, or none can, or the direction of the metric cannot be inferred.
         """
-        if self.monitor not in logs:
-            expected = f"the name of what is measured in every epoch, {list(logs)}"
-            hint = "Metrics are given to `compile`; those of validation need `validation_data` in `fit`."
-            raise ValueError(
-                invalid_argument("monitor", self._owner, expected=expected, received=self.monitor, hint=hint)
-            )
+        self.is_measured = self.monitor in logs
+        if not self.is_measured:
+            self.held = False
+            if not self._was_measured:
+                self._wait(list(logs), epochs_left=first - epoch - 1)
+            return
+        self._was_measured = True
         if self.mode == "auto":
             self.mode = infer_mode(self.monitor, model, self._owner)
         self.value = float(logs[self.monitor])
@@ -80,6 +95,26 @@ class Search:
         if self.is_trying:
             self._waited += 1
             self._points[-1] = replace(self._points[-1], epoch=epoch, metric=self.value, held=self.held)
+
+    def _wait(self, measured, epochs_left):
+        """Raises `ValueError` for a metric that cannot come, or not in time; else warns, once."""
+        may_come = self.monitor.startswith("val_") and not any(name.startswith("val_") for name in measured)
+        if not may_come or epochs_left <= 0:
+            expected = f"the name of what is measured, one of {measured}"
+            hint = "Metrics are given to `compile`; those of validation need `validation_data` in `fit`."
+            if may_come:
+                hint += " With `validation_freq` above 1, let `window` begin after the first epoch that is validated."
+            raise ValueError(
+                invalid_argument("monitor", self._owner, expected=expected, received=self.monitor, hint=hint)
+            )
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"`{self._owner}` waits for {self.monitor!r}, which has not been measured yet, for {epochs_left} more "
+                "epochs. Expected `validation_data` in `fit`; with `validation_freq` above 1 this is as it should be.",
+                SlimWarning,
+                stacklevel=2,
+            )
 
     def begin(self, epoch, cost, structure):
         """Takes the last value for that of the dense network, if that is not known; tells whether it is now."""
@@ -91,7 +126,7 @@ class Search:
 
     def keep(self, network):
         """Takes what is needed to bring back the network that has just held the metric."""
-        self.kept, self.is_trying = network, False
+        self.kept, self.is_trying, self._tried = network, False, []
 
     def has_failed(self):
         """Tells whether the metric has not come back in time after the last cut."""
@@ -101,10 +136,21 @@ class Search:
         """Goes on to the next share: the last network that held the metric is back."""
         self.is_trying, self._ratios = False, self._ratios[1:]
 
+    def has_tried(self, structure):
+        """Tells whether a cut of the last network that held the metric has led to a structure already."""
+        return structure in self._tried
+
     def cut(self, cost, structure):
         """Takes what a cut has led to, which the next epochs judge."""
         self.is_trying, self.held, self._waited = True, False, 0
-        self._points.append(TrajectoryPoint(-1, math.nan, False, cost, structure))
+        self._tried.append(structure)
+        self._points.append(TrajectoryPoint(None, math.nan, False, cost, structure))
+
+    def describe(self):
+        """Returns in words why the network of the last epoch cannot stay."""
+        if not self.is_measured:
+            return f"{self.monitor} was not measured in the last epoch"
+        return f"{self.monitor} {self.value:.4g} does not hold {self.floor:.4g}"
 
     def finish(self):
         """Ends the search: nothing more can be cut."""

@@ -111,13 +111,29 @@ def end_in_softmax(model: keras.Model) -> list[bool]:
     [True]
     """
     makers = {id(tensor): (node, place) for node in walk(model) for place, tensor in enumerate(node.outputs)}
-    return [_is_softmax(*makers[id(tensor)]) for tensor in model.outputs]
+    return [_is_share(tensor, makers) for tensor in model.outputs]
 
 
-def _is_softmax(node, place):
-    operation = node.operation
+def _is_share(tensor, makers):
+    """Tells whether a softmax makes a tensor, looking through what hands on its input as it is."""
+    node, place = makers[id(tensor)]
+    operation, rank = _at_each_step(node.operation, len(tensor.shape))
+    if _hands_on(operation):
+        return _is_share(node.inputs[0], makers)
     if is_graph(operation):
         return end_in_softmax(operation)[place]
     if type(operation).__name__ == "Softmax":  # the layer, or the operation of `keras.ops`
-        return operation.axis in (-1, len(node.outputs[place].shape) - 1)
+        return operation.axis in (-1, rank - 1)
     return getattr(operation, "activation", None) is keras.activations.softmax
+
+
+def _at_each_step(operation, rank):
+    """Returns what works on one time step, inside any `TimeDistributed`, and the rank of what it puts out."""
+    while isinstance(operation, keras.layers.TimeDistributed):
+        operation, rank = operation.layer, rank - 1
+    return operation, rank
+
+
+def _hands_on(operation):
+    is_linear = isinstance(operation, keras.layers.Activation) and operation.activation is keras.activations.linear
+    return is_linear or isinstance(operation, keras.layers.Identity)

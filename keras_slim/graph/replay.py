@@ -2,7 +2,7 @@
 
 from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
-from keras_slim.graph.running import run, state_kept
+from keras_slim.graph.running import KeptState, run
 
 
 class Replay:
@@ -23,7 +23,10 @@ class Replay:
         self._inputs = inputs
         self._calls = []  # of the first run, in order: what went in, and what came out
         self._keeps_calls = True
-        self.outputs = self.again(lambda operation: None)
+        self._state = KeptState(model)
+        with self._state:
+            self.outputs = self._run(lambda operation: None)
+            self._state.narrow()  # every run makes the same calls, so that what this one left alone they do too
         self._keeps_calls = not self._adds_losses()
 
     def again(self, replace):
@@ -33,6 +36,10 @@ class Replay:
             replace: Function from a layer to what takes its place: the layer itself where only its weights are others,
                 `None` where nothing is.
         """
+        with self._state:
+            return self._run(replace)
+
+    def _run(self, replace):
         calls = iter([*self._calls])
 
         def call(node, given, args, kwargs):
@@ -48,8 +55,7 @@ class Replay:
                 self._calls.append((given, outputs))
             return outputs
 
-        with state_kept(self._model):
-            return run(self._model, self._inputs, call)
+        return run(self._model, self._inputs, call)
 
     def _adds_losses(self):
         """Tells whether a call adds to the loss: only a call that is made anew adds what belongs to this run."""

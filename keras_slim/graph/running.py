@@ -1,9 +1,9 @@
 """Computing a model call by call, so that each call can be watched or replaced."""
 
-import contextlib
 from collections import Counter, defaultdict
 
 import keras
+import numpy as np
 
 from keras_slim.graph.endpoints import endpoints
 from keras_slim.graph.nodes import is_graph, walk
@@ -81,16 +81,33 @@ def observed_run(model, inputs, wanted, number=None):
     return outputs, dict(observed)
 
 
-@contextlib.contextmanager
-def state_kept(model):
-    """Gives back their values to the variables that looking at data may change: states of recurrent layers, seeds."""
-    held = [*model.non_trainable_variables, *_states(model.layers)]
-    before = [(variable, keras.ops.convert_to_numpy(variable)) for variable in held]
-    try:
-        yield
-    finally:
-        for variable, value in before:
+class KeptState:
+    """A context that gives back their values to variables that looking at data may change: recurrent states, seeds.
+
+    It may be entered again and again; the values are those when it was made.
+
+    Args:
+        model: The model.
+    """
+
+    def __init__(self, model):
+        held = [*model.non_trainable_variables, *_states(model.layers)]
+        self._before = [(variable, keras.ops.convert_to_numpy(variable)) for variable in held]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        for variable, value in self._before:
             variable.assign(value)
+
+    def narrow(self):
+        """Leaves alone from now on what the runs so far have not changed."""
+        self._before = [
+            (variable, value)
+            for variable, value in self._before
+            if not np.array_equal(keras.ops.convert_to_numpy(variable), value)
+        ]
 
 
 def _states(layers):

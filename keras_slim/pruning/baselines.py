@@ -46,7 +46,7 @@ def prune_layer_by_layer(
         criterion: How much a unit contributes, as in `plan_pruning`.
         data: What a data-driven criterion looks at, and what each cut is made up for with, as in `prune`.
         steps: Number of batches to look at. Defaults to all; a generator needs it.
-        calibration: How a cut is made up for with data. Defaults to `Calibration()`; `False` is not at all.
+        calibration: How a cut is made up for with data. Defaults to `Calibration()`; `True` is that, `False` is none.
 
     Returns:
         The smaller model, compiled by `fine_tune`.
@@ -75,7 +75,7 @@ def prune_layer_by_layer(
     criterion = criteria.get(criterion, "criterion", owner)
     calibration = check_calibration(calibration, owner)
     plan.keep(analyse(model))
-    data = drawn(data, steps)
+    data = drawn(data, steps, owner)
     small = None
     for group in plan.groups:
         lost = group.size - len(group.kept_channels)

@@ -1,14 +1,14 @@
 """What a model may cost, and the cut that brings it down to that."""
 
-import dataclasses
-
 import numpy as np
 
+from keras_slim.errors import invalid_argument
 from keras_slim.pruning.costs import Cost, CostModel, target_cost
 from keras_slim.pruning.measured_target import reach
-from keras_slim.pruning.measures import Measure
+from keras_slim.pruning.measures import COUNTS, Measure
 from keras_slim.pruning.selection import select, select_weighed
 from keras_slim.pruning.surgery import rebuild
+from keras_slim.validation import check_choice
 
 
 class Budget:
@@ -19,10 +19,13 @@ class Budget:
         graph: Channel graph of the model before the first cut.
 
     Attributes:
+        of: Name of what is counted or measured, as `Cost.amount` takes it.
         original: `Cost` of that model.
 
     Raises:
-        ValueError: If the cost is not known, since the model's inputs have dimensions of unknown size.
+        ValueError: If the cost is not known, since the model's inputs have dimensions of unknown size; or if a measure
+            of the user's own does not say what it is called, or what count foretells it.
+        TypeError: If the `meter` of a measure of the user's own returns something else than it should.
         RuntimeError: If the model has to be exported, and Keras does not run on TensorFlow.
         ExportError: If it has to be, and does not convert.
     """
@@ -30,13 +33,14 @@ class Budget:
     def __init__(self, measure: Measure, graph):
         self._measure = measure
         costs = CostModel(graph)
-        costs.measure(measure.counted)
-        measured, self._meter = measure.meter(graph.model) or (None, None)
+        costs.measure(check_choice(measure.counted, "counted", type(measure).__name__, COUNTS))
+        measured, self._meter = _begun(measure, graph.model)
+        self.of = measure.counted if self._meter is None else _checked_alias(measure)
         self.original = self._completed(costs.cost(np.ones(graph.num_units, bool)), measured)
 
     def target(self, ratio) -> float:
         """Returns what is left of the original cost when a share of it is gone."""
-        return target_cost(getattr(self.original, self._measure.alias), ratio)
+        return target_cost(self.original.amount(self.of), ratio)
 
     def cut(self, graph, scores, protected, align, target, now: Cost) -> tuple[np.ndarray, Cost]:
         """Chooses the units to keep, so that a cost is reached.
@@ -68,9 +72,31 @@ class Budget:
         if self._meter is None:
             keep, measured = choose(target), None
         else:
-            whole, measured = np.ones(graph.num_units, bool), getattr(now, self._measure.alias)
+            whole, measured = np.ones(graph.num_units, bool), now.amount(self.of)
             keep, measured = reach(target, whole, measured, choose, count, measure, self._measure.tolerance)
         return keep, self._completed(costs.cost(keep), measured)
 
     def _completed(self, cost, measured):
-        return cost if measured is None else dataclasses.replace(cost, **{self._measure.alias: measured})
+        return cost if measured is None else cost.measured(self.of, measured)
+
+
+def _begun(measure, model):
+    """Returns what `measure.meter` does, checked; `None` twice where counting tells."""
+    begun = measure.meter(model)
+    if begun is None:
+        return None, None
+    if not isinstance(begun, tuple) or len(begun) != 2 or not callable(begun[1]):
+        expected = "a pair: what the model costs, and the function from a smaller model to what that costs"
+        raise TypeError(invalid_argument("meter", type(measure).__name__, expected=expected, received=begun))
+    return begun
+
+
+def _checked_alias(measure):
+    """Returns what a measure calls that which it measures, or raises `ValueError`."""
+    if not measure.alias:
+        expected = "the name of what it measures, like 'energy'"
+        hint = "Give the class an attribute `alias`."
+        raise ValueError(
+            invalid_argument("alias", type(measure).__name__, expected=expected, received=measure.alias, hint=hint)
+        )
+    return measure.alias

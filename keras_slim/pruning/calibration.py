@@ -14,10 +14,10 @@ import numpy as np
 from keras_slim.errors import invalid_argument
 from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
-from keras_slim.graph.running import run, state_kept
+from keras_slim.graph.running import KeptState, run
 from keras_slim.pruning.compensation import compensated_weights
 from keras_slim.scoring.data import as_batches, flat_inputs
-from keras_slim.validation import check_count
+from keras_slim.validation import check_count, check_positive
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,18 @@ class Calibration:
     samples: int = 1024
 
     def __post_init__(self):
-        if not self.ridge > 0:
-            raise ValueError(invalid_argument("ridge", "Calibration", expected="a number > 0", received=self.ridge))
+        check_positive(self.ridge, "ridge", "Calibration")
         check_count(self.samples, "samples", "Calibration")
 
 
 def check_calibration(calibration, owner):
-    """Returns the calibration: the default one for `None`, none at all for `False`."""
-    if calibration is None:
+    """Returns the calibration: the default one for `None` and `True`, none at all for `False`."""
+    if calibration is None or calibration is True:
         return Calibration()
     if calibration is False:
         return Calibration(compensate=False, recalibrate=False)
     if not isinstance(calibration, Calibration):
-        expected = "a `keras_slim.pruning.Calibration`, or False for none"
+        expected = "a `keras_slim.pruning.Calibration`, True for the default one, or False for none"
         raise TypeError(invalid_argument("calibration", owner, expected=expected, received=calibration))
     return calibration
 
@@ -132,7 +131,7 @@ def recalibrate(model: keras.Model, batches) -> None:
     try:
         for layer in layers.values():
             layer.momentum = 0.0  # so that the moving statistics are those of the last batch
-        with state_kept(model):
+        with KeptState(model):
             for inputs in batches():
                 run(model, inputs, call)
     finally:

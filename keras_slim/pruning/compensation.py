@@ -19,7 +19,7 @@ import numpy as np
 
 from keras_slim.graph.channels import WHOLE
 from keras_slim.graph.nodes import is_graph, walk
-from keras_slim.graph.running import observed_run, state_kept
+from keras_slim.graph.running import KeptState, observed_run
 from keras_slim.graph.silencing import silent_value
 from keras_slim.pruning.surgery import silence
 
@@ -56,7 +56,7 @@ def compensated_weights(graph, keep, batches, ridge):
     tensors = _same_tensors(graph.model, twin)
     norms = _norms(graph)
     values = {}
-    with state_kept(graph.model):
+    with KeptState(graph.model):
         for sources, parts in _steps(graph, keep).items():
             moments = {
                 part: [Moments(columns, keep, readings[0].units) for columns in _columns(readings[0].units, keep)]

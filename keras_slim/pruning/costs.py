@@ -1,7 +1,8 @@
 """What a model costs, before and after a cut that has not been made."""
 
 import math
-from dataclasses import asdict, dataclass
+import numbers
+from dataclasses import dataclass, field, fields, replace
 
 import keras
 import numpy as np
@@ -23,6 +24,7 @@ class Cost:
         macs: Multiply-accumulates for one sample; `None` where the model's inputs have dimensions of unknown size.
         bytes: Size of the exported file; `None` where it was not asked for.
         latency: Milliseconds of the exported file for one sample, on this machine; `None` where it was not asked for.
+        other: What `Measure`s of the user's own have measured, by their aliases.
     """
 
     units: int
@@ -30,14 +32,30 @@ class Cost:
     macs: int | None
     bytes: int | None = None
     latency: float | None = None
+    other: dict[str, float] = field(default_factory=dict, hash=False)
 
     def to_dict(self):
         """Returns the numbers as a dictionary; what was not asked for is not among them."""
-        return {name: value for name, value in asdict(self).items() if name == "macs" or value is not None}
+        known = {name: getattr(self, name) for name in _names()}
+        return {name: value for name, value in known.items() if name == "macs" or value is not None} | self.other
+
+    def amount(self, of: str):
+        """Returns one of the numbers, by its name."""
+        return self.other[of] if of in self.other else getattr(self, of)
+
+    def measured(self, of: str, amount: float) -> "Cost":
+        """Returns the cost with one of the numbers as it has been measured."""
+        amount = int(amount) if isinstance(amount, numbers.Integral) else float(amount)
+        return replace(self, **({of: amount} if of in _names() else {"other": {**self.other, of: amount}}))
 
     def describe(self) -> str:
         """Returns what is known in words, e.g. "units 8, params 90, macs 72"."""
         return ", ".join(f"{name} {size:,}" for name, size in self.to_dict().items() if size is not None)
+
+
+def _names():
+    """Returns the names of the numbers that every `Cost` has a place for."""
+    return [each.name for each in fields(Cost) if each.name != "other"]
 
 
 def describe_change(before: Cost, after: Cost) -> str:
@@ -49,8 +67,10 @@ def describe_change(before: Cost, after: Cost) -> str:
 def _change(name, old, new):
     if old is None:
         return f"{name} unknown"
-    if isinstance(old, float):
+    if name == "latency":
         return f"{name} {old:.3f} -> {new:.3f} ms (-{1 - new / old:.1%})"
+    if isinstance(old, float):
+        return f"{name} {old:.4g} -> {new:.4g} (-{1 - new / (old or 1):.1%})"
     return f"{name} {old:,} -> {new:,} (-{1 - new / max(old, 1):.1%})"
 
 

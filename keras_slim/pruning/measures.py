@@ -7,16 +7,34 @@ import keras
 from keras_slim.identifiers import Registry
 from keras_slim.validation import check_share
 
+COUNTS = ("units", "params", "macs")
+
 
 class Measure:
     """Says what a ratio is a share of.
 
+    For one of your own, derive from it and define `alias`, `counted` and `meter`.
+
     Args:
         weigh: Power of what the removal of a unit saves by which its score is divided, from 0 (not at all) to 1, so
             that of two units that contribute alike the one that costs more goes.
+
+    Example:
+
+    >>> import keras, keras_slim as slim, math
+    >>> class Activations(slim.pruning.Measure):
+    ...     alias, counted = "activations", "units"
+    ...     def meter(self, model):
+    ...         return self.held(model), self.held
+    ...     def held(self, model):
+    ...         return sum(math.prod(layer.output.shape[1:]) for layer in model.layers)
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(32), keras.layers.Dense(8)])
+    >>> slim.plan_pruning(model, 0.4, of=Activations()).after.other
+    {'activations': 24}
     """
 
     alias = ""
+    """The name of what it measures; with no `meter`, the cost is known by that of the count."""
     counted = ""
     """The count that it is, or that it follows: `"units"`, `"params"` or `"macs"`."""
     tolerance = 0.0

@@ -79,8 +79,8 @@ def plan_pruning(
         protected = protect(scores, graph, guards.fewest([len(units) for units in graph.layers.values()]))
         align = guards.aligner([group.size for group in graph.groups])
         keep, after = budget.cut(graph, scores, protected, align, budget.target(ratio), budget.original)
-    check_reached(owner, measure.alias, ratio, budget.original, after, guards)
-    settings = {"ratio": ratio, "of": measure.alias, "criterion": criterion.alias, "debias": debias.alias}
+    check_reached(owner, budget.of, ratio, budget.original, after, guards)
+    settings = {"ratio": ratio, "of": budget.of, "criterion": criterion.alias, "debias": debias.alias}
     return make_plan(graph, keep, budget.original, after, settings)
 
 
@@ -102,14 +102,14 @@ def prune(
         ratio: Share to remove, from 0 (nothing) to below 1.
         data: What a data-driven criterion looks at, and what the cut is made up for with, as in `shrink`.
         steps: Number of batches to look at. Defaults to all; a generator needs it.
-        calibration: How a cut is made up for with data. Defaults to `Calibration()`; `False` is not at all.
+        calibration: How a cut is made up for with data. Defaults to `Calibration()`; `True` is that, `False` is none.
         **options: As for `plan_pruning`.
 
     Returns:
         The smaller model, a plain Keras model, not compiled.
     """
     calibration = check_calibration(calibration, "prune")
-    data = drawn(data, steps)
+    data = drawn(data, steps, "prune")
     plan = plan_pruning(model, ratio, data=data, steps=steps, **options)
     return shrink(model, plan, data, steps=steps, calibration=calibration)
 
@@ -125,7 +125,7 @@ def check_guards(guards, owner):
 
 def check_reached(owner, of, ratio, before, after, guards, argument="ratio"):
     """Raises `UnreachableTargetError` if a cut falls short of its ratio."""
-    total, left = getattr(before, of), getattr(after, of)
+    total, left = before.amount(of), after.amount(of)
     if not ratio or (before.units and left <= target_cost(total, ratio)):
         return
     if not before.units:

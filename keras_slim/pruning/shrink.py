@@ -30,7 +30,7 @@ def shrink(
         plan: The `PruningPlan`.
         data: Inputs to look at, in any form `model.fit` takes. Without them the weights that are left stay the same.
         steps: Number of batches to look at. Defaults to all; a generator needs it.
-        calibration: How a cut is made up for with data. Defaults to `Calibration()`; `False` is not at all.
+        calibration: How a cut is made up for with data. Defaults to `Calibration()`; `True` is that, `False` is none.
 
     Returns:
         The smaller model.
@@ -85,6 +85,7 @@ def _cut(model, plan, make, data, steps, calibration, owner):
     calibration = check_calibration(calibration, owner)
     graph = analyse(model)
     keep = plan.keep(graph)
-    is_plain = data is None or keep.all()
-    batches = None if is_plain else calibration_inputs(drawn(data, steps), model, steps, owner, calibration.samples)
+    if data is None or keep.all():
+        return make(graph, keep)[0]
+    batches = calibration_inputs(drawn(data, steps, owner), model, steps, owner, calibration.samples)
     return calibrated(make, graph, keep, batches, calibration)[0]

@@ -56,8 +56,10 @@ class DrawnBatches(list):
     """Batches that were drawn from a generator once, to be looked at as often as needed."""
 
 
-def drawn(data, steps):
+def drawn(data, steps, owner):
     """Returns data that can be passed over several times: the batches of a generator, or else the data itself."""
+    if steps is not None:
+        check_count(steps, "steps", owner)
     return DrawnBatches(itertools.islice(data, steps)) if hasattr(data, "__next__") and steps else data
 
 

@@ -7,7 +7,7 @@ from keras import ops
 from keras_slim.errors import did_you_mean, invalid_argument
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.registry import find_rule
-from keras_slim.graph.running import observed_run, state_kept
+from keras_slim.graph.running import KeptState, observed_run
 from keras_slim.scoring.data import flat_inputs
 from keras_slim.scoring.gradients import step_of_descent
 from keras_slim.validation import check_count
@@ -84,7 +84,7 @@ def invert_feature_maps(
         _, observed = observed_run(model, flat_inputs(model, x), {id(wanted)}, number=1)
         return ops.cast(observed[id(wanted)][0], "float32")
 
-    with state_kept(model):
+    with KeptState(model):
         sought = maps_of((images - centre) / deviation)
         kept = ops.cast(_checked_keep(keep, tuple(sought.shape[1:])), "float32")
         size = ops.maximum(_sum(kept * sought**2), keras.config.epsilon())

@@ -27,7 +27,9 @@ def loss_rises(graph, units, data, verbose=0):
         Array of the shape of `units`: the rise of the mean loss over all samples, negative where the loss falls.
     """
     loss_of = loss_function(graph.model)
-    changes = [_Silence(graph, unit) for unit in units]
+    readers = {id(slot.variable): slot.variable for slot in graph.slots if slot.role == "consumes"}
+    weights = {key: ops.convert_to_numpy(variable) for key, variable in readers.items()} if len(units) else {}
+    changes = [_Silence(graph, unit, weights) for unit in units]
     rises, samples = np.zeros(len(changes)), 0
     for x, y, sample_weight in data() if changes else ():
         x, y, sample_weight = keras.tree.map_structure(_as_tensor, (x, y, sample_weight))
@@ -50,24 +52,30 @@ def _as_tensor(value):
 
 
 class _Silence:
-    """The context in which a unit is silenced; its value is the function that `Replay.again` takes."""
+    """The context in which a unit is silenced; its value is the function that `Replay.again` takes.
 
-    def __init__(self, graph, unit):
+    Args:
+        graph: Channel graph of the model.
+        unit: The unit's number.
+        weights: The values of all variables that read units, by the id of the variable.
+    """
+
+    def __init__(self, graph, unit, weights):
         self._graph = graph
+        self._weights = weights
         self._keep = np.arange(graph.num_units) != unit
         readers = [slot.variable for slot in graph.slots if slot.role == "consumes" and unit in slot.units]
         self._variables = {id(variable): variable for variable in readers}
         self._counting = {owner for (owner, _), units in graph.statistics.items() if unit in units}
 
     def __enter__(self):
-        self._before = [(variable, ops.convert_to_numpy(variable)) for variable in self._variables.values()]
-        for variable, value in self._before:
-            variable.assign(silent_value(self._graph, self._keep, variable, value))
+        for key, variable in self._variables.items():
+            variable.assign(silent_value(self._graph, self._keep, variable, self._weights[key]))
         return self._replace
 
     def __exit__(self, *error):
-        for variable, value in self._before:
-            variable.assign(value)
+        for key, variable in self._variables.items():
+            variable.assign(self._weights[key])
 
     def _replace(self, layer):
         """Returns what takes a layer's place; `None` where the unit is not read."""

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_slim.errors import UnsupportedLayerError
-from keras_slim.graph.running import observed_run, state_kept
+from keras_slim.graph.running import KeptState, observed_run
 from keras_slim.scoring.data import NO_BATCH, flat_inputs
 from keras_slim.scoring.gradients import step_with_gradients
 
@@ -36,7 +36,7 @@ def observe(graph, data, summed, gradients):
     hidden = _hidden_slots(graph, gradients)
     step = _step(graph, hidden, summed, gradients)
     totals, samples = None, 0
-    with state_kept(graph.model):
+    with KeptState(graph.model):
         for x, y, sample_weight in data():
             sums = step(x, y, sample_weight)
             sums = keras.tree.map_structure(lambda value: ops.convert_to_numpy(value).astype(float), sums)

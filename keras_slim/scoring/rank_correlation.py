@@ -83,7 +83,7 @@ def rank_correlation(
     criterion = criteria.get(criterion, "criterion", owner)
     debias = debiasers.get(debias, "debias", owner)
     graph = analyse(model, ignore)
-    data = drawn(data, steps)
+    data = drawn(data, steps, owner)
     if oracle is None:
         oracle = unit_scores(graph, Oracle(verbose), NoDebias(), data, steps=steps, owner=owner)
     elif np.shape(oracle) != (graph.num_units,):

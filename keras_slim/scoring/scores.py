@@ -29,7 +29,7 @@ def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_
             values that are not finite.
         RuntimeError: If targets are needed and the model is not compiled.
     """
-    batches = _batches(graph.model, (criterion, debias), drawn(data, steps), steps, owner, verbose)
+    batches = _batches(graph.model, (criterion, debias), drawn(data, steps, owner), steps, owner, verbose)
     raw = _checked(criterion.score(graph, batches), graph.num_units, "criterion", criterion, owner)
     factors = _checked(debias.factors(graph, raw, batches), len(graph.groups), "debias", debias, owner, "group")
     parts = [_checked(debias(raw[group.units]), group.size, "debias", debias, owner) for group in graph.groups]

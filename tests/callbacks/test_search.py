@@ -20,14 +20,15 @@ OPTIMIZERS = {
 
 
 class Scripted(keras.callbacks.Callback):
-    """Puts a metric of given values into the logs, for callbacks that come later in the list."""
+    """Puts a metric of given values into the logs, for callbacks that come later in the list; `None` is left out."""
 
     def __init__(self, values):
         super().__init__()
         self.values = values
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["val_scripted"] = self.values[epoch]
+        if self.values[epoch] is not None:
+            logs["val_scripted"] = self.values[epoch]
 
 
 @pytest.fixture
@@ -70,6 +71,11 @@ def units(model):
         # A smaller share is tried at once, and goes on as long as it can.
         ([0.9, 0.5, 0.5, 0.9, 0.9, 0.9], {"ratio_per_round": (0.25, 0.125)}, [32, 24, 24, 28, 24, 21]),
         ([0.9, 0.5, 0.9, 0.9], {"ratio_per_round": (0.25, 0.125), "patience": 1}, [32, 24, 28, 24]),
+        # A smaller share that rounds to what has just failed is passed over: the next one is tried, or it ends.
+        ([0.9, 0.5, 0.9, 0.9], {"ratio_per_round": (0.25, 0.24, 0.125), "patience": 1}, [32, 24, 28, 24]),
+        ([0.9, 0.5, 0.9, 0.9], {"ratio_per_round": (0.25, 0.24), "patience": 1}, [32, 24, 32, 32]),
+        # Not so from a network that has come further: what failed at once may hold in two steps.
+        ([0.9, 0.5, 0.9, 0.9], {"ratio_per_round": (0.25, 0.15), "patience": 1}, [32, 24, 27, 22]),
         # The dense network is that of the last epoch before the window, however good it was before.
         ([0.95, 0.9, 0.8, 0.8], {"window": (0.5, 0.99)}, [32, 32, 24, 18]),
         # No cut is begun after the window.
@@ -266,6 +272,58 @@ def test_a_missing_metric_is_refused_after_the_first_epoch(build, search, x, y):
     assert model.optimizer.iterations == 2
 
 
+@pytest.mark.filterwarnings("ignore:`ProgressiveGlobalPruning` waits for 'val_scripted'")
+@pytest.mark.parametrize(
+    ("values", "expected", "left"),
+    [
+        # It cuts after epochs that are validated.
+        ([None, 0.9, None, 0.9, None, 0.9], [32, 32, 24, 24, 18, 18], 18),
+        # Those alone count as epochs to come back.
+        ([None, 0.9, None, 0.5, None, 0.8], [32, 32, 24, 24, 24, 24], 24),
+        ([None, 0.9, None, 0.5, None, 0.5, None, 0.9], [32, 32, 24, 24, 24, 24, 32, 32], 32),
+        # The dense network is that of an epoch that is validated.
+        ([0.95, None, None, 0.9, None], [32, 32, 32, 32, 24], 32),
+        # What nobody has validated is not left.
+        ([None, 0.9, None, 0.9, None], [32, 32, 24, 24, 18], 24),
+    ],
+)
+def test_it_waits_for_epochs_that_are_validated(build, search, run, values, expected, left):
+    model, ours = build(), search(window=(2 / len(values), 0.99))
+    assert run(model, ours, values)["units"] == expected
+    assert units(model) == left == ours.trajectory.last_held.cost.units
+    assert all(values[each.epoch] == each.metric for each in ours.trajectory.points)
+
+
+def test_weights_that_nobody_has_validated_are_not_left(build, search, run, watch, capsys):
+    """No cut after epoch 1; epoch 2 is the last that is validated."""
+    model, seen = build("adam"), watch(state)
+    run(model, search(window=(0, 0.2), verbose=1), [0.9, 0.9, 0.9, None, None], seen)
+    for found, expected in zip(state(model), seen.at_end[2], strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert "val_scripted was not measured in the last epoch, back to units 24" in capsys.readouterr().out
+
+
+def test_validation_in_some_epochs_only(build, search, x, y):
+    model, ours = build(), search(monitor="val_loss", mode="auto", max_drop=1e6, window=(0.5, 0.99))
+    fit = {"validation_data": (x, y), "validation_freq": 2, "callbacks": [ours], "verbose": 0}
+    with pytest.warns(SlimWarning, match=r"waits for 'val_loss', .* for 2 more epochs.*`validation_freq` above 1"):
+        history = model.fit(x, y, epochs=6, **fit).history
+    assert history["units"] == [32, 32, 32, 32, 24, 24]
+    assert [each.epoch for each in ours.trajectory.points] == [3, 5]
+
+
+def test_a_search_that_begins_before_the_first_validation_is_told_so(build, search, x, y):
+    ours = search(monitor="val_loss", mode="auto", window=(0, 0.99))
+    with pytest.raises(ValueError, match=r"`monitor`.*monitor='val_loss'.*`validation_freq` above 1, .*`window`"):
+        build().fit(x, y, epochs=6, verbose=0, validation_data=(x, y), validation_freq=2, callbacks=[ours])
+
+
+def test_a_metric_that_validation_does_not_have_is_not_waited_for(build, search, x, y):
+    ours = search(monitor="val_los", mode="min", window=(0.5, 0.99))
+    with pytest.raises(ValueError, match=r"`monitor`.*'val_loss'.*monitor='val_los'"):
+        build().fit(x, y, epochs=6, verbose=0, validation_data=(x, y), callbacks=[ours])
+
+
 def test_nothing_to_prune_is_refused_before_training(search, x, y):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     model.compile("sgd", "mse", run_eagerly=True)
@@ -285,6 +343,7 @@ def test_a_ratio_that_the_guards_do_not_allow_is_refused(build, search, run):
         ({"max_drop": -0.1}, ValueError, r"`max_drop`.*at least 0.*max_drop=-0\.1"),
         ({"max_drop": "1 %"}, TypeError, r"`max_drop`.*finite number"),
         ({"mode": "up"}, ValueError, r"`mode`.*one of 'auto', 'min', 'max'"),
+        ({"monitor": None}, TypeError, r"`monitor`.*name of a metric, like 'val_accuracy'.*monitor=None"),
         ({"patience": 0}, ValueError, r"`patience`.*at least 1"),
         ({"ratio_per_round": 1.5}, ValueError, r"`ratio_per_round`.*share in \(0, 1\)"),
         ({"ratio_per_round": ()}, ValueError, r"`ratio_per_round`.*shares in falling order"),

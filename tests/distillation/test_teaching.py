@@ -233,9 +233,33 @@ def nested():
     return keras.Model(inputs, [keras.layers.Dense(2)(inputs), head(inputs)])
 
 
+def sequence(*layers, shape=(3, 2)):
+    return lambda: keras.Sequential([keras.Input(shape), *layers])
+
+
+def every_step(layer):
+    return keras.layers.TimeDistributed(layer)
+
+
+def softmax_model():
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(4, "softmax")])
+
+
 @pytest.mark.parametrize(
     ("network", "expected"),
     [
+        (sequence(every_step(keras.layers.Dense(4, "softmax"))), [True]),
+        (sequence(every_step(keras.layers.Dense(4))), [False]),
+        (sequence(every_step(softmax_model())), [True]),
+        (sequence(every_step(keras.layers.Softmax(axis=1)), shape=(3, 4, 2)), [False]),
+        (sequence(every_step(keras.layers.Softmax(axis=2)), shape=(3, 4, 2)), [True]),
+        (sequence(every_step(every_step(keras.layers.Softmax(axis=1))), shape=(3, 4, 2)), [True]),
+        (sequence(keras.layers.Softmax(), keras.layers.Activation("linear", dtype="float32")), [True]),
+        (sequence(keras.layers.Softmax(), every_step(keras.layers.Activation(None))), [True]),
+        (sequence(softmax_model(), keras.layers.Identity(), keras.layers.Activation("linear"), shape=(2,)), [True]),
+        (sequence(keras.layers.Softmax(), keras.layers.Activation("relu")), [False]),
+        (sequence(keras.layers.Dense(4), keras.layers.Activation("linear")), [False]),
+        (sequence(keras.layers.Activation("linear")), [False]),
         (build, [False]),
         (lambda: build(softmax=True), [True]),
         (softmax_layer(-1), [True]),

@@ -63,6 +63,24 @@ def test_every_run_starts_from_the_same_state():
     np.testing.assert_allclose(model(x), replay.outputs, rtol=1e-6)
 
 
+def test_the_state_is_read_once_and_what_runs_leave_alone_is_not_written(monkeypatch):
+    """What a normalization knows of its data stays as it is at inference; the state of the recurrent layer does not."""
+    recurrent, norm = layers.GRU(3, stateful=True), layers.BatchNormalization()
+    model = keras.Sequential([keras.Input(batch_shape=(5, 3, 4)), recurrent, norm, layers.Dense(2)])
+    x = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(size=(5, 3, 4)).astype("float32"))
+    replay, read, written = Replay(model, [x]), [], []
+    monkeypatch.setattr(keras.ops, "convert_to_numpy", read.append)
+    assign = keras.Variable.assign
+    monkeypatch.setattr(keras.Variable, "assign", lambda self, value: written.append(self) or assign(self, value))
+    for _ in range(3):
+        outputs = replay.again(lambda operation: operation)
+    assert read == []
+    assert not {id(each) for each in written} & {id(each) for each in norm.variables}
+    monkeypatch.undo()
+    np.testing.assert_array_equal(outputs, replay.outputs)
+    np.testing.assert_array_equal(recurrent.states[0], np.zeros((5, 3)))
+
+
 def test_what_calls_add_to_the_loss_belongs_to_the_last_run():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(4, activity_regularizer="l1"), layers.Dense(2)])
     replay = Replay(model, [keras.ops.convert_to_tensor(X)])

@@ -251,12 +251,31 @@ def test_a_used_up_generator_is_refused():
         slim.shrink(model, plan, iter([]), steps=2)
 
 
-@pytest.mark.parametrize("calibration", [True, "all", 0.1])
+def test_true_is_the_default_calibration():
+    model = randomise(CONSUMERS["convolution"]())
+    plan, x = slim.plan_pruning(model, 0.3, guards=LOOSE), inputs_for(model)
+    asked = slim.shrink(model, plan, x, calibration=True)
+    np.testing.assert_array_equal(asked(x), slim.shrink(model, plan, x)(x))
+    assert np.abs(asked(x) - slim.shrink(model, plan, x, calibration=False)(x)).max() > 1e-4
+
+
+@pytest.mark.parametrize("calibration", ["all", 0.1, 1])
 def test_bad_calibrations_are_refused(calibration):
     with pytest.raises(TypeError, match="`calibration` of `prune`.*Calibration"):
         slim.prune(CONSUMERS["dense"](), 0.3, calibration=calibration)
-    with pytest.raises(ValueError, match="`ridge`"):
-        Calibration(ridge=-1)
+
+
+@pytest.mark.parametrize(("ridge", "error"), [(-1, ValueError), (0, ValueError), ("a", TypeError), (None, TypeError)])
+def test_a_ridge_that_is_no_positive_number_is_refused(ridge, error):
+    with pytest.raises(error, match=f"`ridge` of `Calibration`. Expected a finite number > 0. .*ridge={ridge!r}"):
+        Calibration(ridge=ridge)
+
+
+@pytest.mark.parametrize(("steps", "error"), [(-1, ValueError), (1.5, TypeError)])
+def test_a_number_of_batches_that_is_none_is_refused_for_a_generator_too(steps, error):
+    model = CONSUMERS["dense"]()
+    with pytest.raises(error, match=f"`steps` of `prune`. Expected an integer of at least 1. .*steps={steps}"):
+        slim.prune(model, 0.3, data=iter([inputs_for(model)]), steps=steps)
 
 
 def test_recalibrated_statistics_are_those_of_the_data():
@@ -389,3 +408,4 @@ def test_the_callback_makes_up_for_its_cuts():
         return np.abs(np.asarray(model(x)) - y).mean()
 
     assert change(None) < 0.5 * change(False)
+    assert change(True) == pytest.approx(change(None), rel=1e-3)

@@ -138,6 +138,74 @@ def test_rounds_in_fit_tell_before_training_that_a_measured_target_is_out_of_rea
     assert model.optimizer.iterations == 0
 
 
+class Energy(Measure):
+    """A measure of the user's own: what `Cost` has no field for."""
+
+    alias = "energy"
+    counted = "macs"
+    tolerance = 0.02
+
+    def meter(self, model):
+        return self.spend(model), self.spend
+
+    def spend(self, model):
+        return np.float32(0.5 * sum(layer.count_params() for layer in model.layers))
+
+
+def test_a_measure_of_ones_own_is_a_target_too():
+    model = randomise(perceptron())
+    plan = slim.plan_pruning(model, 0.5, of=Energy(), guards=ANY)
+    total = 0.5 * model.count_params()
+    assert plan.before.to_dict()["energy"] == total
+    assert plan.after.to_dict()["energy"] == 0.5 * plan.after.params
+    assert 0.48 * total < plan.after.to_dict()["energy"] <= 0.5 * total
+    assert plan.settings["of"] == "energy"
+    assert f"energy {total:.4g} -> {0.5 * plan.after.params:.4g} (-5" in plan.describe()
+    assert slim.PruningPlan.from_json(plan.to_json()) == plan
+    with pytest.raises(UnreachableTargetError, match=r"at most 0\.\d+ of the energy"):
+        slim.plan_pruning(model, 0.5, of=Energy(), guards=Guards(min_units=15))
+
+
+@pytest.mark.parametrize("how", [{"ratio": 0.5, "rounds": 2}, {"ratio": 0.5, "max_drop": 1e6, "monitor": "val_loss"}])
+def test_a_measure_of_ones_own_is_followed_in_fit(how):
+    model = randomise(perceptron())
+    total = 0.5 * model.count_params()
+    model.compile("sgd", "mse", run_eagerly=True)
+    x, y = np.ones((8, 6)), np.ones((8, 3))
+    options = {"of": Energy(), "criterion": "l2", "guards": ANY, "ratio_per_round": 0.4, "window": (0, 0.9)}
+    pruning = slim.callbacks.ProgressiveGlobalPruning(**options, **how, verbose=0)
+    history = model.fit(x, y, epochs=4, verbose=0, validation_data=(x, y), callbacks=[pruning]).history
+    assert history["energy"] == [0.5 * params for params in history["params"]]
+    assert history["energy"][-1] <= 0.5 * total
+    assert pruning.rounds_done[-1]["energy"] == history["energy"][-1]
+
+
+def test_a_measure_of_ones_own_may_count():
+    class Heavy(Macs):
+        alias = "heavy"
+
+        def __init__(self):
+            super().__init__(weigh=0.5)
+
+    model = randomise(residual())
+    plan, same = (slim.plan_pruning(model, 0.4, of=of) for of in (Heavy(), Macs(weigh=0.5)))
+    assert plan == same
+
+
+@pytest.mark.parametrize(
+    ("attributes", "error", "message"),
+    [
+        ({"alias": ""}, ValueError, "`alias` of `Own`. Expected the name of what it measures.*alias=''"),
+        ({"counted": ""}, ValueError, "`counted` of `Own`. Expected one of 'units', 'params', 'macs'.*counted=''"),
+        ({"meter": lambda self, model: 3.0}, TypeError, "`meter` of `Own`. Expected a pair.*function.*meter=3.0"),
+    ],
+)
+def test_a_measure_of_ones_own_that_lacks_something_is_told_what(attributes, error, message):
+    own = type("Own", (Energy,), attributes)
+    with pytest.raises(error, match=message):
+        slim.plan_pruning(perceptron(), 0.5, of=own())
+
+
 @pytest.mark.parametrize("of", ["bytes", "latency"])
 def test_inputs_of_unknown_size_have_no_file(of):
     inputs = keras.Input((None, None, 3))

@@ -152,9 +152,10 @@ def test_a_pydataset_of_unknown_length_needs_steps(score, perceptron, samples):
 
 
 @pytest.mark.parametrize("steps", [0, -1])
-def test_steps_must_be_positive(score, perceptron, samples, steps):
+@pytest.mark.parametrize("form", [lambda *arrays: arrays, generator])
+def test_steps_must_be_positive(score, perceptron, samples, form, steps):
     with pytest.raises(ValueError, match=rf"`steps`.*integer of at least 1.*steps={steps}"):
-        score(perceptron, "taylor", samples, steps=steps)
+        score(perceptron, "taylor", form(*samples), steps=steps)
 
 
 def test_steps_must_be_a_whole_number(score, perceptron, samples):

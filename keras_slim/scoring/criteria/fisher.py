@@ -13,7 +13,7 @@ class Fisher(ActivationCriterion):
     of it is the second-order term of the loss where the network has been trained to the end, and where the covariance
     of gradients (the empirical Fisher information) stands for the curvature.
 
-    Reference: Theis et al. 2018, arXiv 1801.05787, section 3; Molchanov et al. 2019, arXiv 1906.10771, section 3.1.
+    Reference: Theis et al. 2018, "Faster gaze prediction with dense networks and Fisher pruning", arXiv 1801.05787.
     """
 
     needs = "targets"

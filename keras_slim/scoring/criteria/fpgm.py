@@ -14,7 +14,7 @@ class GeometricMedian(WeightCriterion):
     Needs no data. `s_i = sum_j ||w_i - w_j||`, the distances to all units of the layer: a unit near the geometric
     median of the layer can be replaced by the others, however large its weights.
 
-    Reference: He et al. 2019, arXiv 1811.00250, section 3.
+    Reference: He et al. 2019, "Filter pruning via geometric median", arXiv 1811.00250.
     """
 
     def unit_scores(self, weights):

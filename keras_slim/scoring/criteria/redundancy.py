@@ -3,11 +3,11 @@
 import numpy as np
 from keras import ops
 
-from keras_slim.errors import invalid_argument
 from keras_slim.graph.channels import WHOLE
 from keras_slim.scoring.averaging import mean_by_unit
 from keras_slim.scoring.criteria.base import Criterion, criteria, weights_by_channel
 from keras_slim.scoring.observation import observe
+from keras_slim.validation import check_positive
 
 ROWS_PER_CHANNEL, FEWEST_ROWS = 8, 4096
 
@@ -33,9 +33,7 @@ class Redundancy(Criterion):
     needs = "inputs"
 
     def __init__(self, ridge=1e-4):
-        if not ridge > 0:
-            raise ValueError(invalid_argument("ridge", "Redundancy", expected="a number > 0", received=ridge))
-        self.ridge = ridge
+        self.ridge = check_positive(ridge, "ridge", "Redundancy")
 
     def score(self, graph, data=None):
         seen = observe(graph, data, _Moments(), gradients=False)

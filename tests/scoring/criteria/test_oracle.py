@@ -115,6 +115,13 @@ def test_layers_in_front_of_a_unit_run_once_a_batch(score, perceptron, samples):
     assert (calls.count("front"), calls.count("back")) == (1, 1 + 5)
 
 
+def test_weights_are_read_once_for_all_units(perceptron, samples, monkeypatch):
+    read, convert = [], keras.ops.convert_to_numpy
+    monkeypatch.setattr(keras.ops, "convert_to_numpy", lambda value: read.append(id(value)) or convert(value))
+    loss_rises(analyse(perceptron), range(8), lambda: iter([(*samples, None)]))
+    assert read.count(id(perceptron.layers[-1].kernel)) == 1
+
+
 def test_weights_are_given_back_when_it_fails(score, perceptron, samples):
     before = perceptron.get_weights()
 

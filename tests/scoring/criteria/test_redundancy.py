@@ -67,7 +67,7 @@ def test_of_large_maps_a_part_is_looked_at(score):
     np.testing.assert_allclose(score(model, "redundancy", x), expected, rtol=0.1)
 
 
-@pytest.mark.parametrize("ridge", [0, -1.0])
-def test_a_fit_without_a_penalty_is_refused(ridge):
-    with pytest.raises(ValueError, match="`ridge` of `Redundancy`.*> 0"):
+@pytest.mark.parametrize(("ridge", "error"), [(0, ValueError), (-1.0, ValueError), ("a", TypeError)])
+def test_a_fit_without_a_penalty_is_refused(ridge, error):
+    with pytest.raises(error, match="`ridge` of `Redundancy`.*> 0"):
         Redundancy(ridge)
