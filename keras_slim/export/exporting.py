@@ -7,6 +7,7 @@ import keras
 
 from keras_slim.errors import ExportError, invalid_argument
 from keras_slim.export.conversion import QUANTIZATIONS, convert
+from keras_slim.export.dense_twin import is_sparse, sparsity_of, without_zeros
 from keras_slim.export.latency import time_file
 from keras_slim.export.precision import check_not_quantized, in_float32
 from keras_slim.export.report import ExportReport, warn_of_weaknesses, weigh
@@ -86,6 +87,8 @@ def export_tflite(
             parameters=model.count_params(),
             bytes=size,
             gzip_bytes=gzip_size,
+            sparsity=sparsity_of(model),
+            dense_gzip_bytes=_weigh_dense_twin(model, folder, signature, quantize, samples),
             random_samples=data is None,
             agreement=agreement,
             latency=latency,
@@ -144,6 +147,16 @@ def _convert_checked(model, scratch, signature, quantize, samples, verbose):
         )
     convert(model, scratch, signature, quantize, samples, verbose=verbose > 1)
     _check_size(os.path.getsize(scratch), trace.num_kernel_weights * _BYTES_PER_WEIGHT[quantize])
+
+
+def _weigh_dense_twin(model, folder, signature, quantize, samples):
+    """Returns the compressed size of the file of a model of the same shape without zeros; `None` if it has few."""
+    if not is_sparse(model):
+        return None
+    path = os.path.join(folder, "dense.tflite")
+    with without_zeros(model):
+        convert(in_float32(model), path, signature, quantize, samples, verbose=False)
+    return weigh(path)[1]
 
 
 def _prove(model, scratch, signature, quantize, samples, tolerance):

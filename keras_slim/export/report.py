@@ -21,6 +21,8 @@ class ExportReport:
         parameters: Number of weights of the model.
         bytes: Size of the file.
         gzip_bytes: Its size when compressed, as it travels to the phone.
+        sparsity: Share of zeros in the weights that are matrices or more.
+        dense_gzip_bytes: What it would have when compressed without these zeros; `None` where there are few.
         random_samples: Whether the check ran on random samples, for want of the user's.
         agreement: The file beside the model.
         latency: Milliseconds for one sample on this machine.
@@ -31,6 +33,8 @@ class ExportReport:
     parameters: int
     bytes: int
     gzip_bytes: int
+    sparsity: float
+    dense_gzip_bytes: int | None
     random_samples: bool
     agreement: Agreement
     latency: Latency
@@ -45,12 +49,19 @@ class ExportReport:
             ("file", self.path),
             ("precision", self._precision()),
             ("size", f"{self.bytes:,} bytes, {self.gzip_bytes:,} after gzip, {self.parameters:,} parameters"),
+            *self._zeros(),
             ("latency", str(self.latency)),
             *self.agreement.rows(),
         ]
         if self.random_samples:
             rows.append(("samples", "random, as no data was given"))
         return "\n".join(f"{label:<12}{value}" for label, value in rows)
+
+    def _zeros(self):
+        if self.dense_gzip_bytes is None:
+            return []
+        dense = f"{self.dense_gzip_bytes:,} bytes after gzip without them"
+        return [("zeros", f"{self.sparsity:.1%} of the kernels; {dense}")]
 
     def _precision(self):
         if self.quantize == "dynamic" and self.agreement.quantize is None:

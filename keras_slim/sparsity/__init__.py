@@ -5,10 +5,22 @@ which. `Masks` is the data between them: booleans by the path of a kernel. The m
 shape, before, during and after.
 """
 
+from keras_slim.sparsity.compare import SeedComparison, compare
 from keras_slim.sparsity.holding import release
 from keras_slim.sparsity.kernels import kernels
 from keras_slim.sparsity.magnitude import magnitude_masks
 from keras_slim.sparsity.masks import Masks
 from keras_slim.sparsity.patterns import Block, NOfM, Pattern, Single
 
-__all__ = ["Block", "Masks", "NOfM", "Pattern", "Single", "kernels", "magnitude_masks", "release"]
+__all__ = [
+    "Block",
+    "Masks",
+    "NOfM",
+    "Pattern",
+    "SeedComparison",
+    "Single",
+    "compare",
+    "kernels",
+    "magnitude_masks",
+    "release",
+]

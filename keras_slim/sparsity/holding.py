@@ -9,6 +9,7 @@ left in the end.
 import keras
 import numpy as np
 
+from keras_slim.distribution import scope_of
 from keras_slim.optimizer_slots import average_of
 from keras_slim.sparsity.masks import Masks
 
@@ -47,12 +48,14 @@ class Holder:
         release(model)
         optimizer = model.optimizer
         if not optimizer.built:
-            optimizer.build(model.trainable_variables)
+            with scope_of(model):
+                optimizer.build(model.trainable_variables)
         self._model = model
         self._weights = weights
         self.masks = Masks({path: np.ones(weight.shape, bool) for path, weight in weights.items()})
-        for weight in weights.values():
-            weight.constraint = Masking(weight, average_of(optimizer, weight))
+        with scope_of(model):
+            for weight in weights.values():
+                weight.constraint = Masking(weight, average_of(optimizer, weight))
         _compile_anew(model)
 
     def hold(self, masks: Masks) -> None:

@@ -28,12 +28,20 @@ def kernels(model: keras.Model) -> dict[str, keras.Variable]:
     Args:
         model: A built model of any kind.
 
+    Raises:
+        ValueError: If the model is not built.
+
     Example:
 
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="head")], name="net")
     >>> list(kernels(model))
     ['net/head/kernel']
     """
+    if not model.built:
+        raise ValueError(
+            f"Model '{model.name}' has no weights yet. Expected a built model. Received one whose input shape is not "
+            "known. Begin it with `keras.Input(shape)`, or call it once on a batch."
+        )
     found = {}
     for weight in model.trainable_weights:
         if weight.name.endswith("kernel"):

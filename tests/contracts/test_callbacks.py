@@ -11,6 +11,7 @@ import pytest
 
 import keras_slim as slim
 from keras_slim.callbacks import progressive_global_pruning
+from keras_slim.callbacks.mask_callback import MaskCallback
 from keras_slim.pruning import adopt as adopting
 from keras_slim.pruning import surgery
 
@@ -56,9 +57,9 @@ def model():
     return model
 
 
-@pytest.mark.parametrize("name", slim.callbacks.__all__)
-def test_every_callback_has_an_example(name):
-    assert name in EXAMPLES
+def test_every_callback_that_cuts_has_an_example():
+    cutting = {name for name in slim.callbacks.__all__ if not issubclass(getattr(slim.callbacks, name), MaskCallback)}
+    assert cutting == {name.partition(" ")[0] for name in EXAMPLES}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -3,33 +3,13 @@
 import keras
 import numpy as np
 import pytest
+from every_optimizer import VARIANTS
 from keras import layers
 
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph import analyse
 from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.surgery import rebuild
-
-OPTIMIZERS = sorted(
-    name
-    for name, cls in vars(keras.optimizers).items()
-    if isinstance(cls, type)
-    and issubclass(cls, keras.optimizers.Optimizer)
-    and cls not in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer, keras.optimizers.MultiOptimizer)
-)
-VARIANTS = {
-    **{name: lambda name=name: getattr(keras.optimizers, name)(learning_rate=0.01) for name in OPTIMIZERS},
-    "SGD with momentum": lambda: keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
-    "RMSprop centered": lambda: keras.optimizers.RMSprop(0.01, momentum=0.9, centered=True),
-    "Adam amsgrad": lambda: keras.optimizers.Adam(0.01, amsgrad=True),
-    "Adam with EMA": lambda: keras.optimizers.Adam(0.01, use_ema=True),
-    "Adam with accumulation": lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
-    "Adam with a schedule": lambda: keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)),
-    "several": lambda: keras.optimizers.MultiOptimizer(
-        keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.01, momentum=0.9), {"hidden/.*": keras.optimizers.Adam()})
-    ),
-    "Adam with loss scaling": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
-}
 
 
 def trained(optimizer):

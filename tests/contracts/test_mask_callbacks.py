@@ -1,0 +1,235 @@
+"""What every callback promises that prunes single weights in the middle of `fit`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+
+import keras_slim as slim
+from keras_slim.callbacks.mask_callback import MaskCallback
+from keras_slim.sparsity import Masks, kernels
+
+RNG = np.random.default_rng(5)
+X = RNG.normal(size=(48, 4)).astype("float32")
+Y = RNG.normal(size=(48, 2)).astype("float32")
+MASKS = Masks({"net/first/kernel": RNG.random((4, 16)) < 0.5, "net/head/kernel": RNG.random((12, 2)) < 0.5})
+# Ways to make each callback, for a fit of six epochs of four steps. A new callback needs a line here.
+EXAMPLES = {
+    "DenseSparseDense": {"sparsity": 0.5, "dense_epochs": 1, "sparse_epochs": 2, "redense_epochs": 3, "verbose": 0},
+    "DenseSparseDense twice": {
+        "sparsity": {"first": 0.5, "second": 0.25}, "sparse_epochs": 2, "redense_epochs": 1, "repeats": 2, "verbose": 0,
+    },
+    "HoldMasks": {"masks": MASKS},
+    "HoldMasks as they are": {},
+}  # fmt: skip
+NAMES = list(EXAMPLES)
+WITH_CONFIG = [name for name in NAMES if not name.startswith("HoldMasks")]
+EPOCHS, BATCH = 6, 12
+DATA = {"x": X, "y": Y, "batch_size": BATCH, "epochs": EPOCHS, "verbose": 0, "shuffle": False}
+
+
+def make(name):
+    return getattr(slim.callbacks, name.partition(" ")[0])(**EXAMPLES[name])
+
+
+def build(seed=1, **options):
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(16, "tanh", name="first"),
+            keras.layers.BatchNormalization(name="norm"),
+            keras.layers.Dense(12, "tanh", name="second", kernel_constraint=keras.constraints.MaxNorm(2.0)),
+            keras.layers.Dense(2, name="head"),
+        ],
+        name="net",
+    )
+    model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"], **{"run_eagerly": True, **options})
+    return model
+
+
+def state_of(model):
+    return [value.numpy().copy() for value in (*model.variables, *model.optimizer.variables)]
+
+
+def check_same(one, two):
+    for mine, theirs in zip(state_of(one), state_of(two), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+class Zeros(keras.callbacks.Callback):
+    """Checks after every step that the masks of a callback hold."""
+
+    def __init__(self, callback):
+        super().__init__()
+        self.callback = callback
+        self.checked = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        for path, weight in self.callback.masks.weights(self.model).items():
+            assert not weight.numpy()[~self.callback.masks[path]].any()
+            self.checked += 1
+
+
+class Killed(BaseException):
+    pass
+
+
+class KillAt(keras.callbacks.Callback):
+    """Ends a fit in the middle of an epoch, as if the machine had failed."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.now == self.epoch and batch == 1:
+            raise Killed
+
+
+def test_every_callback_that_masks_has_an_example():
+    masking = {name for name in slim.callbacks.__all__ if issubclass(getattr(slim.callbacks, name), MaskCallback)}
+    assert masking == {name.partition(" ")[0] for name in EXAMPLES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "options", [{}, {"run_eagerly": False, "jit_compile": False, "steps_per_execution": 2}], ids=str
+)
+def test_zeros_hold_after_every_step(name, options):
+    model, callback = build(**options), make(name)
+    zeros = Zeros(callback)
+    model.fit(**DATA, callbacks=[zeros, callback])
+    assert zeros.checked > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_callback_serves_two_fits_of_two_models(name):
+    callback = make(name)
+    first, second, alone = build(), build(), build()
+    for model, used in ((first, callback), (second, callback), (alone, make(name))):
+        keras.utils.set_random_seed(2)
+        model.fit(**DATA, callbacks=[used])
+    check_same(second, alone)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_left_is_plain_keras(name, tmp_path):
+    model = build()
+    shapes, own = [weight.shape for weight in model.weights], model.get_layer("second").kernel.constraint
+    model.fit(**DATA)  # Keras itself adds attributes in `fit`
+    attributes = set(vars(model))
+    model.fit(**DATA, callbacks=[make(name)])
+    assert set(vars(model)) <= attributes
+    assert [weight.shape for weight in model.weights] == shapes
+    assert model.get_layer("second").kernel.constraint is own
+    assert [weight.constraint for weight in model.weights].count(None) == len(model.weights) - 1
+    assert "keras_slim" not in model.to_json()
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
+    model.fit(**DATA)
+    assert all(np.all(weight.numpy() != 0) for weight in kernels(model).values())
+
+
+@pytest.mark.parametrize("name", WITH_CONFIG)
+def test_a_callback_from_a_config_does_the_same(name):
+    callback = make(name)
+    again = type(callback).from_config(json.loads(json.dumps(callback.get_config())))
+    assert again.get_config() == callback.get_config()
+    one, two = build(), build()
+    for model, used in ((one, callback), (two, again)):
+        keras.utils.set_random_seed(2)
+        model.fit(**DATA, callbacks=[used])
+    check_same(one, two)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_does_nothing_in_evaluate_and_predict(name):
+    model = build()
+    before = state_of(model)
+    model.evaluate(X, Y, verbose=0, callbacks=[make(name)])
+    model.predict(X, verbose=0, callbacks=[make(name)])
+    for old, new in zip(before, state_of(model), strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("epoch", "first"), [(1, True), (2, False), (3, True), (5, False)])
+def test_a_fit_that_is_killed_is_taken_up(name, epoch, first, tmp_path):
+    def fit(*others):
+        keras.utils.set_random_seed(2)
+        model, callback = build(), make(name)
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        callbacks = [backup, callback] if first else [callback, backup]
+        model.fit(**DATA, callbacks=[*callbacks, *others])
+        return model, callback
+
+    whole, callback = build(), make(name)
+    whole.fit(**DATA, callbacks=[callback])
+    with pytest.raises(Killed):
+        fit(KillAt(epoch))
+    resumed, again = fit()
+    check_same(resumed, whole)
+    assert again.masks == callback.masks
+    assert not (tmp_path / "backup").exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_interrupted_fit_leaves_a_model_that_works(name):
+    model = build()
+    with pytest.raises(Killed):
+        model.fit(**DATA, callbacks=[make(name), KillAt(3)])
+    slim.sparsity.release(model)
+    assert [weight.constraint for weight in model.weights].count(None) == len(model.weights) - 1
+    model.fit(**DATA)
+    assert all(np.all(weight.numpy() != 0) for weight in kernels(model).values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["DenseSparseDense"])
+def test_a_process_that_is_killed_is_taken_up(name, tmp_path):
+    """The signal comes wherever it comes: in a step, in a callback, while a file is written."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(f"""
+            import sys
+            sys.path[:0] = {[os.path.dirname(os.path.dirname(__file__)), os.path.dirname(__file__)]!r}
+            import keras, numpy as np
+            import test_mask_callbacks as contract
+            model = contract.build(run_eagerly=False, jit_compile=False)
+            backup = keras.callbacks.BackupAndRestore({str(tmp_path / "backup")!r}, double_checkpoint=True)
+            tell = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: print("step", flush=True))
+            callbacks = [contract.make({name!r}), *([backup, tell] if "resumable" in sys.argv else [])]
+            model.fit(**contract.DATA, callbacks=callbacks)
+            np.savez(sys.argv[1], *contract.state_of(model))
+        """)
+    )
+
+    def run(path, *options, steps=None):
+        process = subprocess.Popen(
+            [sys.executable, str(script), str(path), *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        for _ in range(steps or 0):
+            process.stdout.readline()
+        if steps:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+        return process.returncode
+
+    assert run(tmp_path / "whole.npz") == 0
+    for steps in (6, 5, 5):
+        assert run(tmp_path / "resumed.npz", "resumable", steps=steps) == -signal.SIGKILL
+    assert run(tmp_path / "resumed.npz", "resumable") == 0
+    with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "resumed.npz") as resumed:
+        for key in whole.files:
+            np.testing.assert_array_equal(resumed[key], whole[key])
