@@ -5,24 +5,11 @@ import time
 
 import images
 import keras
+from epoch_timer import EpochTimer
 from keras import layers
 from results_file import spread, write
 
 import keras_slim as slim
-
-
-class EpochTimer(keras.callbacks.Callback):
-    """Keeps the seconds of each epoch's training and validation."""
-
-    def __init__(self):
-        super().__init__()
-        self.seconds = []
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._start = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seconds.append(time.perf_counter() - self._start)
 
 
 def network():

@@ -10,7 +10,7 @@ import images
 import keras
 import networks
 import numpy as np
-from results_file import FOLDER, write
+from results_file import FOLDER, mean_and_range, write
 
 import keras_slim as slim
 from keras_slim.graph import analyse
@@ -106,11 +106,6 @@ def cut_rows(runs):
         cuts = [run["cuts"][index] for run in runs]
         shown = [mean_and_range([100 * cut[name] for cut in cuts], 1) for name in ("plain", "calibrated", "params")]
         yield [criterion, debias, *shown]
-
-
-def mean_and_range(values, digits=2):
-    """Returns "mean (lowest to highest)"."""
-    return f"{statistics.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def tables(results):

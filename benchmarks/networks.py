@@ -1,4 +1,4 @@
-"""Small networks for CIFAR-10 that the benchmarks share."""
+"""Small networks for CIFAR-10 and MNIST that the benchmarks share."""
 
 import keras
 from keras import layers
@@ -41,6 +41,21 @@ def depthwise(width=24):
         x = layers.DepthwiseConv2D(3, strides, padding="same", use_bias=False)(x)
         x = block(layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x)), factor * width, kernel_size=1)
     return _classified(inputs, x)
+
+
+def lenet_300_100():
+    """LeNet-300-100 (LeCun et al. 1998), 266,610 parameters."""
+    dense = layers.Dense(300, "relu"), layers.Dense(100, "relu"), layers.Dense(10)
+    return keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *dense])
+
+
+def lenet_5():
+    """LeNet-5 as in Caffe, 431,080 parameters."""
+    stack = []
+    for filters in (20, 50):
+        stack += [layers.Conv2D(filters, 5), layers.MaxPooling2D()]
+    dense = layers.Flatten(), layers.Dense(500, "relu"), layers.Dense(10)
+    return keras.Sequential([keras.Input((28, 28, 1)), *stack, *dense])
 
 
 def _classified(inputs, x):

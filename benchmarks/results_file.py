@@ -61,6 +61,11 @@ def spread(values, digits=3):
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
+def mean_and_range(values, digits=2):
+    """Returns "mean (lowest to highest)"."""
+    return f"{statistics.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
 def _row(cells):
     return "| " + " | ".join(map(str, cells)) + " |"
 
