@@ -210,11 +210,11 @@ def batches(repeat=1):
 def test_an_unknown_number_of_steps_is_counted_in_the_first_epoch():
     """Turns lie at steps 0, 3, 6, 9 and 12 of 16; that of step 3 waits until it is known how long the epoch was."""
     model, watch = build(), Watch()
-    pruning = prune(0.8, "linear", initial_sparsity=0.2, frequency=3)
+    pruning = prune(0.8, "linear", initial_sparsity=0.4, frequency=3)
     history = model.fit(batches(), epochs=4, verbose=0, shuffle=False, callbacks=[pruning, watch]).history["sparsity"]
     # At the beginning of the second epoch, after step 4, and of the third, weights are ranked as well.
     ways = [0] * 4 + [4 / 12, 6 / 12, 6 / 12, 6 / 12] + [9 / 12, 9 / 12, 9 / 12, 1] + [1] * 4
-    assert watch.seen == counts([0.2 + 0.6 * way for way in ways])
+    assert watch.seen == counts([0.4 + 0.4 * way for way in ways])
     assert history[-1] == pytest.approx(0.8)
 
 
