@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         profiling,
         pruning,
         reports,
+        schedules,
         scoring,
         sparsity,
     )
@@ -58,6 +59,7 @@ __all__ = [
     "prune",
     "pruning",
     "reports",
+    "schedules",
     "scoring",
     "shrink",
     "sparsity",

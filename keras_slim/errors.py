@@ -54,5 +54,5 @@ def one_of(names):
 
 def did_you_mean(word, names):
     """Returns "Did you mean 'x'?" for the nearest of `names`, or an empty string when none is near."""
-    nearest = difflib.get_close_matches(str(word), list(names), n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(str(word), [name for name in names if isinstance(name, str)], n=1, cutoff=0.5)
     return f"Did you mean {nearest[0]!r}?" if nearest else ""

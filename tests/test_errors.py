@@ -42,3 +42,7 @@ def test_no_names_no_offer():
 )
 def test_an_error_can_be_caught_as_its_builtin_kind(error, base):
     assert issubclass(error, base)
+
+
+def test_numbers_are_no_misspelt_words():
+    assert errors.did_you_mean(4, (1, 2, 3)) == ""

@@ -1,7 +1,8 @@
 """Callbacks for `model.fit`. They decide when; what they do, the functions of the other packages do."""
 
 from keras_slim.callbacks.dense_sparse_dense import DenseSparseDense
+from keras_slim.callbacks.gradual_pruning import GradualPruning
 from keras_slim.callbacks.hold_masks import HoldMasks
 from keras_slim.callbacks.progressive_global_pruning import ProgressiveGlobalPruning
 
-__all__ = ["DenseSparseDense", "HoldMasks", "ProgressiveGlobalPruning"]
+__all__ = ["DenseSparseDense", "GradualPruning", "HoldMasks", "ProgressiveGlobalPruning"]

@@ -1,5 +1,6 @@
 """Checks of the arguments of callbacks."""
 
+import math
 import numbers
 import warnings
 
@@ -31,6 +32,45 @@ def check_window(window, owner):
     if not is_pair or not all(isinstance(end, numbers.Real) for end in window) or not 0 <= window[0] <= window[1] < 1:
         raise ValueError(invalid_argument("window", owner, expected=expected, received=window))
     return tuple(window)
+
+
+def check_sparsity(sparsity, pattern, scope, owner):
+    """Returns the share of zeros, or a dictionary of them, as the pattern and the scope allow it."""
+    if sparsity is None:
+        return 0.9 if pattern.sparsity is None else pattern.sparsity
+    is_dictionary = isinstance(sparsity, dict)
+    shares = sparsity if is_dictionary else {"": sparsity}
+    shares = {name: check_share(share, "sparsity", owner, zero=True) for name, share in shares.items()}
+    if is_dictionary and scope == "global":
+        expected = "one share for all kernels, since `scope='global'` ranks them together"
+        raise ValueError(invalid_argument("sparsity", owner, expected=expected, received=sparsity))
+    if pattern.sparsity is not None:
+        if not all(math.isclose(share, pattern.sparsity, rel_tol=1e-6) for share in shares.values()):
+            expected = f"{pattern.sparsity:g}, the only share of zeros that `pattern={pattern.alias!r}` allows"
+            hint = "Leave it out, or choose another pattern."
+            raise ValueError(invalid_argument("sparsity", owner, expected=expected, received=sparsity, hint=hint))
+        shares = dict.fromkeys(shares, pattern.sparsity)
+    return shares if is_dictionary else shares[""]
+
+
+def check_initial_sparsity(initial_sparsity, sparsity, owner):
+    """Returns the share of zeros to begin with, or raises if it is more than any in the end."""
+    initial_sparsity = check_share(initial_sparsity, "initial_sparsity", owner, zero=True)
+    final = min(sparsity.values(), default=0.0) if isinstance(sparsity, dict) else sparsity
+    if initial_sparsity > final:
+        expected = f"at most {final:g}, the sparsity in the end, since zeros stay zero"
+        raise ValueError(invalid_argument("initial_sparsity", owner, expected=expected, received=initial_sparsity))
+    return initial_sparsity
+
+
+def check_not_given(arguments, schedule, owner):
+    """Raises `ValueError` if arguments are given beside a schedule that holds them already."""
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if given:
+        name, value = next(iter(given.items()))
+        expected = f"nothing, since the schedule, a {type(schedule).__name__}, has sparsity and steps of its own"
+        hint = f"Leave out {', '.join(f'`{each}`' for each in given)}, or give a schedule by name."
+        raise ValueError(invalid_argument(name, owner, expected=expected, received=value, hint=hint))
 
 
 def check_ignore(ignore, owner):

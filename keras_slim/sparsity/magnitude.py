@@ -15,7 +15,7 @@ SCOPES = ("layer", "global")
 def magnitude_masks(weights: Mapping, sparsity, scope: str = "layer", pattern="single", within=None) -> Masks:
     """Returns masks that set the smallest weights to zero.
 
-    The number that goes is exact: the sparsity times the number of weights, rounded.
+    The number that goes is exact: the sparsity times the number of weights, or of blocks, rounded.
 
     Args:
         weights: Dictionary of paths to kernels, variables or arrays.
@@ -52,13 +52,14 @@ def magnitude_masks(weights: Mapping, sparsity, scope: str = "layer", pattern="s
         kept = {path: _largest(score, shares[path]) for path, score in scores.items()}
     else:
         kept = _largest_of_all(scores, shares, owner)
-    return Masks({path: pattern.spread(kept[path], shapes[path]) for path in weights})
+    masks = Masks({path: pattern.spread(kept[path], shapes[path]) for path in weights})
+    return masks if within is None else Masks({path: mask & within[path] for path, mask in masks.items()})
 
 
 def _magnitudes(path, weight, within):
     """Returns the magnitudes of a kernel; what is not kept already comes before all others."""
     magnitudes = np.abs(np.asarray(weight, "float32"))
-    return magnitudes if within is None else np.where(within[path], magnitudes, -1.0)
+    return magnitudes if within is None else np.where(within[path], magnitudes, -np.inf)
 
 
 def _largest(scores, share):

@@ -125,7 +125,7 @@ class Masks(Mapping):
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Returns arrays of plain numbers, one bit a weight, from which `from_arrays` makes the masks again."""
-        arrays = {}
+        arrays = {"kernels": np.array(len(self))}
         for number, (path, mask) in enumerate(self.items()):
             arrays[f"{number}/path"] = np.array(path)
             arrays[f"{number}/shape"] = np.array(mask.shape, "int64")
@@ -134,14 +134,13 @@ class Masks(Mapping):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping) -> "Masks":
-        """Returns the masks that `to_arrays` has written."""
-        kept, number = {}, 0
-        while f"{number}/path" in arrays:
-            shape = arrays[f"{number}/shape"]
-            bits = np.unpackbits(arrays[f"{number}/bits"], count=int(np.prod(shape)))
-            kept[str(arrays[f"{number}/path"])] = bits.reshape(shape)
-            number += 1
-        return cls(kept)
+        """Returns the masks that `to_arrays` has written; other arrays may be among them.
+
+        Raises:
+            KeyError: If an array is missing.
+            ValueError: If there are not as many bits as weights.
+        """
+        return cls(dict(_unpacked(arrays, number) for number in range(int(arrays["kernels"]))))
 
     def save(self, path) -> None:
         """Writes the masks to a `.npz` file, whole or not at all."""
@@ -154,7 +153,16 @@ class Masks(Mapping):
         Raises:
             ValueError: If it is no such file.
         """
-        return cls.from_arrays(read_arrays(path, "0/path", cls.__name__))
+        return read_arrays(path, "kernels", cls.__name__, make=cls.from_arrays)
+
+
+def _unpacked(arrays, number):
+    """Returns the path and the mask of a kernel."""
+    shape, bits = arrays[f"{number}/shape"], arrays[f"{number}/bits"]
+    size = int(np.prod(shape))
+    if bits.size != -(-size // 8):
+        raise ValueError(f"{bits.size} bytes for {size} weights")
+    return str(arrays[f"{number}/path"]), np.unpackbits(bits, count=size).reshape(shape)
 
 
 def _checked(path, mask):

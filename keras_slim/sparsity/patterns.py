@@ -14,9 +14,15 @@ class Pattern:
     """
 
     alias = ""
+    sparsity: float | None = None
+    """The only share of zeros that a kernel can have in the end; `None` if it can have any."""
 
     def pool(self, magnitudes: np.ndarray) -> np.ndarray:
-        """Returns a score for each thing that is removed at once, given magnitudes of the shape of a kernel."""
+        """Returns a score for each thing that is removed at once; the lowest go first.
+
+        Args:
+            magnitudes: Array of the shape of a kernel; minus infinity where a weight is gone already.
+        """
         raise NotImplementedError
 
     def spread(self, kept: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -81,11 +87,11 @@ class Block(Pattern):
 
     def pool(self, magnitudes):
         matrix = _as_matrix(magnitudes)
-        edges = [np.arange(0, size, step) for size, step in zip(matrix.shape, (self.rows, self.columns), strict=True)]
+        largest = self._over_blocks(np.maximum, matrix)
         if self.pooling == "max":
-            return np.maximum.reduceat(np.maximum.reduceat(matrix, edges[0], axis=0), edges[1], axis=1)
-        sums = np.add.reduceat(np.add.reduceat(matrix, edges[0], axis=0), edges[1], axis=1)
-        return sums / self._sizes(matrix.shape)
+            return largest
+        means = self._over_blocks(np.add, np.maximum(matrix, 0)) / self._sizes(matrix.shape)
+        return np.where(np.isneginf(largest), largest, means)  # blocks that are gone as a whole go first
 
     def spread(self, kept, shape):
         matrix = np.repeat(np.repeat(kept, self.rows, axis=0), self.columns, axis=1)
@@ -94,6 +100,12 @@ class Block(Pattern):
 
     def get_config(self):
         return {"rows": self.rows, "columns": self.columns, "pooling": self.pooling}
+
+    def _over_blocks(self, function, matrix):
+        """Returns what a function of two numbers, applied again and again, makes of each block."""
+        for axis, step in enumerate((self.rows, self.columns)):
+            matrix = function.reduceat(matrix, np.arange(0, matrix.shape[axis], step), axis=axis)
+        return matrix
 
     def _sizes(self, shape):
         """Returns the number of weights in each block."""
@@ -109,7 +121,7 @@ class NOfM(Pattern):
     """Keeps at most `n` of each `m` weights in a row, as some processors want it.
 
     They follow each other along the inputs of an output unit: all axes of a kernel but the last. The sparsity to ask
-    for is `1 - n / m`. On the way there, weights go evenly from all groups.
+    for is `1 - n / m`, its attribute `sparsity`. On the way there, weights go evenly from all groups.
 
     Args:
         n: Number of weights that are kept.
@@ -127,11 +139,7 @@ class NOfM(Pattern):
         owner = type(self).__name__
         self.m = check_count(m, "m", owner, minimum=2)
         self.n = check_choice(check_count(n, "n", owner), "n", owner, tuple(range(1, self.m)))
-
-    @property
-    def sparsity(self) -> float:
-        """The share of zeros to ask for."""
-        return 1 - self.n / self.m
+        self.sparsity = 1 - self.n / self.m
 
     def pool(self, magnitudes):
         """Returns minus the place in the order of each group, magnitudes deciding between those of one place."""

@@ -25,6 +25,12 @@ EXAMPLES = {
     "DenseSparseDense twice": {
         "sparsity": {"first": 0.5, "second": 0.25}, "sparse_epochs": 2, "redense_epochs": 1, "repeats": 2, "verbose": 0,
     },
+    "GradualPruning": {"sparsity": 0.8, "frequency": 3, "verbose": 0},
+    "GradualPruning of some": {
+        "sparsity": {"first": 0.5, "second": 0.75}, "schedule": "linear", "initial_sparsity": 0.25, "window": (0.25, 0.5),
+        "frequency": 1, "pattern": "block", "verbose": 0,
+    },
+    "GradualPruning of all together": {"scope": "global", "pattern": "n_of_m", "frequency": 5, "verbose": 0},
     "HoldMasks": {"masks": MASKS},
     "HoldMasks as they are": {},
 }  # fmt: skip
