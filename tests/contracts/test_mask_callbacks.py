@@ -27,8 +27,8 @@ EXAMPLES = {
     },
     "GradualPruning": {"sparsity": 0.8, "frequency": 3, "verbose": 0},
     "GradualPruning of some": {
-        "sparsity": {"first": 0.5, "second": 0.75}, "schedule": "linear", "initial_sparsity": 0.25, "window": (0.25, 0.5),
-        "frequency": 1, "pattern": "block", "verbose": 0,
+        "sparsity": {"first": 0.5, "second": 0.75}, "schedule": "linear", "initial_sparsity": 0.25,
+        "window": (0.25, 0.5), "frequency": 1, "pattern": "block", "verbose": 0,
     },
     "GradualPruning of all together": {"scope": "global", "pattern": "n_of_m", "frequency": 5, "verbose": 0},
     "HoldMasks": {"masks": MASKS},
