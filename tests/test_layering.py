@@ -20,6 +20,7 @@ RANKS = {
     "datasets": 1,
     "kernels": 1,
     "optimizer_slots": 1,
+    "reinitialization": 1,
     "coding": 1,
     "decompositions": 1,
     "layers": 2,
