@@ -2,6 +2,8 @@
 
 from keras_slim.callbacks.dense_sparse_dense import DenseSparseDense
 from keras_slim.callbacks.hold_masks import HoldMasks
+from keras_slim.callbacks.lottery_ticket import LotteryTicket
 from keras_slim.callbacks.progressive_global_pruning import ProgressiveGlobalPruning
+from keras_slim.callbacks.structured_lottery_ticket import StructuredLotteryTicket
 
-__all__ = ["DenseSparseDense", "HoldMasks", "ProgressiveGlobalPruning"]
+__all__ = ["DenseSparseDense", "HoldMasks", "LotteryTicket", "ProgressiveGlobalPruning", "StructuredLotteryTicket"]

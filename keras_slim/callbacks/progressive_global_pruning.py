@@ -3,7 +3,6 @@
 import dataclasses
 import time
 import warnings
-from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from keras_slim.callbacks.arguments import check_distillation, check_ignore, check_ratio, check_search, check_window
 from keras_slim.callbacks.companions import forget_best
 from keras_slim.callbacks.epochs import cutting_epochs
+from keras_slim.callbacks.scope import scope_of
 from keras_slim.callbacks.search import Search
 from keras_slim.distillation import Distillation
 from keras_slim.distillation.teaching import Teaching, check_teachable
@@ -235,7 +235,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     def _go_back(self):
         """Puts back the last network that held the metric."""
         snapshot, self._cost = self._search.kept
-        with _scope(self.model):
+        with scope_of(self.model):
             snapshot.restore()
         forget_best(self)
         if self.verbose:
@@ -293,7 +293,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _rehearse(self, graph, keep):
         """Raises what a cut would raise about layers or an optimizer that cannot be made anew, before training."""
-        with _scope(self.model):
+        with scope_of(self.model):
             _, transfers = rebuild(graph, keep)
             OptimizerCut(self.model.optimizer, transfers)
 
@@ -313,7 +313,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         if self._search and keep.all():
             return False
         if not keep.all():
-            with _scope(self.model):
+            with scope_of(self.model):
                 self._replace(graph, *self._smaller(graph, keep, data))
             forget_best(self)
         before, self._cost = self._cost, cost
@@ -379,9 +379,3 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _warn(self, message):
         warnings.warn(message, SlimWarning, stacklevel=2)
-
-
-def _scope(model):
-    """Returns the context in which variables of the model must be created."""
-    strategy = getattr(model, "distribute_strategy", None)
-    return strategy.scope() if strategy is not None else nullcontext()
