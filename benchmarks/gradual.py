@@ -6,9 +6,10 @@ import charts
 import images
 import keras
 import networks
+import results_file
 from cells import cell
 from matplotlib import pyplot
-from results_file import FOLDER, mean_and_range, write
+from results_file import mean_and_range, write
 
 import keras_slim as slim
 
@@ -22,7 +23,7 @@ NETWORKS = {"LeNet-300-100": networks.lenet_300_100, "LeNet-5": networks.lenet_5
 
 def trained(name, seed, train, options):
     """Returns the dense network of a seed, trained once."""
-    folder = FOLDER / "networks"
+    folder = results_file.FOLDER / "networks"
     path = folder / f"{name}-{len(train[0])}-{options.dense_epochs}-{options.batch}-{seed}.keras"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -45,8 +45,22 @@ def depthwise(width=24):
 
 def lenet_300_100():
     """LeNet-300-100 (LeCun et al. 1998), 266,610 parameters."""
-    dense = layers.Dense(300, "relu"), layers.Dense(100, "relu"), layers.Dense(10)
-    return keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *dense])
+    return keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *_dense(("first", 300), ("second", 100))])
+
+
+def conv2():
+    """Conv-2 of Frankle & Carbin 2019: a small VGG for CIFAR-10."""
+    convolutions = [
+        layers.Conv2D(64, 3, padding="same", activation="relu", kernel_initializer="glorot_normal", name=name)
+        for name in ("first", "second")
+    ]
+    dense = _dense(("third", 256), ("fourth", 256))
+    return keras.Sequential([keras.Input((32, 32, 3)), *convolutions, layers.MaxPooling2D(), layers.Flatten(), *dense])
+
+
+def _dense(*sizes):
+    hidden = [layers.Dense(units, "relu", kernel_initializer="glorot_normal", name=name) for name, units in sizes]
+    return [*hidden, layers.Dense(10, kernel_initializer="glorot_normal", name="head")]
 
 
 def lenet_5():

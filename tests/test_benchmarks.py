@@ -15,18 +15,21 @@ SMALL = {
     "transfer": ["--images", "128", "--epochs", "1", "--samples", "16", "--left", "0.6", "--rounds", "1"],
     "search": ["--images", "128", "--epochs", "1", "--samples", "32", "--search-epochs", "2", "--runs", "1"],
     "inversion": ["--images", "128", "--epochs", "1", "--samples", "32", "--rebuilt", "5", "--steps", "2"],
+    "gradual": ["--images", "128", "--dense-epochs", "1", "--epochs", "2"],
+    "lottery": ["--images", "128", "--rounds", "1", "--steps", "8", "--every", "4", "--batch", "32"],
 }
 
 
 @pytest.fixture
 def data_dir(tmp_path):
-    """A folder with images of noise under the names of CIFAR-10, every class as often as any other."""
+    """A folder with images of noise under the names of CIFAR-10 and MNIST, every class as often as any other."""
     rng = np.random.default_rng(0)
-    parts = {}
-    for part, number in (("train", 300), ("test", 100)):
-        parts[f"x_{part}"] = rng.integers(0, 256, (number, 32, 32, 3)).astype("uint8")
-        parts[f"y_{part}"] = np.arange(number, dtype="uint8")[:, None] % 10
-    np.savez(tmp_path / "cifar10.npz", **parts)
+    for name, shape, labels in (("cifar10", (32, 32, 3), (-1, 1)), ("mnist", (28, 28), (-1,))):
+        parts = {}
+        for part, number in (("train", 300), ("test", 100)):
+            parts[f"x_{part}"] = rng.integers(0, 256, (number, *shape)).astype("uint8")
+            parts[f"y_{part}"] = (np.arange(number, dtype="uint8") % 10).reshape(labels)
+        np.savez(tmp_path / f"{name}.npz", **parts)
     return tmp_path
 
 

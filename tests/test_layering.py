@@ -21,6 +21,7 @@ RANKS = {
     "kernels": 1,
     "optimizer_slots": 1,
     "distribution": 1,
+    "reinitialization": 1,
     "coding": 1,
     "decompositions": 1,
     "layers": 2,

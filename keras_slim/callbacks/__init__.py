@@ -3,6 +3,15 @@
 from keras_slim.callbacks.dense_sparse_dense import DenseSparseDense
 from keras_slim.callbacks.gradual_pruning import GradualPruning
 from keras_slim.callbacks.hold_masks import HoldMasks
+from keras_slim.callbacks.lottery_ticket import LotteryTicket
 from keras_slim.callbacks.progressive_global_pruning import ProgressiveGlobalPruning
+from keras_slim.callbacks.structured_lottery_ticket import StructuredLotteryTicket
 
-__all__ = ["DenseSparseDense", "GradualPruning", "HoldMasks", "ProgressiveGlobalPruning"]
+__all__ = [
+    "DenseSparseDense",
+    "GradualPruning",
+    "HoldMasks",
+    "LotteryTicket",
+    "ProgressiveGlobalPruning",
+    "StructuredLotteryTicket",
+]

@@ -102,3 +102,13 @@ def check_search(max_drop, monitor, patience, ratio_per_round, owner):
         expected = "a share, or shares in falling order"
         raise ValueError(invalid_argument("ratio_per_round", owner, expected=expected, received=ratio_per_round))
     return max_drop, check_count(patience, "patience", owner), ratios
+
+
+def check_ratios(ratio, scope, owner):
+    """Returns the share, or the dictionary of layer names to shares, which only a ranking by layer can have."""
+    if not isinstance(ratio, dict):
+        return check_share(ratio, "ratio", owner)
+    if scope == "global":
+        expected = "one share for all layers with scope='global', which ranks them together"
+        raise ValueError(invalid_argument("ratio", owner, expected=expected, received=ratio))
+    return {name: check_share(share, "ratio", owner, zero=True) for name, share in ratio.items()}

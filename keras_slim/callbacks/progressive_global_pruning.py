@@ -3,7 +3,6 @@
 import dataclasses
 import time
 import warnings
-from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -14,6 +13,7 @@ from keras_slim.callbacks.epochs import cutting_epochs
 from keras_slim.callbacks.search import Search
 from keras_slim.distillation import Distillation
 from keras_slim.distillation.teaching import Teaching, check_teachable
+from keras_slim.distribution import scope_of
 from keras_slim.errors import SlimWarning
 from keras_slim.graph.analysis import analyse
 from keras_slim.pruning.adopt import adopt
@@ -242,7 +242,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     def _go_back(self):
         """Puts back the last network that held the metric."""
         snapshot, self._cost = self._search.kept
-        with _scope(self.model):
+        with scope_of(self.model):
             snapshot.restore()
         forget_best(self)
         if self.verbose:
@@ -299,7 +299,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _rehearse(self, graph, keep):
         """Raises what a cut would raise about layers or an optimizer that cannot be made anew, before training."""
-        with _scope(self.model):
+        with scope_of(self.model):
             _, transfers = rebuild(graph, keep)
             OptimizerCut(self.model.optimizer, transfers)
 
@@ -322,7 +322,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         if self._search and keep.all():
             return False
         if not keep.all():
-            with _scope(self.model):
+            with scope_of(self.model):
                 self._replace(graph, *self._smaller(graph, keep, data))
             forget_best(self)
         before, self._cost = self._cost, cost
@@ -400,9 +400,3 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 def _structure(graph, keep):
     """Returns the number of units that each layer keeps."""
     return {name: int(keep[units].sum()) for name, units in graph.layers.items()}
-
-
-def _scope(model):
-    """Returns the context in which variables of the model must be created."""
-    strategy = getattr(model, "distribute_strategy", None)
-    return strategy.scope() if strategy is not None else nullcontext()

@@ -4,9 +4,6 @@ Two more need no function of their own. `debias="rank"` cuts all layers in the s
 scores by chance.
 """
 
-import contextlib
-import random
-
 import keras
 import numpy as np
 
@@ -18,6 +15,7 @@ from keras_slim.pruning.plan import PruningPlan
 from keras_slim.pruning.prune import make_plan
 from keras_slim.pruning.selection import protect, select
 from keras_slim.pruning.shrink import shrink
+from keras_slim.reinitialization import fresh_clone
 from keras_slim.scoring import criteria, debiasers, unit_scores
 from keras_slim.scoring.data import drawn
 
@@ -124,45 +122,4 @@ def reinitialized(model: keras.Model, seed: int | None = None) -> keras.Model:
     16
     """
     analyse(model)
-    adapted = []
-
-    def clone(layer):
-        copy = type(layer).from_config(_without_seeds(layer.get_config()))
-        if isinstance(layer, keras.layers.Normalization):
-            adapted.append((layer, copy))
-        return copy
-
-    with _seeded(seed):
-        fresh = keras.models.clone_model(model, clone_function=clone, recursive=True)
-    for layer, copy in adapted:
-        copy.set_weights(layer.get_weights())
-        copy.finalize_state()  # it computes with constants that it makes from its weights
-    return fresh
-
-
-@contextlib.contextmanager
-def _seeded(seed):
-    """Seeds Python's generator, from which an initializer without a seed takes one, and gives its state back after."""
-    if seed is None:
-        yield
-        return
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)
-
-
-def _without_seeds(config):
-    """Returns a nested config in which no initializer has a seed of its own."""
-    if isinstance(config, dict):
-        config = {key: _without_seeds(value) for key, value in config.items()}
-        return {key: _without_seed(value) if key.endswith("initializer") else value for key, value in config.items()}
-    return type(config)(map(_without_seeds, config)) if type(config) in (list, tuple) else config
-
-
-def _without_seed(initializer):
-    if isinstance(initializer, dict) and "seed" in initializer.get("config", {}):
-        return {**initializer, "config": {**initializer["config"], "seed": None}}
-    return initializer
+    return fresh_clone(model, seed)

@@ -42,14 +42,18 @@ def kernels(model: keras.Model) -> dict[str, keras.Variable]:
             f"Model '{model.name}' has no weights yet. Expected a built model. Received one whose input shape is not "
             "known. Begin it with `keras.Input(shape)`, or call it once on a batch."
         )
-    found = {}
-    for weight in model.trainable_weights:
-        if weight.name.endswith("kernel"):
-            found[_unused(weight.path, found)] = weight
+    return by_path(weight for weight in model.trainable_weights if weight.name.endswith("kernel"))
+
+
+def by_path(weights) -> dict[str, keras.Variable]:
+    """Returns weights by path, with a number behind it where two layers of one name are built apart."""
+    found: dict[str, keras.Variable] = {}
+    for weight in weights:
+        found[_unused(weight.path, found)] = weight
     return found
 
 
-def shares_by_kernel(model, sparsity, ignore, skip_first_convolution, owner) -> dict[str, float]:
+def shares_by_kernel(model, sparsity, ignore, skip_first_convolution, owner, argument="sparsity") -> dict[str, float]:
     """Returns the share of zeros that each kernel shall have, by path; those left dense are not among them.
 
     Args:
@@ -58,6 +62,7 @@ def shares_by_kernel(model, sparsity, ignore, skip_first_convolution, owner) -> 
         ignore: Names of layers, or paths, to leave dense.
         skip_first_convolution: Whether the first convolution is left dense, unless it is named.
         owner: Name of the callback or function, for error messages.
+        argument: What it calls the share.
 
     Raises:
         ValueError: If a name is not found, or a share is out of range.
@@ -67,12 +72,12 @@ def shares_by_kernel(model, sparsity, ignore, skip_first_convolution, owner) -> 
     left_dense = {path for name in ignore for path in _named(name, found, "ignore", owner)}
     if isinstance(sparsity, dict):
         chosen = {
-            path: check_share(share, "sparsity", owner, zero=True)
+            path: check_share(share, argument, owner, zero=True)
             for name, share in sparsity.items()
-            for path in _named(name, found, "sparsity", owner)
+            for path in _named(name, found, argument, owner)
         }
     else:
-        share = check_share(sparsity, "sparsity", owner, zero=True)
+        share = check_share(sparsity, argument, owner, zero=True)
         skipped = {id(weight) for weight in _first_convolution(model)} if skip_first_convolution else set()
         chosen = {path: share for path, weight in found.items() if id(weight) not in skipped}
     chosen = {path: chosen[path] for path in found if path in chosen and path not in left_dense}
@@ -107,13 +112,13 @@ def _named(name, found, argument, owner):
 
 def _first_convolution(model):
     """Returns the weights of the first convolution of a model, an empty list if it has none."""
-    return next((layer.weights for layer in _leaves(model) if isinstance(layer, CONVOLUTIONS)), [])
+    return next((layer.weights for layer in leaves(model) if isinstance(layer, CONVOLUTIONS)), [])
 
 
-def _leaves(layer):
+def leaves(layer):
     """Yields the layers inside models and wrappers, in order."""
     inside = getattr(layer, "layers", None) or [getattr(layer, "layer", None)]
     for each in inside:
         if isinstance(each, keras.Layer):
             yield each
-            yield from _leaves(each)
+            yield from leaves(each)

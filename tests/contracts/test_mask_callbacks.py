@@ -32,6 +32,9 @@ EXAMPLES = {
     },
     "GradualPruning of all together": {"scope": "global", "pattern": "n_of_m", "frequency": 5, "verbose": 0},
     "HoldMasks": {"masks": MASKS},
+    "LotteryTicket": {"rounds": 2, "ratio": 0.5, "rewind_to": 3, "verbose": 0},
+    "LotteryTicket of fresh weights": {"rounds": 1, "control": "random_reinit", "verbose": 0},
+    "LotteryTicket at random": {"rounds": 2, "control": "random_mask", "scope": "global", "verbose": 0},
     "HoldMasks as they are": {},
 }  # fmt: skip
 NAMES = list(EXAMPLES)

@@ -1,0 +1,126 @@
+"""Training several times within one `fit`, each time from the same early moment.
+
+What the two callbacks that look for lottery tickets share. Nothing here prunes: `Rewinding` knows with which epochs a
+stretch of training begins, notes the moment that is gone back to, and what was measured in each stretch.
+"""
+
+import json
+import warnings
+
+import keras
+import numpy as np
+
+from keras_slim.callbacks.moment import Moment
+from keras_slim.errors import SlimWarning, invalid_argument
+
+
+class Rewinding:
+    """The stretches of a `fit`, equally long, and the moment from which each of them starts.
+
+    Args:
+        rounds: How often training goes back.
+        rewind_to: Steps of the first stretch after which the moment is; 0 is before the first.
+        owner: Name of the callback, for error messages.
+
+    Attributes:
+        moment: The `Moment`; `None` before it has come.
+        done: One dictionary for each stretch that has begun: `round` (0 for the first), `epoch`, what was given to
+            `open`, `history` (the values of each metric, by epoch) and, after the first epoch, `logs`, the last values.
+    """
+
+    def __init__(self, rounds: int, rewind_to: int, owner: str):
+        self.moment: Moment | None = None
+        self.done: list[dict] = []
+        self._rounds = rounds
+        self._rewind_to = rewind_to
+        self._owner = owner
+
+    def begin(self, model: keras.Model, first: int, params: dict) -> None:
+        """Divides the epochs of a `fit` that begins with epoch `first`, and notes the moment if it is now.
+
+        Raises:
+            ValueError: If the epochs cannot be divided, or the moment lies behind the first stretch.
+        """
+        self._divide(first, params["epochs"])
+        self._origin = int(model.optimizer.iterations)
+        steps = params.get("steps")
+        if steps is not None and self._rewind_to > steps * self._length:
+            raise self._too_late(steps * self._length)
+        if not self._rewind_to:
+            self.moment = Moment.of(model)
+
+    def watch(self, model: keras.Model) -> bool:
+        """Notes the moment if it has come, and tells whether it has; called after each step."""
+        has_come = self.moment is None and int(model.optimizer.iterations) - self._origin >= self._rewind_to
+        if has_come:
+            self.moment = Moment.of(model)
+        return has_come
+
+    def beginning_with(self, epoch: int) -> int | None:
+        """Returns the number of the stretch that begins with an epoch, or `None` if none does.
+
+        Raises:
+            ValueError: If training should go back now, and the moment has not come yet.
+        """
+        number, passed = divmod(epoch - self._first, self._length)
+        if passed:
+            return None
+        if number and self.moment is None:
+            raise self._too_late("fewer")
+        return number
+
+    def open(self, number: int, epoch: int, **measured) -> None:
+        """Begins the account of a stretch."""
+        self.done.append({"round": number, "epoch": epoch, **measured, "history": {}})
+
+    def record(self, logs: dict) -> None:
+        """Takes what was measured in an epoch."""
+        now = self.done[-1]
+        now["logs"] = {name: float(value) for name, value in logs.items()}
+        for name, value in now["logs"].items():
+            now["history"].setdefault(name, []).append(value)
+
+    def warn_if_unfinished(self) -> None:
+        """Warns if training has ended before the last round."""
+        rounds = max(len(self.done) - 1, 0)
+        if rounds < self._rounds:
+            warnings.warn(
+                f"Training ended after {rounds} of {self._rounds} rounds of `{self._owner}`. A callback that stops "
+                "training, such as `EarlyStopping`, stops all of it, not one stretch.",
+                SlimWarning,
+                stacklevel=3,
+            )
+
+    def state(self) -> dict:
+        """Returns what must be known when `fit` is taken up: a dictionary of arrays."""
+        arrays = {} if self.moment is None else self.moment.to_arrays()
+        return {**arrays, "origin": np.array(self._origin), "done": np.array(json.dumps(self.done))}
+
+    def take_up(self, model: keras.Model, first: int, params: dict, state: dict) -> None:
+        """Takes what `state` has returned, in a `fit` that was killed."""
+        self._divide(first, params["epochs"])
+        self._origin = int(state["origin"])
+        self.done[:] = json.loads(str(state["done"]))
+        self.moment = Moment.from_arrays(state, model)
+
+    def describe(self) -> str:
+        """Returns in words where training goes back to."""
+        return f"step {self._rewind_to}" if self._rewind_to else "the initial weights"
+
+    def _divide(self, first, end):
+        epochs, stretches = end - first, self._rounds + 1
+        if epochs % stretches:
+            fitting = -(-epochs // stretches) * stretches
+            expected = f"a number of rounds of which `rounds + 1` divides the {epochs} epochs of `fit`"
+            hint = f"Train for {fitting} epochs, {fitting // stretches} in each of {stretches} stretches."
+            raise ValueError(
+                invalid_argument("rounds", self._owner, expected=expected, received=self._rounds, hint=hint)
+            )
+        self._first, self._length = first, epochs // stretches
+
+    def _too_late(self, steps):
+        expected = f"at most the steps of the first of {self._rounds + 1} stretches of training, {steps}"
+        hint = "Train for more epochs, or go back to an earlier step."
+        return ValueError(
+            invalid_argument("rewind_to", self._owner, expected=expected, received=self._rewind_to, hint=hint)
+        )
