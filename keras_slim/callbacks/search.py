@@ -5,12 +5,15 @@ the next begins.
 """
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import keras
 
 from keras_slim.errors import invalid_argument
+from keras_slim.pruning.costs import Cost
 from keras_slim.pruning.trajectory import Trajectory, TrajectoryPoint
+
+STATE = ("mode", "floor", "value", "held", "is_trying", "_ratios", "_waited")
 
 
 class Search:
@@ -105,6 +108,17 @@ class Search:
         """Takes what a cut has led to, which the next epochs judge."""
         self.is_trying, self.held, self._waited = True, False, 0
         self._points.append(TrajectoryPoint(-1, math.nan, False, cost, structure))
+
+    def state(self):
+        """Returns, as plain values, what must be known to go on searching, beside `kept`."""
+        return {**{name: getattr(self, name) for name in STATE}, "points": [asdict(point) for point in self._points]}
+
+    def take_up(self, state, kept):
+        """Takes what `state` returned, and what was in `kept`."""
+        self.kept = kept
+        for name in STATE:
+            setattr(self, name, state[name])
+        self._points = [TrajectoryPoint(**{**point, "cost": Cost(**point["cost"])}) for point in state["points"]]
 
     def finish(self):
         """Ends the search: nothing more can be cut."""
