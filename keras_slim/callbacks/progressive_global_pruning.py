@@ -4,12 +4,14 @@ import dataclasses
 import time
 import warnings
 
-import keras
 import numpy as np
 
 from keras_slim.callbacks.arguments import check_distillation, check_ignore, check_ratio, check_search, check_window
 from keras_slim.callbacks.companions import forget_best
+from keras_slim.callbacks.cutting_callback import CuttingCallback
 from keras_slim.callbacks.epochs import cutting_epochs
+from keras_slim.callbacks.progress import Kept, Progress
+from keras_slim.callbacks.resuming import KEPT, TEACHER, Record, dense_twin, packed
 from keras_slim.callbacks.search import Search
 from keras_slim.distillation import Distillation
 from keras_slim.distillation.teaching import Teaching, check_teachable
@@ -33,7 +35,7 @@ from keras_slim.scoring.data import drawn
 from keras_slim.validation import check_choice, check_count
 
 
-class ProgressiveGlobalPruning(keras.callbacks.Callback):
+class ProgressiveGlobalPruning(CuttingCallback):
     """Prunes the model that is being trained, until a share is gone or a metric falls.
 
     Before some epochs the units of the whole network are scored, de-biased and ranked, the lowest are removed, and
@@ -52,6 +54,10 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     goes on. What `fit` leaves holds the metric: if the last epoch's network does not, the last one that did is put
     back. Only the learning rate and the count of steps are never put back. With `validation_freq` above 1 it decides
     after the epochs that are validated, and counts no others as those the metric has to come back.
+
+    With Keras's `BackupAndRestore` beside it, in any order, a `fit` that was killed goes on when the script that was
+    killed is started again: with a model made anew and the same arguments. It ends as it would have ended, if data come
+    in the same order: Keras shuffles them anew, and a generator begins at its beginning. Other callbacks begin anew.
 
     Args:
         ratio: Share to remove in all, between 0 and 1. Optional in a search, which then ends when it is reached.
@@ -90,6 +96,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
     Raises:
         ValueError: If an argument is out of range; in `fit`, if data is missing or the rounds do not fit its epochs,
             and in a search, if the metric has not been measured before the first epoch in which it may cut.
+        RuntimeError: In `fit`, before training starts, if it cannot go on where `BackupAndRestore` does.
         UnreachableTargetError: In `fit`, before training starts, if the guards make the ratio unreachable.
         UnsupportedLayerError: In `fit`, before training starts, if the model is subclassed, or has a `compute_loss`
             that does not know training from validation and is to be distilled.
@@ -147,17 +154,21 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         self.calibration = check_calibration(calibration, owner)
         self.distillation = check_distillation(distillation, owner)
         self.verbose = verbose
-        self.rounds_done = []
+        self._progress = Progress()
         self._search: Search | None = None
         self._teaching: Teaching | None = None
+
+    @property
+    def rounds_done(self) -> list[dict]:
+        return self._progress.rounds_done
 
     @property
     def trajectory(self) -> Trajectory | None:
         return self._search.trajectory if self._search else None
 
-    def on_train_begin(self, logs=None):
+    def begin(self):
         self._stop_teaching()  # of a `fit` that was interrupted
-        self.rounds_done = []
+        self._progress = Progress()
         self._search = None if self.max_drop is None else self._new_search()
         if self.distillation:
             check_teachable(self.model, self.distillation, type(self).__name__)
@@ -170,30 +181,52 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         self._budget = Budget(self.of, graph)
         self._original_groups = {group.name: group.size for group in graph.groups}
         self._original_sizes = {name: len(units) for name, units in graph.layers.items()}
-        self._original_cost = self._cost = self._budget.original
-        self._epochs = None
+        self._progress = Progress(self._budget.original, self._budget.original)
         self._rehearse(graph, self._check_reachable(graph))
 
+    def asked(self) -> dict:
+        asked = {name: getattr(self, name) for name in ("ratio", "rounds", "max_drop", "monitor")}
+        return {**asked, "of": self.of.alias, "distillation": self.distillation is not None}
+
+    def record(self) -> Record:
+        return Record.of(self.model, self.asked(), self._progress, self._search, self._teaching is not None)
+
+    def take_up(self, record, teacher, kept) -> None:
+        self._progress = Progress.from_dict(record.progress)
+        self._budget.original = self._progress.original
+        if self._search:
+            self._search.take_up(record.search, kept)
+        if teacher:
+            self._teaching = Teaching(self.model, teacher, self.distillation)
+        if self.verbose:
+            print(f"\nPruning: goes on after round {len(self.rounds_done)} with {self._progress.cost.describe()}")
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        if self._teaching:  # of a `fit` that was killed
+            self._teaching.begin()
+            self.model.make_train_function(force=True)
+
     def on_epoch_begin(self, epoch, logs=None):
-        if self._epochs is None:  # only now is it known with which epoch `fit` begins
+        if self._progress.epochs is None:  # only now is it known with which epoch `fit` begins
             rounds = self.rounds if self._search is None else None
-            self._epochs = cutting_epochs(rounds, self.window, epoch, self.params["epochs"])
+            self._progress.epochs = cutting_epochs(rounds, self.window, epoch, self.params["epochs"])
+            self.back_up(epoch)
         if self._search:
             self._go_on_searching(epoch)
-        elif epoch in self._epochs:
-            number = self._epochs.index(epoch) + 1
-            target = self._budget.target(1 - (1 - self.ratio) ** (number / self.rounds))
-            self._cut(epoch, [target], f"{number}/{self.rounds}")
-            if number == self.rounds:
-                self._check_reached()
+        elif epoch in self._progress.epochs[len(self.rounds_done) :]:
+            self._make_round(epoch, self._progress.epochs.index(epoch) + 1)
+        self.back_up(epoch + 1)
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
-            logs.update({name: float(value) for name, value in self._cost.to_dict().items() if value is not None})
+            cost = self._progress.cost.to_dict()
+            logs.update({name: float(value) for name, value in cost.items() if value is not None})
         if self._search:
-            self._search.judge(epoch, logs or {}, self.model, self._epochs[0])
+            self._search.judge(epoch, logs or {}, self.model, self._progress.epochs[0])
             if self._search.is_trying and self._search.is_measured:
                 self.rounds_done[-1] |= {"metric": self._search.value, "held": self._search.held}
+        self.back_up(epoch + 1)
 
     def on_train_end(self, logs=None):
         self._stop_teaching()
@@ -214,18 +247,34 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         owner = type(self).__name__
         return Search(self.monitor, self.max_drop, self.mode, self.patience, self.ratio_per_round, owner)
 
+    def _make_round(self, epoch, number):
+        """Makes one of a number of cuts that was given."""
+        target = self._budget.target(1 - (1 - self.ratio) ** (number / self.rounds))
+        self._cut(epoch, [target], f"{number}/{self.rounds}")
+        if number == self.rounds:
+            self._check_reached()
+
     def _go_on_searching(self, epoch):
         """Keeps the network that holds the metric, goes back to it, or cuts, as the search says."""
-        search, (first, last) = self._search, self._epochs
-        if epoch < first or not search.is_measured or not search.begin(epoch - 1, self._cost, self._original_sizes):
+        search, (first, last) = self._search, self._progress.epochs
+        if epoch < first or not search.is_measured:
+            return
+        if not search.begin(epoch - 1, self._progress.cost, self._original_sizes):
             return
         if search.held:
-            search.keep((Snapshot(self.model), self._cost))
+            self._keep()
         elif search.has_failed():
             self._go_back()
             search.try_less()
         if search.ratio and not search.is_trying and epoch <= last:
             self._cut_further(epoch)
+
+    def _keep(self):
+        """Remembers the network, which has held the metric."""
+        number = self._search.kept.number + 1 if self._search.kept else 0
+        kept = Kept(number, len(self._progress.path), self._progress.cost, Snapshot(self.model))
+        self._search.keep(kept)
+        self.back_up_part(number, KEPT, packed(kept.snapshot.values))
 
     def _cut_further(self, epoch):
         """Makes the next cut of a search, or ends the search if there is nothing more to cut."""
@@ -241,17 +290,19 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _go_back(self):
         """Puts back the last network that held the metric."""
-        snapshot, self._cost = self._search.kept
+        kept = self._search.kept
         with scope_of(self.model):
-            snapshot.restore()
+            kept.snapshot.restore()
+        self._progress.cost = kept.cost
+        del self._progress.path[kept.cuts :]
         forget_best(self)
         if self.verbose:
-            print(f"\nPruning: {self._search.describe()}, back to {self._cost.describe()}")
+            print(f"\nPruning: {self._search.describe()}, back to {self._progress.cost.describe()}")
 
     @property
     def _amount(self):
         """What the model costs now, in what the ratio is a share of."""
-        return self._cost.amount(self._budget.of)
+        return self._progress.cost.amount(self._budget.of)
 
     def get_config(self) -> dict:
         """Returns the arguments as plain values; `data` is not among them."""
@@ -291,10 +342,10 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             fewest = np.minimum(sizes, np.maximum(fewest, per_rounds))
         scores = np.zeros(graph.num_units)
         protected = protect(scores, graph, fewest)
-        deepest, cost = self._budget.cut(graph, scores, protected, self._align(graph), 0, self._original_cost)
+        deepest, cost = self._budget.cut(graph, scores, protected, self._align(graph), 0, self._progress.original)
         name = type(self).__name__
         argument, ratio = ("ratio", self.ratio) if self.ratio else ("ratio_per_round", self.ratio_per_round[-1])
-        check_reached(name, self._budget.of, ratio, self._original_cost, cost, self.guards, argument)
+        check_reached(name, self._budget.of, ratio, self._progress.original, cost, self.guards, argument)
         return deepest
 
     def _rehearse(self, graph, keep):
@@ -323,32 +374,32 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             return False
         if not keep.all():
             with scope_of(self.model):
-                self._replace(graph, *self._smaller(graph, keep, data))
+                self._replace(*self._smaller(graph, keep, data))
             forget_best(self)
-        before, self._cost = self._cost, cost
-        asked = {"ratio": self.ratio, "rounds": self.rounds, "max_drop": self.max_drop}
-        settings = {"of": self._budget.of, "round": len(self.rounds_done) + 1, **asked}
-        plan = make_plan(graph, keep, before, self._cost, settings)
+        before, self._progress.cost = self._progress.cost, cost
+        settings = {"of": self._budget.of, "round": len(self.rounds_done) + 1}
+        settings |= {name: getattr(self, name) for name in ("ratio", "rounds", "max_drop")}
+        plan = make_plan(graph, keep, before, self._progress.cost, settings)
         seconds = time.perf_counter() - start
-        self.rounds_done.append({"epoch": epoch, **self._cost.to_dict(), "seconds": seconds, "plan": plan})
+        self._progress.add({"epoch": epoch, **self._progress.cost.to_dict(), "seconds": seconds, "plan": plan})
         if self._search:
-            self._search.cut(self._cost, _structure(graph, keep))
+            self._search.cut(self._progress.cost, _structure(graph, keep))
         self._say(number, before, seconds)
         return True
 
     def _choose(self, graph, scores, protected, targets):
         """Returns which units stay and what they cost, all of them where every target has been tried already."""
         for target in targets:
-            keep, cost = self._budget.cut(graph, scores, protected, self._align(graph), target, self._cost)
+            keep, cost = self._budget.cut(graph, scores, protected, self._align(graph), target, self._progress.cost)
             if self._search is None or not self._search.has_tried(_structure(graph, keep)):
                 return keep, cost
-        return np.ones(graph.num_units, bool), self._cost
+        return np.ones(graph.num_units, bool), self._progress.cost
 
-    def _replace(self, graph, smaller, transfers):
+    def _replace(self, smaller, transfers):
         """Makes the user's model the smaller one; with the first cut, what it was begins to teach it."""
         begins = self.distillation is not None and self._teaching is None
         if begins:
-            dense, _ = rebuild(graph, np.ones(graph.num_units, bool))
+            dense = dense_twin(self.model)
             self._teaching = Teaching(self.model, dense, self.distillation)
             self._teaching.begin()
         try:
@@ -357,6 +408,8 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
             if begins:
                 self._stop_teaching()
             raise
+        if begins:
+            self.back_up_part(0, TEACHER, packed([each.numpy() for each in dense.variables]))
 
     def _stop_teaching(self):
         if self._teaching is not None:
@@ -367,7 +420,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
         """Warns if the last round fell short of the ratio."""
         of = self._budget.of
         if self._amount > self._budget.target(self.ratio):
-            reached = 1 - self._amount / self._original_cost.amount(of)
+            reached = 1 - self._amount / self._progress.original.amount(of)
             self._warn(
                 f"The last round of pruning reached {reached:.3f} of the {of} instead of {self.ratio}: the guards "
                 f"allow no more. Give more rounds, or loosen the guards: {self.guards}."
@@ -390,7 +443,7 @@ class ProgressiveGlobalPruning(keras.callbacks.Callback):
 
     def _say(self, number, before, seconds):
         if self.verbose:
-            changes = describe_change(before, self._cost)
+            changes = describe_change(before, self._progress.cost)
             print(f"\nPruning round {number}: {changes} ({seconds:.1f} s)")
 
     def _warn(self, message):

@@ -6,12 +6,18 @@ the next begins.
 
 import math
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import keras
 
 from keras_slim.errors import SlimWarning, invalid_argument
+from keras_slim.pruning.costs import Cost
 from keras_slim.pruning.trajectory import Trajectory, TrajectoryPoint
+
+STATE = (
+    "mode", "floor", "value", "is_measured", "held", "is_trying", "_ratios", "_waited", "_tried", "_was_measured",
+    "_has_warned",
+)  # fmt: skip
 
 
 class Search:
@@ -151,6 +157,17 @@ class Search:
         if not self.is_measured:
             return f"{self.monitor} was not measured in the last epoch"
         return f"{self.monitor} {self.value:.4g} does not hold {self.floor:.4g}"
+
+    def state(self):
+        """Returns, as plain values, what must be known to go on searching, beside `kept`."""
+        return {**{name: getattr(self, name) for name in STATE}, "points": [asdict(point) for point in self._points]}
+
+    def take_up(self, state, kept):
+        """Takes what `state` returned, and what was in `kept`."""
+        self.kept = kept
+        for name in STATE:
+            setattr(self, name, state[name])
+        self._points = [TrajectoryPoint(**{**point, "cost": Cost(**point["cost"])}) for point in state["points"]]
 
     def finish(self):
         """Ends the search: nothing more can be cut."""

@@ -5,6 +5,7 @@ it: whoever kept them, and their values, can put them back. So a model grows aga
 """
 
 import keras
+import numpy as np
 
 from keras_slim.optimizer_slots import clock_of, with_inner
 from keras_slim.pruning.adopt import COMPILED, STRUCTURE, all_layers, attributes_with, restored_on_failure
@@ -41,6 +42,17 @@ class Snapshot:
         of_time = {id(variable) for variable in self._clock}
         variables = [each for each in (*model.variables, *model.optimizer.variables) if id(each) not in of_time]
         self._values = [(variable, variable.numpy().copy()) for variable in variables]
+
+    @property
+    def values(self) -> list[np.ndarray]:
+        """The values that are put back, in the order of the variables."""
+        return [value for _, value in self._values]
+
+    @values.setter
+    def values(self, values: list[np.ndarray]) -> None:
+        # a file knows types such as bfloat16 by their size only
+        pairs = zip(self._values, values, strict=True)
+        self._values = [(variable, value.view(own.dtype)) for (variable, own), value in pairs]
 
     def restore(self) -> None:
         """Puts everything back into the model object, also in the middle of `fit`; if that fails, nothing is changed.
