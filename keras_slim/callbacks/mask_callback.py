@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_slim.callbacks import random_states
 from keras_slim.callbacks.backup import Backup
 from keras_slim.sparsity.holding import Holder
 from keras_slim.sparsity.kernels import kernels
@@ -82,13 +83,14 @@ class MaskCallback(keras.callbacks.Callback):
             self.begin(epoch)
         else:
             self._first_epoch = int(state["first_epoch"])
+            random_states.put_back(self.model, state)
             self.hold(Masks.from_arrays(state))
             self.take_up(state)
 
     def _back_up(self, epoch):
         if self._backup.is_needed:
-            state = {**self.state(), **self._masks.to_arrays(), "first_epoch": np.array(self._first_epoch)}
-            self._backup.write(epoch, state)
+            state = {**self.state(), **self._masks.to_arrays(), **random_states.to_arrays(self.model)}
+            self._backup.write(epoch, {**state, "first_epoch": np.array(self._first_epoch)})
 
     def _check_unchanged(self):
         now = kernels(self.model)

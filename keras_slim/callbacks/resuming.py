@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_slim.callbacks import random_states
 from keras_slim.callbacks.backup import Backup
 from keras_slim.callbacks.companions import beside
 from keras_slim.callbacks.progress import Kept, Progress
@@ -36,7 +37,7 @@ class Record:
         search: `Search.state()`, if it searches.
         kept: `Kept.to_dict()`, if there is a network to go back to; its values are a part by themselves.
         is_taught: Whether the dense network teaches; its values are a part by themselves.
-        seeds: Values of the variables that are no weights, which Keras does not save: the states of random layers.
+        states: What random layers stand at, as `random_states.to_arrays` returns it.
     """
 
     asked: dict
@@ -44,24 +45,24 @@ class Record:
     search: dict | None
     kept: dict | None
     is_taught: bool
-    seeds: list[np.ndarray]
+    states: dict[str, np.ndarray]
 
     @classmethod
     def of(cls, model: keras.Model, asked: dict, progress: Progress, search: Search | None, is_taught: bool):
         """Returns where the pruning of a model stands now."""
         kept = search.kept.to_dict() if search and search.kept else None
-        seeds = [each.numpy() for each in seeds_of(model)]
-        return cls(asked, progress.to_dict(), search.state() if search else None, kept, is_taught, seeds)
+        states = random_states.to_arrays(model)
+        return cls(asked, progress.to_dict(), search.state() if search else None, kept, is_taught, states)
 
     def to_arrays(self) -> dict:
         """Returns the record as `Backup.write` takes it."""
-        plain = {name: value for name, value in vars(self).items() if name != "seeds"}
-        return {"record": np.array(json.dumps(plain)), **packed(self.seeds)}
+        plain = {name: value for name, value in vars(self).items() if name != "states"}
+        return {"record": np.array(json.dumps(plain)), **self.states}
 
     @classmethod
     def from_arrays(cls, arrays: dict) -> "Record":
         """Returns the record that `Backup.read` has found."""
-        return cls(**json.loads(str(arrays["record"])), seeds=unpacked(arrays))
+        return cls(**json.loads(str(arrays["record"])), states=arrays)
 
 
 def packed(values: list[np.ndarray]) -> dict:
@@ -72,12 +73,6 @@ def packed(values: list[np.ndarray]) -> dict:
 def unpacked(arrays: dict) -> list[np.ndarray]:
     """Returns the list that was packed."""
     return [arrays[f"value_{place}"] for place in range(sum(name.startswith("value_") for name in arrays))]
-
-
-def seeds_of(model: keras.Model) -> list[keras.Variable]:
-    """Returns the variables of a model that are no weights."""
-    weights = {id(weight) for weight in model.weights}
-    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def is_in_fit(callback: keras.callbacks.Callback) -> bool:
@@ -158,7 +153,7 @@ def restore(
     """
     teacher = dense_twin(model, _part(backup, 0, TEACHER)) if record.is_taught else None
     snapshot = _adopt_all(model, networks, record.kept and record.kept["cuts"])
-    _assign(seeds_of(model), record.seeds)
+    random_states.put_back(model, record.states)
     if record.kept is None or snapshot is None:
         return teacher, None
     snapshot.values = _part(backup, record.kept["number"], KEPT)

@@ -54,6 +54,7 @@ def build(seed=1, **options):
             keras.Input((4,)),
             keras.layers.Dense(16, "tanh", name="first"),
             keras.layers.BatchNormalization(name="norm"),
+            keras.layers.Dropout(0.2, seed=3, name="dropout"),
             keras.layers.Dense(12, "tanh", name="second", kernel_constraint=keras.constraints.MaxNorm(2.0)),
             keras.layers.Dense(2, name="head"),
         ],
@@ -173,7 +174,7 @@ def test_it_does_nothing_in_evaluate_and_predict(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("epoch", "first"), [(1, True), (2, False), (3, True), (5, False)])
+@pytest.mark.parametrize(("epoch", "first"), [(2, False), (4, True)])
 def test_a_fit_that_is_killed_is_taken_up(name, epoch, first, tmp_path):
     def fit(*others):
         keras.utils.set_random_seed(2)
