@@ -49,6 +49,8 @@ class FunctionSchedule(Schedule):
         self.alias = getattr(function, "__name__", "function")
         if not math.isclose(end := self(1.0), 1):
             self._complain("1 at progress 1, the whole way", end)
+        for tenth in range(10):
+            self(tenth / 10)  # raises here what is wrong between
 
     def __call__(self, progress):
         way = float(self.function(progress))

@@ -34,10 +34,10 @@ def check_window(window, owner):
     return tuple(window)
 
 
-def check_sparsity(sparsity, pattern, scope, owner):
+def check_sparsity(sparsity, pattern, scope, owner, default=0.9):
     """Returns the share of zeros, or a dictionary of them, as the pattern and the scope allow it."""
     if sparsity is None:
-        return 0.9 if pattern.sparsity is None else pattern.sparsity
+        return default if pattern.sparsity is None else pattern.sparsity
     is_dictionary = isinstance(sparsity, dict)
     shares = sparsity if is_dictionary else {"": sparsity}
     shares = {name: check_share(share, "sparsity", owner, zero=True) for name, share in shares.items()}

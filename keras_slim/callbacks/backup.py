@@ -11,10 +11,12 @@ Keras. Checked on Keras 3.15.1; `tests/callbacks/test_resuming.py` fails when th
 import glob
 import json
 import os
+import warnings
 
 import keras
 
 from keras_slim.callbacks.companions import beside
+from keras_slim.errors import SlimWarning
 from keras_slim.sparsity.arrays_file import read_arrays, write_arrays
 
 WEIGHTS = "latest.weights.h5"
@@ -29,13 +31,32 @@ class Backup:
     """
 
     def __init__(self, callback: keras.callbacks.Callback):
-        fellows = [each for each in beside(callback) if isinstance(each, keras.callbacks.BackupAndRestore)]
-        self._folder = str(fellows[0].backup_dir) if fellows else ""
+        self._fellows = [each for each in beside(callback) if isinstance(each, keras.callbacks.BackupAndRestore)]
+        self._folder = str(self._fellows[0].backup_dir) if self._fellows else ""
         self._owner = type(callback).__name__
 
     @property
     def is_needed(self) -> bool:
         return bool(self._folder)
+
+    def check_by_epoch(self) -> None:
+        """Raises `ValueError` if backups are made within epochs, from which a `fit` cannot go on as it was."""
+        if any(each.save_freq != "epoch" for each in self._fellows):
+            received = [each.save_freq for each in self._fellows]
+            raise ValueError(
+                f"`{self._owner}` can be taken up at the beginning of an epoch only. Expected "
+                f"`BackupAndRestore(save_freq='epoch')`. Received: save_freq={received[0]!r}."
+            )
+
+    def warn_if_unknown(self) -> None:
+        """Warns if `BackupAndRestore` has loaded weights, and nothing that belongs to them is known."""
+        if self.weights:
+            warnings.warn(
+                f"`{self._owner}` begins anew with weights out of {self._folder}, where nothing of its own is noted. "
+                "Expected a folder that it has been written to beside `BackupAndRestore`. Begin with an empty one.",
+                SlimWarning,
+                stacklevel=2,
+            )
 
     @property
     def weights(self) -> str | None:

@@ -23,22 +23,21 @@ def beside(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callback]
     return []
 
 
-def forget_best(callback: keras.callbacks.Callback) -> list[str]:
-    """Makes the callbacks beside one forget the best value and weights they have seen.
+def forget_best(callbacks: list[keras.callbacks.Callback]) -> list[str]:
+    """Makes callbacks forget the best value and weights they have seen.
 
-    After a cut, what they remember belongs to a network that is no more: weights that no longer fit, and a value that
-    the smaller network should not be held to before it is trained. So they start anew, as at the beginning of `fit`:
-    `EarlyStopping` and `ReduceLROnPlateau` count their patience again; `ModelCheckpoint` with `save_best_only` compares
-    with epochs of the smaller network only.
+    After a cut, what they remember belongs to a network that is no more: weights that no longer fit, or are zero by
+    now, and a value that the smaller network should not be held to before it is trained. So they start anew, as at the
+    beginning of `fit`: `EarlyStopping` and `ReduceLROnPlateau` count their patience again; `ModelCheckpoint` with
+    `save_best_only` compares with epochs of the smaller network only.
 
     Args:
-        callback: The callback that has cut the model.
+        callbacks: The callbacks of a `fit`, as `beside` returns them.
 
     Returns:
         Class names of the callbacks that forgot something.
     """
-    found = [each for each in beside(callback) if isinstance(each, REMEMBERING)]
-    return [type(each).__name__ for each in found if _forget(each)]
+    return [type(each).__name__ for each in callbacks if isinstance(each, REMEMBERING) and _forget(each)]
 
 
 def _forget(callback):

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from keras_slim.callbacks.arguments import check_ignore
+from keras_slim.callbacks.arguments import check_ignore, check_sparsity
 from keras_slim.callbacks.mask_callback import MaskCallback
 from keras_slim.errors import invalid_argument
+from keras_slim.optimizer_slots import rate_of
 from keras_slim.sparsity.kernels import kernels, shares_by_kernel
 from keras_slim.sparsity.magnitude import magnitude_masks
 from keras_slim.sparsity.masks import Masks
@@ -27,13 +28,14 @@ class DenseSparseDense(MaskCallback):
 
     Args:
         sparsity: Share of zeros of each kernel while it is sparse, 0.25 to 0.5 in the paper; or a dictionary of layer
-            names to shares, which leaves all other layers dense.
+            names to shares, which leaves all other layers dense. Defaults to 0.3, or to what the pattern demands.
         dense_epochs: Epochs before; 0 for a network that is trained already.
         sparse_epochs: Epochs with zeros.
         redense_epochs: Epochs after that. If `fit` has more epochs than all of these, the last phase goes on.
         repeats: How often the last two phases are gone through; 2 is dense, sparse, dense, sparse, dense.
         sparse_rate: What the learning rate is multiplied by while it is sparse, relative to that of the first phase.
-        redense_rate: The same for the phase after. If both are 1, the rate is left alone.
+        redense_rate: The same for the phase after. If both are 1, the rate is left alone; else it is what it was again
+            after `fit`. A callback that sets the rate itself, such as `LearningRateScheduler`, goes before.
         pattern: Which weights go together, as in `keras_slim.sparsity.magnitude_masks`.
         ignore: Names of layers to leave dense.
         skip_first_convolution: Whether the first convolution is left dense, as in the paper.
@@ -61,7 +63,7 @@ class DenseSparseDense(MaskCallback):
 
     def __init__(
         self,
-        sparsity: float | dict[str, float] = 0.3,
+        sparsity: float | dict[str, float] | None = None,
         dense_epochs: int = 0,
         sparse_epochs: int = 1,
         redense_epochs: int = 1,
@@ -76,14 +78,14 @@ class DenseSparseDense(MaskCallback):
     ):
         super().__init__()
         owner = type(self).__name__
-        self.sparsity = sparsity
+        self.pattern = patterns.get(pattern, "pattern", owner)
+        self.sparsity = check_sparsity(sparsity, self.pattern, "layer", owner, default=0.3)
         self.dense_epochs = check_count(dense_epochs, "dense_epochs", owner, minimum=0)
         self.sparse_epochs = check_count(sparse_epochs, "sparse_epochs", owner)
         self.redense_epochs = check_count(redense_epochs, "redense_epochs", owner)
         self.repeats = check_count(repeats, "repeats", owner)
         self.sparse_rate = check_positive(sparse_rate, "sparse_rate", owner)
         self.redense_rate = check_positive(redense_rate, "redense_rate", owner)
-        self.pattern = patterns.get(pattern, "pattern", owner)
         self.ignore = check_ignore(ignore, owner)
         self.skip_first_convolution = skip_first_convolution
         self.verbose = verbose
@@ -121,7 +123,11 @@ class DenseSparseDense(MaskCallback):
         super().on_epoch_end(epoch, logs)
         if logs is not None:
             logs["dsd_phase"] = self._phase
-            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+            logs["learning_rate"] = rate_of(self.model.optimizer)
+
+    def on_train_end(self, logs=None):
+        super().on_train_end(logs)
+        self._multiply_rate(1 / self._rates[self._phase])
 
     def state(self):
         return {"phase": np.array(self._phase)}
@@ -156,24 +162,31 @@ class DenseSparseDense(MaskCallback):
         return [DENSE] * self.dense_epochs + again * self.repeats
 
     def _enter(self, phase, epoch):
-        rates = 1.0, self.sparse_rate, self.redense_rate
-        if rates[phase] != rates[self._phase]:
-            optimizer = self.model.optimizer
-            optimizer.learning_rate = float(optimizer.learning_rate) * rates[phase] / rates[self._phase]
+        rates = self._rates
+        self._multiply_rate(rates[phase] / rates[self._phase])
         self._phase = phase
         if phase == SPARSE:
             self.hold(magnitude_masks(self._weights, self._shares, pattern=self.pattern))
         else:
-            self.hold(Masks({path: np.ones(weight.shape, bool) for path, weight in self._weights.items()}))
+            self.hold(Masks.ones(self._weights))
         if self.verbose:
-            rate = float(self.model.optimizer.learning_rate)
+            rate = rate_of(self.model.optimizer)
             print(f"\nEpoch {epoch + 1}: {NAMES[phase]}, sparsity {self.masks.sparsity:.3f}, learning rate {rate:.3g}")
+
+    @property
+    def _rates(self):
+        """What the learning rate of the first phase is multiplied by, in each phase."""
+        return 1.0, self.sparse_rate, self.redense_rate
+
+    def _multiply_rate(self, factor):
+        if factor != 1:
+            self.model.optimizer.learning_rate = rate_of(self.model.optimizer) * factor
 
     def _check_rate(self):
         """Raises `ValueError` if the learning rate cannot be set."""
         optimizer = self.model.optimizer
         try:
-            optimizer.learning_rate = float(optimizer.learning_rate)
+            optimizer.learning_rate = rate_of(optimizer)
         except (TypeError, AttributeError) as error:
             expected = "1, since the learning rate of the optimizer is a schedule, which cannot be multiplied"
             received = {"sparse_rate": self.sparse_rate, "redense_rate": self.redense_rate}

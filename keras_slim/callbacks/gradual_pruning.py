@@ -12,7 +12,6 @@ from keras_slim.callbacks.arguments import (
     check_sparsity,
     check_window,
 )
-from keras_slim.callbacks.companions import forget_best
 from keras_slim.callbacks.mask_callback import MaskCallback
 from keras_slim.callbacks.timetable import StepSchedule, Timetable, is_step_schedule
 from keras_slim.errors import SlimWarning
@@ -33,10 +32,11 @@ class GradualPruning(MaskCallback):
     `s = initial_sparsity + (sparsity - initial_sparsity) * schedule(progress)`
 
     where progress goes from 0 at the begin of the window to 1 at its end. In between and afterwards zeros are held
-    after every step, whatever the optimizer; what is zero stays zero. When the window ends, the sparsity is exactly
-    what was asked for, and `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint(save_best_only=True)` forget their
-    best value: they judge the sparse network by its own epochs. The rest of `fit` is fine-tuning. The model is a plain
-    Keras model throughout; its file becomes smaller when it is compressed.
+    after every step, whatever the optimizer; what is zero stays zero. When the window ends, the sparsity is what
+    was asked for, to the weight or the block; the rest of `fit` is fine-tuning. Whenever masks change, `EarlyStopping`,
+    `ReduceLROnPlateau` and `ModelCheckpoint(save_best_only=True)` forget their best value: they judge the sparse
+    network by its own epochs. The model is a plain Keras model throughout; its file becomes smaller when it is
+    compressed.
 
     The logs of each epoch hold `sparsity`, the share of zeros in the kernels that are pruned.
 
@@ -136,14 +136,16 @@ class GradualPruning(MaskCallback):
 
     def on_train_batch_end(self, batch, logs=None):
         done = min(batch + 1, self._steps or ENDLESS)  # Keras counts several steps in one call as if none were missing
-        self._go_on(self._epoch_start + done)
-        if done == self._steps:
-            self._back_up(self._epoch + 1)  # `BackupAndRestore` may come before this callback when the epoch ends
+        with self.released_on_failure():
+            self._go_on(self._epoch_start + done)
+            if done == self._steps:
+                self._back_up(self._epoch + 1)  # `BackupAndRestore` may come before this callback when the epoch ends
 
     def on_epoch_end(self, epoch, logs=None):
         self._steps_seen = self._step - self._epoch_start
         if epoch + 1 == self.params["epochs"] and not self._step_schedule and not self._is_reached:
-            self._prune(1.0)  # fewer steps than expected
+            with self.released_on_failure():
+                self._prune(1.0)  # fewer steps than expected
             self._is_reached = True
         super().on_epoch_end(epoch, logs)
 
@@ -159,10 +161,12 @@ class GradualPruning(MaskCallback):
             )
 
     def state(self):
-        return {"step": np.array(self._step), "steps_seen": np.array(self._steps_seen)}
+        numbers = {"step": self._step, "steps_seen": self._steps_seen, "is_reached": self._is_reached}
+        return {name: np.array(value) for name, value in numbers.items()}
 
     def take_up(self, state):
         self._step, self._steps_seen = int(state["step"]), int(state["steps_seen"])
+        self._is_reached = bool(state["is_reached"])
 
     def get_config(self) -> dict:
         """Returns the arguments as plain values.
@@ -226,7 +230,6 @@ class GradualPruning(MaskCallback):
         return {path: way * share + (1 - way) * self.initial_sparsity for path, share in self._shares.items()}
 
     def _announce(self):
-        forget_best(self)
         if self.verbose:
             found = f"{self.masks.size - self.masks.kept:,} of {self.masks.size:,} weights are zero from here on"
             print(f"\nEpoch {self._epoch + 1}: sparsity {self.masks.sparsity:.3f} is reached, {found}")

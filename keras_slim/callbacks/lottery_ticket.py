@@ -3,7 +3,6 @@
 import numpy as np
 
 from keras_slim.callbacks.arguments import check_ignore, check_ratios
-from keras_slim.callbacks.companions import forget_best
 from keras_slim.callbacks.mask_callback import MaskCallback
 from keras_slim.callbacks.rewinding import Rewinding
 from keras_slim.errors import invalid_argument
@@ -149,11 +148,13 @@ class LotteryTicket(MaskCallback):
         self._rewinding.open(number, epoch, kept=self.masks.kept, density=1 - self.masks.sparsity)
 
     def on_train_batch_end(self, batch, logs=None):
-        if self._rewinding.watch(self.model):
-            self._back_up(self._epoch + 1)
+        with self.released_on_failure():
+            if self._rewinding.watch(self.model):
+                self._back_up(self._epoch + 1)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._rewinding.record(logs or {})
+        with self.released_on_failure():
+            self._rewinding.record(logs or {})
         super().on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs=None):
@@ -212,7 +213,6 @@ class LotteryTicket(MaskCallback):
         if self.control == "random_reinit":
             put_back(self.model, self._ticket_of(number, masks).weights)
         self.hold(masks)
-        forget_best(self)
         if self.verbose:
             left = f"{masks.kept:,} of {masks.size:,} weights, density {1 - masks.sparsity:.4f}"
             print(f"\nEpoch {epoch + 1}: round {number} of {self.rounds}, {left}, back to {self._rewinding.describe()}")

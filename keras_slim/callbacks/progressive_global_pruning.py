@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 
 from keras_slim.callbacks.arguments import check_distillation, check_ignore, check_ratio, check_search, check_window
-from keras_slim.callbacks.companions import forget_best
+from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.callbacks.cutting_callback import CuttingCallback
 from keras_slim.callbacks.epochs import cutting_epochs
 from keras_slim.callbacks.progress import Kept, Progress
@@ -295,7 +295,7 @@ class ProgressiveGlobalPruning(CuttingCallback):
             kept.snapshot.restore()
         self._progress.cost = kept.cost
         del self._progress.path[kept.cuts :]
-        forget_best(self)
+        forget_best(beside(self))
         if self.verbose:
             print(f"\nPruning: {self._search.describe()}, back to {self._progress.cost.describe()}")
 
@@ -375,7 +375,7 @@ class ProgressiveGlobalPruning(CuttingCallback):
         if not keep.all():
             with scope_of(self.model):
                 self._replace(*self._smaller(graph, keep, data))
-            forget_best(self)
+            forget_best(beside(self))
         before, self._progress.cost = self._progress.cost, cost
         settings = {"of": self._budget.of, "round": len(self.rounds_done) + 1}
         settings |= {name: getattr(self, name) for name in ("ratio", "rounds", "max_drop")}

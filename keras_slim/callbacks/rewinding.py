@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_slim.callbacks.moment import Moment
 from keras_slim.errors import SlimWarning, invalid_argument
+from keras_slim.optimizer_slots import steps_of
 
 
 class Rewinding:
@@ -42,7 +43,7 @@ class Rewinding:
             ValueError: If the epochs cannot be divided, or the moment lies behind the first stretch.
         """
         self._divide(first, params["epochs"])
-        self._origin = int(model.optimizer.iterations)
+        self._origin = steps_of(model.optimizer)
         steps = params.get("steps")
         if steps is not None and self._rewind_to > steps * self._length:
             raise self._too_late(steps * self._length)
@@ -51,7 +52,7 @@ class Rewinding:
 
     def watch(self, model: keras.Model) -> bool:
         """Notes the moment if it has come, and tells whether it has; called after each step."""
-        has_come = self.moment is None and int(model.optimizer.iterations) - self._origin >= self._rewind_to
+        has_come = self.moment is None and steps_of(model.optimizer) - self._origin >= self._rewind_to
         if has_come:
             self.moment = Moment.of(model)
         return has_come
@@ -76,7 +77,7 @@ class Rewinding:
     def record(self, logs: dict) -> None:
         """Takes what was measured in an epoch."""
         now = self.done[-1]
-        now["logs"] = {name: float(value) for name, value in logs.items()}
+        now["logs"] = {name: keras.ops.convert_to_numpy(value).tolist() for name, value in logs.items()}
         for name, value in now["logs"].items():
             now["history"].setdefault(name, []).append(value)
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_slim.callbacks.arguments import check_ignore
-from keras_slim.callbacks.companions import forget_best
+from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.callbacks.moment import Moment
 from keras_slim.callbacks.rewinding import Rewinding
 from keras_slim.distribution import scope_of
@@ -109,8 +109,8 @@ class StructuredLotteryTicket(keras.callbacks.Callback):
     @property
     def ticket(self) -> keras.Model | None:
         moment = self._rewinding.moment
-        if moment is None:
-            return None
+        if moment is None or self._ticket is not None:
+            return self._ticket
         graph = analyse(self.model)
         values = {id(weight): moment.weights[path] for path, weight in by_path(self.model.weights).items()}
         return rebuild(graph, np.ones(graph.num_units, bool), values=values)[0]
@@ -151,6 +151,7 @@ class StructuredLotteryTicket(keras.callbacks.Callback):
             logs["units"] = float(self.rounds_done[-1]["units"])
 
     def on_train_end(self, logs=None):
+        self._ticket = self.ticket  # before the model is changed further
         self._rewinding.warn_if_unfinished()
 
     def get_config(self) -> dict:
@@ -175,6 +176,7 @@ class StructuredLotteryTicket(keras.callbacks.Callback):
     def _begin_anew(self):
         self._rewinding = Rewinding(self.rounds, self.rewind_to, type(self).__name__)
         self.rounds_done = self._rewinding.done
+        self._ticket: keras.Model | None = None
 
     def _rehearse(self, graph):
         """Raises what a cut would raise about layers or an optimizer that cannot be made anew; counts what there is."""
@@ -199,7 +201,7 @@ class StructuredLotteryTicket(keras.callbacks.Callback):
             trained.restore(self.model)
             raise
         self._rewinding.moment = Moment.of(self.model)
-        forget_best(self)
+        forget_best(beside(self))
         if self.verbose:
             left = f"{describe_change(before, after)}, back to {self._rewinding.describe()}"
             print(f"\nEpoch {epoch + 1}: round {number} of {self.rounds}, {left}")
@@ -208,7 +210,7 @@ class StructuredLotteryTicket(keras.callbacks.Callback):
     def _chosen(self, graph):
         """Returns which units are kept: all but the exact share of those with the lowest scores, within the guards."""
         owner = type(self).__name__
-        data = drawn(self.data, self.steps)
+        data = drawn(self.data, self.steps, owner)
         scores = unit_scores(graph, self.criterion, self.debias, data, steps=self.steps, owner=owner)
         sizes = {name: len(units) for name, units in graph.layers.items()}
         original = [self._layers.get(name, size) for name, size in sizes.items()]

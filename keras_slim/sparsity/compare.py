@@ -52,7 +52,8 @@ def compare(
 ) -> SeedComparison:
     """Trains a model plainly and with callbacks, as many epochs, for several seeds.
 
-    Each seed gives all ways the same weights to start with and the same order of batches.
+    Each seed gives all ways the same weights to start with, and the same order of batches where Keras shuffles them; a
+    dataset that shuffles itself goes its own way.
 
     Args:
         build: Function that returns a compiled model, with weights drawn anew.
@@ -96,10 +97,12 @@ def compare(
             keras.utils.set_random_seed(seed)
             model = build()
             model.fit(*data, **{"verbose": 0, **fit}, callbacks=[] if way == DENSE else ways[way]())
-            judge = judged if isinstance(judged, tuple) else (judged,)
-            found = model.evaluate(*judge, batch_size=fit.get("batch_size"), verbose=0, return_dict=True)
+            x_test, y_test, weights = keras.utils.unpack_x_y_sample_weight(judged)
+            options = {"batch_size": fit.get("batch_size"), "verbose": 0, "return_dict": True}
+            found = model.evaluate(x_test, y_test, sample_weight=weights, **options)
+            found = {metric: float(np.mean(value)) for metric, value in found.items()}
             for metric, value in found.items():
-                values[way].setdefault(metric, []).append(float(value))
+                values[way].setdefault(metric, []).append(value)
             if verbose:
                 shown = ", ".join(f"{metric} {value:.4f}" for metric, value in found.items())
                 print(f"seed {seed}, {way}: {shown}")

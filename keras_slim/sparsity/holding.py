@@ -52,7 +52,7 @@ class Holder:
                 optimizer.build(model.trainable_variables)
         self._model = model
         self._weights = weights
-        self.masks = Masks({path: np.ones(weight.shape, bool) for path, weight in weights.items()})
+        self.masks = Masks.ones(weights)
         with scope_of(model):
             for weight in weights.values():
                 weight.constraint = Masking(weight, average_of(optimizer, weight))
@@ -87,7 +87,7 @@ def release(model: keras.Model) -> None:
     Args:
         model: A model, of which the values do not change.
     """
-    held = [weight for weight in model.trainable_weights if isinstance(weight.constraint, Masking)]
+    held = [weight for weight in model.weights if isinstance(weight.constraint, Masking)]
     for weight in held:
         weight.constraint = weight.constraint.own
     if held:

@@ -19,14 +19,15 @@ CONVOLUTIONS = (
 )
 
 
-def kernels(model: keras.Model) -> dict[str, keras.Variable]:
-    """Returns the trained kernels of a model by path, in the order of its weights.
+def kernels(model: keras.Model, trained_only: bool = True) -> dict[str, keras.Variable]:
+    """Returns the kernels of a model by path, in the order of its weights.
 
     A kernel is a weight whose name ends so: of dense layers, convolutions of every kind, recurrent layers (which have
     two), attention. Biases, normalisation and embeddings are none.
 
     Args:
         model: A built model of any kind.
+        trained_only: Whether to leave out those of layers that are not trained.
 
     Raises:
         ValueError: If the model is not built.
@@ -42,7 +43,8 @@ def kernels(model: keras.Model) -> dict[str, keras.Variable]:
             f"Model '{model.name}' has no weights yet. Expected a built model. Received one whose input shape is not "
             "known. Begin it with `keras.Input(shape)`, or call it once on a batch."
         )
-    return by_path(weight for weight in model.trainable_weights if weight.name.endswith("kernel"))
+    weights = model.trainable_weights if trained_only else model.weights
+    return by_path(weight for weight in weights if weight.name.endswith("kernel"))
 
 
 def by_path(weights) -> dict[str, keras.Variable]:
@@ -115,10 +117,23 @@ def _first_convolution(model):
     return next((layer.weights for layer in leaves(model) if isinstance(layer, CONVOLUTIONS)), [])
 
 
-def leaves(layer):
-    """Yields the layers inside models and wrappers, in order."""
-    inside = getattr(layer, "layers", None) or [getattr(layer, "layer", None)]
-    for each in inside:
-        if isinstance(each, keras.Layer):
+def leaves(layer, seen=None):
+    """Yields the layers inside a model, a wrapper or a layer of the user's own, in order.
+
+    Inside a model that is called layer by layer, and inside a layer of the user's own, the order is that of its
+    attributes.
+    """
+    seen = {id(layer)} if seen is None else seen
+    for each in _inside(layer):
+        if id(each) not in seen:
+            seen.add(id(each))
             yield each
-            yield from leaves(each)
+            yield from leaves(each, seen)
+
+
+def _inside(layer):
+    """Returns the layers that a model or a layer holds itself."""
+    if isinstance(layer, keras.Model):
+        return layer.layers
+    values = [value if isinstance(value, list | tuple) else [value] for value in vars(layer).values()]
+    return [each for several in values for each in several if isinstance(each, keras.Layer)]

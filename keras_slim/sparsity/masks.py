@@ -60,6 +60,11 @@ class Masks(Mapping):
         found = kernels(model)
         return cls({path: found[path].numpy() != 0 for path in (found if paths is None else paths)})
 
+    @classmethod
+    def ones(cls, weights: Mapping) -> "Masks":
+        """Returns the masks that keep all of some weights, by path."""
+        return cls({path: np.ones(weight.shape, bool) for path, weight in weights.items()})
+
     @property
     def size(self) -> int:
         """Number of weights in all."""
@@ -90,7 +95,7 @@ class Masks(Mapping):
         Raises:
             PlanMismatchError: If the model has no such kernels.
         """
-        found = kernels(model)
+        found = kernels(model, trained_only=False)
         wrong = [
             f"{path}: {mask.shape} against {tuple(found[path].shape) if path in found else 'no such kernel'}"
             for path, mask in self.items()

@@ -120,7 +120,8 @@ class Block(Pattern):
 class NOfM(Pattern):
     """Keeps at most `n` of each `m` weights in a row, as some processors want it.
 
-    They follow each other along the inputs of an output unit: all axes of a kernel but the last. The sparsity to ask
+    They follow each other along all axes of a kernel but the last, which are the inputs of an output unit in dense
+    layers and convolutions; in transposed convolutions and in attention they are not. The sparsity to ask
     for is `1 - n / m`, its attribute `sparsity`. On the way there, weights go evenly from all groups.
 
     Args:

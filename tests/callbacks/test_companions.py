@@ -199,7 +199,7 @@ def test_only_callbacks_of_this_fit_forget(build, prune):
     for stop in stops:
         stop.best, stop.wait, stop.best_weights = 0.5, 2, [np.zeros(3)]
     assert beside(pruning) == lists[0].callbacks
-    assert forget_best(pruning) == ["EarlyStopping"]
+    assert forget_best(beside(pruning)) == ["EarlyStopping"]
     assert (stops[0].best, stops[0].wait, stops[0].best_weights) == (None, 0, None)
     assert (stops[1].best, stops[1].wait) == (0.5, 2)
 
@@ -209,4 +209,4 @@ def test_a_callback_that_has_seen_nothing_has_nothing_to_forget(build, prune):
     fit = in_one_fit(build(), stop, pruning)
     stop.on_train_begin()
     assert fit.callbacks == beside(pruning)
-    assert forget_best(pruning) == []
+    assert forget_best(beside(pruning)) == []

@@ -169,3 +169,16 @@ def test_a_mask_is_what_magnitude_says(build, watch, x, y):
     seen = watch(lambda model: (values(model), Masks.nonzero(model)))
     fit(build("adam"), x, y, dsd(), seen)
     assert seen.after[1][1] == magnitude_masks(seen.at_end[0][0], 0.25)
+
+
+def test_the_learning_rate_is_what_it_was_after_fit(build, x, y):
+    model = build(keras.optimizers.SGD(0.1))
+    fit(model, x, y, dsd())
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.1)
+
+
+def test_a_pattern_brings_its_sparsity(build, x, y):
+    callback = dsd(None, pattern="n_of_m")
+    assert max(fit(build(), x, y, callback)["sparsity"]) == 0.5
+    with pytest.raises(ValueError, match="the only share of zeros"):
+        dsd(0.3, pattern="n_of_m")

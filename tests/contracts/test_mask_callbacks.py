@@ -13,6 +13,7 @@ import pytest
 
 import keras_slim as slim
 from keras_slim.callbacks.mask_callback import MaskCallback
+from keras_slim.errors import SlimWarning
 from keras_slim.sparsity import Masks, kernels
 
 RNG = np.random.default_rng(5)
@@ -203,6 +204,104 @@ def test_an_interrupted_fit_leaves_a_model_that_works(name):
     assert [weight.constraint for weight in model.weights].count(None) == len(model.weights) - 1
     model.fit(**DATA)
     assert all(np.all(weight.numpy() != 0) for weight in kernels(model).values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fit_that_is_killed_after_its_last_epoch_is_taken_up(name, tmp_path):
+    """Nothing is left but the end: the model and what the callback tells are those of the undisturbed fit."""
+
+    def fit(*others):
+        model, callback = build(), make(name)
+        callbacks = [keras.callbacks.BackupAndRestore(tmp_path), callback, *others]
+        model.fit(**DATA, callbacks=callbacks)
+        return model, callback
+
+    def end(epoch, logs=None):
+        if epoch + 1 == EPOCHS:
+            raise Killed
+
+    whole, callback = build(), make(name)
+    whole.fit(**DATA, callbacks=[callback])
+    with pytest.raises(Killed):
+        fit(keras.callbacks.LambdaCallback(on_epoch_end=end))
+    resumed, again = fit()
+    check_same(resumed, whole)
+    assert again.masks == callback.masks
+    if hasattr(callback, "rounds_done"):
+        assert again.rounds_done == callback.rounds_done
+
+
+def test_layers_without_names_of_their_own_are_known_again(tmp_path):
+    """In the same process, a model made anew has other paths."""
+
+    def fit(*others):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(2)])
+        model.compile("adam", "mse", run_eagerly=True)
+        callback = slim.callbacks.GradualPruning(0.5, frequency=1, verbose=0)
+        model.fit(**DATA, callbacks=[keras.callbacks.BackupAndRestore(tmp_path), callback, *others])
+        return model
+
+    with pytest.raises(Killed):
+        fit(KillAt(4))
+    masks = Masks.nonzero(fit())
+    assert masks.sparsity == 0.5
+    assert "sequential/dense/kernel" not in masks
+
+
+def test_other_arguments_cannot_take_up_a_fit(tmp_path):
+    def fit(sparsity, *others):
+        dsd = slim.callbacks.DenseSparseDense(sparsity, 1, 3, 2, verbose=0)
+        build().fit(**DATA, callbacks=[keras.callbacks.BackupAndRestore(tmp_path), dsd, *others])
+
+    with pytest.raises(Killed):
+        fit(0.5, KillAt(2))
+    with pytest.raises(RuntimeError, match="Expected the arguments it had then"):
+        fit(0.25)
+
+
+def test_backups_within_epochs_are_refused(tmp_path):
+    backup = keras.callbacks.BackupAndRestore(tmp_path, save_freq=2)
+    with pytest.raises(ValueError, match="Received: save_freq=2"):
+        build().fit(**DATA, callbacks=[make("HoldMasks"), backup])
+
+
+def test_weights_of_an_unknown_backup_are_warned_of(tmp_path):
+    with pytest.raises(Killed):
+        build().fit(**DATA, callbacks=[keras.callbacks.BackupAndRestore(tmp_path), KillAt(2)])
+    with pytest.warns(SlimWarning, match="begins anew with weights out of"):
+        build().fit(**DATA, callbacks=[keras.callbacks.BackupAndRestore(tmp_path), make("HoldMasks")])
+
+
+def test_two_callbacks_that_mask_cannot_share_a_fit():
+    model = build()
+    with pytest.raises(ValueError, match="Received: HoldMasks, DenseSparseDense"):
+        model.fit(**DATA, callbacks=[make("HoldMasks"), make("DenseSparseDense")])
+    assert [weight.constraint for weight in model.weights].count(None) == len(model.weights) - 1
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before ours", "behind ours"])
+@pytest.mark.parametrize("name", ["DenseSparseDense", "GradualPruning"])
+def test_early_stopping_puts_back_weights_that_suit_the_masks(name, first):
+    """The dense network is by far the best; what is put back has the zeros of the epoch it comes from."""
+
+    class Scripted(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["scripted"] = [0, 5, 3, 4, 5, 6][epoch]
+
+    model, callback = build(), make(name)
+    stop = keras.callbacks.EarlyStopping("scripted", mode="min", patience=1, restore_best_weights=True)
+    pair = [stop, callback] if first else [callback, stop]
+    model.fit(**DATA, callbacks=[Scripted(), *pair])
+    assert Masks.nonzero(model, callback.masks) == callback.masks
+    assert stop.best != 0
+
+
+def test_a_metric_of_several_values_is_kept():
+    model = build()
+    model.compile("adam", "mse", metrics=[keras.metrics.F1Score(average=None)], run_eagerly=True)
+    lottery = make("LotteryTicket")
+    model.fit(**DATA, callbacks=[lottery])
+    assert np.shape(lottery.rounds_done[0]["history"]["f1_score"]) == (2, 2)
 
 
 @pytest.mark.slow

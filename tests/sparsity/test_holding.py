@@ -249,3 +249,11 @@ def test_a_saved_model_knows_nothing_of_masks(tmp_path):
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
     assert again.get_layer("hidden").kernel.constraint is None
+
+
+def test_release_finds_layers_that_have_been_frozen_since():
+    model = dense_model("adam")
+    held(model)
+    model.get_layer("hidden").trainable = False
+    release(model)
+    assert all(weight.constraint is None for weight in model.weights)
