@@ -96,7 +96,7 @@ def layer_rows(found):
         yield [way, *(f"{units:g}" for units in layers)]
 
 
-def verdict(found, way="global, rms"):
+def verdict(found, way="global, l2"):
     """Returns, in words, how the global ranking compares with each other way, wins and losses."""
     lines = []
     for other in WAYS:
@@ -164,7 +164,8 @@ def main():
         ],
         f"The sequential network, trained on {options.images:,} images of CIFAR-10 for {options.epochs} epochs, is cut "
         f"by Taylor scores in {options.rounds} rounds to {options.left:.0%} of its units, plain cuts without "
-        "compensation. *Global* ranks all units of the network at once, with scores de-biased by rms or l2, or raw; "
+        "compensation. *Global* ranks all units of the network at once, with scores de-biased by rms, by l2 as the "
+        "library does by default, or raw; "
         "*equal proportion* takes the same share of every layer (ranks); *layer by layer* cuts one layer at a time to "
         "that share and fine-tunes after each, six times a round: with a sixth of an epoch, or with a whole one. The "
         f"others train for one epoch a round. 5,000 test images, median of {options.seeds} seeds (lowest to highest). "

@@ -342,3 +342,34 @@ def test_a_process_that_is_killed_is_taken_up(name, tmp_path):
     with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "resumed.npz") as resumed:
         for key in whole.files:
             np.testing.assert_array_equal(resumed[key], whole[key])
+
+
+@pytest.mark.slow
+def test_two_devices_train_one_network():
+    """Logical devices must be made before TensorFlow starts, hence in a process of its own."""
+    program = textwrap.dedent("""
+        import keras, numpy as np, tensorflow as tf
+        import keras_slim as slim
+
+        (cpu,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+        x = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
+        for callback, zeros in (
+            (slim.callbacks.DenseSparseDense(0.5, 1, 1, 2, verbose=0), 0),
+            (slim.callbacks.GradualPruning(0.5, frequency=1, verbose=0), 20),
+            (slim.callbacks.LotteryTicket(1, 0.5, verbose=0), 20),
+            (slim.callbacks.StructuredLotteryTicket(1, 0.5, verbose=0), 0),
+        ):
+            with strategy.scope():
+                layers = [keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)]
+                model = keras.Sequential([keras.Input((4,)), *layers])
+                model.compile(keras.optimizers.Adam(0.01), "mse")
+            model.fit(x, x[:, :1], epochs=4, batch_size=8, verbose=0, callbacks=[callback])
+            found = sum(int((kernel.numpy() == 0).sum()) for kernel in slim.sparsity.kernels(model).values())
+            assert found == zeros, (callback, found)
+        assert model.layers[0].units == 4
+        print("trained")
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.endswith("trained\n"), done.stderr
