@@ -54,8 +54,10 @@ def test_a_function_must_stay_on_the_way():
     def over(progress):
         return 1 + progress * (1 - progress)
 
-    with pytest.raises(ValueError, match=r"`over` is no schedule.*a share in \[0, 1\] at progress 0\.5.*1\.25"):
-        of(over)(0.5)
+    with pytest.raises(ValueError, match=r"`over` is no schedule.*a share in \[0, 1\] at progress 0\.1.*1\.09"):
+        of(over)
+    with pytest.raises(ValueError, match=r"at progress 0\.55"):
+        of(lambda progress: progress if progress in {tenth / 10 for tenth in range(11)} else 2.0)(0.55)
     with pytest.raises(ValueError, match="to return a share"):
         of(lambda progress: float("nan"))
 
