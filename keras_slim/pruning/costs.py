@@ -24,7 +24,7 @@ class Cost:
         macs: Multiply-accumulates for one sample; `None` where the model's inputs have dimensions of unknown size.
         bytes: Size of the exported file; `None` where it was not asked for.
         latency: Milliseconds of the exported file for one sample, on this machine; `None` where it was not asked for.
-        other: What `Measure`s of the user's own have measured, by their aliases.
+        other: What measures of the user's own have found, by their aliases.
     """
 
     units: int
