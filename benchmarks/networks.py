@@ -45,7 +45,8 @@ def depthwise(width=24):
 
 def lenet_300_100():
     """LeNet-300-100 (LeCun et al. 1998), 266,610 parameters."""
-    return keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *_dense(("first", 300), ("second", 100))])
+    dense = _dense(("first", 300), ("second", 100))
+    return keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *dense], name="lenet_300_100")
 
 
 def conv2():
@@ -55,7 +56,8 @@ def conv2():
         for name in ("first", "second")
     ]
     dense = _dense(("third", 256), ("fourth", 256))
-    return keras.Sequential([keras.Input((32, 32, 3)), *convolutions, layers.MaxPooling2D(), layers.Flatten(), *dense])
+    stack = [*convolutions, layers.MaxPooling2D(), layers.Flatten(), *dense]
+    return keras.Sequential([keras.Input((32, 32, 3)), *stack], name="conv2")
 
 
 def _dense(*sizes):
