@@ -6,7 +6,6 @@ from keras_slim.callbacks.arguments import check_ignore, check_sparsity
 from keras_slim.callbacks.mask_callback import MaskCallback
 from keras_slim.errors import invalid_argument
 from keras_slim.optimizer_slots import rate_of
-from keras_slim.sparsity.kernels import kernels, shares_by_kernel
 from keras_slim.sparsity.magnitude import magnitude_masks
 from keras_slim.sparsity.masks import Masks
 from keras_slim.sparsity.patterns import patterns
@@ -89,12 +88,6 @@ class DenseSparseDense(MaskCallback):
         self.ignore = check_ignore(ignore, owner)
         self.skip_first_convolution = skip_first_convolution
         self.verbose = verbose
-
-    def choose(self):
-        owner = type(self).__name__
-        self._shares = shares_by_kernel(self.model, self.sparsity, self.ignore, self.skip_first_convolution, owner)
-        found = kernels(self.model)
-        return {path: found[path] for path in self._shares}
 
     def on_train_begin(self, logs=None):
         self._phase = DENSE

@@ -16,7 +16,6 @@ from keras_slim.callbacks.mask_callback import MaskCallback
 from keras_slim.callbacks.timetable import StepSchedule, Timetable, is_step_schedule
 from keras_slim.errors import SlimWarning
 from keras_slim.schedules import schedules
-from keras_slim.sparsity.kernels import kernels, shares_by_kernel
 from keras_slim.sparsity.magnitude import SCOPES, magnitude_masks
 from keras_slim.sparsity.patterns import patterns
 from keras_slim.validation import check_choice, check_count
@@ -111,12 +110,6 @@ class GradualPruning(MaskCallback):
         self.ignore = check_ignore(ignore, owner)
         self.skip_first_convolution = skip_first_convolution
         self.verbose = verbose
-
-    def choose(self):
-        owner = type(self).__name__
-        self._shares = shares_by_kernel(self.model, self.sparsity, self.ignore, self.skip_first_convolution, owner)
-        found = kernels(self.model)
-        return {path: found[path] for path in self._shares}
 
     def on_train_begin(self, logs=None):
         self._step = -1  # the last one at which was seen what is due

@@ -10,15 +10,16 @@ from keras_slim.callbacks import random_states
 from keras_slim.callbacks.backup import Backup
 from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.sparsity.holding import Holder
-from keras_slim.sparsity.kernels import kernels
+from keras_slim.sparsity.kernels import kernels, shares_by_kernel
 from keras_slim.sparsity.masks import Masks
 
 
 class MaskCallback(keras.callbacks.Callback):
     """Holds masks while a model trains, and knows them again when a `fit` that was killed is taken up.
 
-    A class that derives from it says which weights (`choose`), and sets other masks by `hold` when `begin` or `change`
-    is called. What else it must know when `fit` is taken up, it puts into `state` and reads in `take_up`.
+    A class that derives from it has `sparsity`, `ignore` and `skip_first_convolution`, or says by itself which weights
+    (`choose`), and sets other masks by `hold` when `begin` or `change` is called. What else it must know when `fit` is
+    taken up, it puts into `state` and reads in `take_up`.
     """
 
     def __init__(self):
@@ -37,8 +38,11 @@ class MaskCallback(keras.callbacks.Callback):
         return self._masks
 
     def choose(self) -> dict[str, keras.Variable]:
-        """Returns the kernels that are held, by path."""
-        raise NotImplementedError
+        """Returns the kernels that are held, by path: those that the callback's own arguments give a share of zeros."""
+        owner = type(self).__name__
+        self._shares = shares_by_kernel(self.model, self.sparsity, self.ignore, self.skip_first_convolution, owner)
+        found = kernels(self.model)
+        return {path: found[path] for path in self._shares}
 
     def begin(self, epoch: int) -> None:
         """Called before the first epoch of a `fit` that is not taken up."""
