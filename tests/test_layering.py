@@ -45,7 +45,7 @@ RANKS = {
 # Within rank 0, messages come first: checks and registries word their complaints with them.
 WITHIN_RANK_0 = {("validation", "errors"), ("identifiers", "errors")}
 
-MAY_IMPORT_TENSORFLOW = ("export/", "scoring/gradients.py")
+MAY_IMPORT_TENSORFLOW = ("export/", "kernels/backends.py", "scoring/gradients.py")
 MAY_READ_NODES = ("graph/nodes.py",)
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")
 PRIVATE_NODES = {"_inbound_nodes", "_outbound_nodes", "_nodes", "_nodes_by_depth", "_keras_history"}

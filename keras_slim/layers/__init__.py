@@ -1,9 +1,21 @@
-"""Layers that Keras does not have: normalisation over some of the channels, for `mask`."""
+"""Layers that Keras does not have: convolutions without multiplications, and normalisation over some channels."""
 
+from keras_slim.layers.adder_conv1d import AdderConv1D
+from keras_slim.layers.adder_conv2d import AdderConv2D
+from keras_slim.layers.adder_dense import AdderDense
+from keras_slim.layers.adder_depthwise_conv2d import AdderDepthwiseConv2D
 from keras_slim.layers.masked_normalization import (
     MaskedLayerNormalization,
     MaskedRMSNormalization,
     MaskedUnitNormalization,
 )
 
-__all__ = ["MaskedLayerNormalization", "MaskedRMSNormalization", "MaskedUnitNormalization"]
+__all__ = [
+    "AdderConv1D",
+    "AdderConv2D",
+    "AdderDense",
+    "AdderDepthwiseConv2D",
+    "MaskedLayerNormalization",
+    "MaskedRMSNormalization",
+    "MaskedUnitNormalization",
+]

@@ -1,0 +1,36 @@
+"""The two things that each backend does in its own way: compiling a function, and the gradient of one."""
+
+import keras
+
+
+def compiled(function):
+    """Returns a function of tensors, compiled by XLA on TensorFlow even where the model around it is not.
+
+    On a processor, a whole convolutional network is slower under XLA than in TensorFlow's own graph, so that only what
+    TensorFlow has no operation for should be compiled. JAX compiles whole training steps; PyTorch runs step by step.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=True)
+
+
+def gradient(function, at, upstream):
+    """Returns the gradient of a function of one tensor, given the gradient of what it returns."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(at)
+            result = function(at)
+        return tape.gradient(result, at, upstream)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.vjp(function, at)[1](upstream)[0]
+    import torch
+
+    with torch.enable_grad():
+        at = at.detach().requires_grad_()
+        return torch.autograd.grad(function(at), at, upstream)[0]

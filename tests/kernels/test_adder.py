@@ -1,0 +1,139 @@
+"""Adder convolutions are the paper's formulas, for every option, compiled or not."""
+
+import adder_by_hand as by_hand
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_slim.kernels import adder_convolution
+
+
+def value_and_gradients(x, w, upstream, **options):
+    """Outputs, and the gradients of inputs and kernel, as arrays."""
+    x, w = tf.constant(x), tf.constant(w)
+    with tf.GradientTape() as tape:
+        tape.watch((x, w))
+        y = adder_convolution(x, w, **options)
+    return [each.numpy() for each in (y, *tape.gradient(y, (x, w), tf.constant(upstream)))]
+
+
+def check(dtype, tolerance, size, kernel, strides, padding, dilation, groups, channels, filters, seed=0, batch=2):
+    """Compares with the loop; the tolerance is a share of the largest value."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(batch, *size, channels * groups)).astype(dtype)
+    w = rng.normal(size=(*kernel, channels, filters * groups)).astype(dtype)
+    paddings = ((0, 0), (0, 0))
+    if padding == "same":
+        paddings = [by_hand.same(*axis) for axis in zip(size, kernel, strides, dilation, strict=True)]
+    if padding == "causal":
+        paddings = [((taps - 1) * gap, 0) for taps, gap in zip(kernel, dilation, strict=True)]
+    wide = x.astype("float64"), w.astype("float64")
+    y = by_hand.distances(*wide, strides, paddings, dilation, groups)
+    upstream = rng.normal(size=y.shape).astype(dtype)
+    expected = y, *by_hand.gradients(*wide, upstream.astype("float64"), strides, paddings, dilation, groups)
+    options = {"strides": strides, "padding": padding, "dilation_rate": dilation, "groups": groups}
+    for one, two in zip(value_and_gradients(x, w, upstream, **options), expected, strict=True):
+        assert one.dtype == dtype
+        assert one.shape == two.shape
+        assert np.abs(one - two).max() <= tolerance * np.abs(two).max()
+
+
+@st.composite
+def convolutions(draw):
+    kernel = draw(st.tuples(*[st.integers(1, 4)] * 2))
+    strides = draw(st.tuples(*[st.integers(1, 3)] * 2))
+    dilation = draw(st.tuples(*[st.integers(1, 3)] * 2)) if strides == (1, 1) else (1, 1)
+    size = [draw(st.integers((taps - 1) * gap + 1, 11)) for taps, gap in zip(kernel, dilation, strict=True)]
+    return {
+        "size": size,
+        "kernel": kernel,
+        "strides": strides,
+        "padding": draw(st.sampled_from(["valid", "same", "causal"])),
+        "dilation": dilation,
+        "groups": draw(st.integers(1, 3)),
+        "channels": draw(st.integers(1, 20)),
+        "filters": draw(st.integers(1, 4)),
+        "seed": draw(st.integers(0, 100)),
+    }
+
+
+@settings(max_examples=60)
+@given(convolutions())
+def test_random_convolutions_are_the_formulas(options):
+    tf.config.run_functions_eagerly(True)  # the same lines, without waiting for a compiler at each shape
+    try:
+        check("float64", 1e-10, **options)
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+COMPILED = {
+    "same": {"size": (6, 5), "kernel": (3, 3), "padding": "same", "channels": 4},
+    "strides": {"size": (7, 6), "kernel": (3, 2), "strides": (2, 3), "padding": "same", "channels": 18},
+    "pointwise strides": {"size": (5, 5), "kernel": (1, 1), "strides": (2, 2), "channels": 33},
+    "dilation": {"size": (9, 8), "kernel": (3, 2), "dilation": (2, 3), "channels": 2},
+    "groups": {"size": (4, 4), "kernel": (3, 3), "groups": 2, "channels": 3},
+    "depthwise": {"size": (5, 5), "kernel": (3, 3), "padding": "same", "groups": 6, "channels": 1, "filters": 2},
+}
+DEFAULTS = {"strides": (1, 1), "padding": "valid", "dilation": (1, 1), "groups": 1, "filters": 5}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-4)])
+@pytest.mark.parametrize("name", COMPILED)
+def test_compiled_convolutions_are_the_formulas(name, dtype, tolerance):
+    check(dtype, tolerance, **{**DEFAULTS, **COMPILED[name]})
+
+
+@pytest.mark.parametrize(("strides", "padding"), [((1, 1), "same"), ((2, 2), "same"), ((2, 1), "valid")])
+def test_sizes_that_are_not_known_beforehand(strides, padding):
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(2, 7, 6, 3)), rng.normal(size=(3, 3, 3, 2))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), "float64")])
+    def open_sized(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = adder_convolution(x, tf.constant(w), strides, padding)
+        return y, tape.gradient(y, x)
+
+    y, of_x = open_sized(x)
+    known = value_and_gradients(x, w, np.ones(y.shape), strides=strides, padding=padding)
+    np.testing.assert_allclose(y, known[0], atol=1e-12)
+    np.testing.assert_allclose(of_x, known[1], atol=1e-12)
+
+
+def test_the_local_learning_rate_scales_the_gradient_of_the_kernel_alone():
+    rng = np.random.default_rng(0)
+    x, w, upstream = rng.normal(size=(2, 4, 4, 3)), rng.normal(size=(2, 2, 3, 5)), rng.normal(size=(2, 3, 3, 5))
+    _, of_x, of_w = value_and_gradients(x, w, upstream)
+    _, same_of_x, scaled = value_and_gradients(x, w, upstream, local_learning_rate=0.2)
+    np.testing.assert_array_equal(of_x, same_of_x)
+    np.testing.assert_allclose(np.linalg.norm(scaled), 0.2 * np.sqrt(60))
+    np.testing.assert_allclose(scaled / np.linalg.norm(scaled), of_w / np.linalg.norm(of_w), atol=1e-12)
+
+
+def test_a_gradient_of_zero_stays_zero():
+    x, w = np.ones((1, 2, 2, 1)), np.ones((1, 1, 1, 1))
+    _, _, of_w = value_and_gradients(x, w, np.ones((1, 2, 2, 1)), local_learning_rate=0.2)
+    assert of_w.item() == 0
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_sums_of_narrow_numbers_are_wide(dtype):
+    x = tf.cast(tf.random.normal((1, 4, 4, 512)), dtype)
+    w = tf.cast(tf.random.normal((3, 3, 512, 2)), dtype)
+    y = adder_convolution(x, w)
+    assert y.dtype == dtype
+    expected = by_hand.distances(*(tf.cast(each, "float64").numpy() for each in (x, w)))
+    np.testing.assert_allclose(tf.cast(y, "float64"), expected, rtol=2 * float(keras.ops.cast(2.0**-8, "float32")))
+
+
+def test_a_loss_scale_and_a_local_learning_rate_exclude_each_other():
+    x, w = np.ones((1, 2, 2, 1), "float16"), np.ones((1, 1, 1, 1), "float16")
+    with pytest.raises(ValueError, match="mixed_bfloat16"):
+        value_and_gradients(x, w, np.ones((1, 2, 2, 1), "float16"), local_learning_rate=0.2)
+    *_, of_w = value_and_gradients(x, w, np.ones((1, 2, 2, 1), "float16"))
+    assert of_w.dtype == "float16"
