@@ -12,19 +12,24 @@ from results_file import spread, write
 import keras_slim as slim
 
 WAYS = {
-    "zeros held": lambda: [slim.callbacks.DenseSparseDense(0.5, 0, 99, 1, verbose=0)],
-    "gradual pruning": lambda: [slim.callbacks.GradualPruning(0.5, frequency=100, verbose=0)],
+    "plain": lambda model: [],
+    "zeros held": lambda model: [slim.callbacks.HoldMasks(_half(model))],
+    "gradual pruning": lambda model: [slim.callbacks.GradualPruning(0.5, frequency=100, verbose=0)],
 }
+
+
+def _half(model):
+    return slim.sparsity.magnitude_masks(slim.sparsity.kernels(model), 0.5)
 
 
 def examine(name, pairs):
     """Returns the seconds of the fastest epoch, plain and in each way, in turns."""
     samples = mask_steps.data(name)
-    found = {way: [] for way in ("plain", *WAYS)}
+    found = {way: [] for way in WAYS}
     for _ in range(pairs):
-        for way, seconds in found.items():
-            callbacks = WAYS[way]() if way in WAYS else []
-            seconds.append(mask_steps.fastest_epoch(mask_steps.compiled(name), name, samples, callbacks))
+        for way, callbacks in WAYS.items():
+            model = mask_steps.compiled(name)
+            found[way].append(mask_steps.fastest_epoch(model, name, samples, callbacks(model)))
     return found
 
 
@@ -59,13 +64,14 @@ def main():
         measured[name, "keras_slim"] = examine(name, options.pairs)
         if options.tfmot_python:
             measured[name, "TFMOT"] = of_tfmot(options.tfmot_python, name, options.pairs)
+    epochs = ", ".join(str(each - 1) for each in mask_steps.EPOCHS.values())
     columns = ["network", "tool", "", "ms a step, median (range)", "against plain, best of each", "pair by pair"]
     write(
         "mask_cost",
         "What it costs to hold zeros",
         [("Seconds of training", columns, list(rows(measured)))],
-        f"The fastest of {mask_steps.EPOCHS - 1} epochs of {mask_steps.STEPS} steps, after one that compiles; "
-        f"{options.pairs} fits of each kind in turns, on images of noise, Adam, graph mode, half of the weights zero. "
+        f"The fastest of {epochs} epochs of {mask_steps.STEPS} steps, after one that compiles; {options.pairs} fits of "
+        "each kind in turns, on images of noise, Adam, graph mode, half of the weights zero. "
         "*Plain* is `fit` without callbacks, in Keras 3 for keras_slim and in tf_keras for TFMOT, which cannot prune "
         "Keras 3 models: each tool stands beside its own plain `fit`.",
         {f"{name}, {tool}": found for (name, tool), found in measured.items()},

@@ -1,0 +1,120 @@
+"""What convolution by L1 distance costs beside ordinary convolution: by shape and backend, and a whole ResNet-20."""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+import adder_shapes
+import adder_training
+from results_file import spread, write
+
+HERE = pathlib.Path(__file__).parent
+
+
+def asked(python, script, *arguments, backend="tensorflow"):
+    """Returns what a script prints, under an interpreter and with a backend."""
+    path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": path}
+    command = [python, str(HERE / script), *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def train(batch, steps):
+    """Returns seconds of training steps in turns; memory and the first step are of processes of their own."""
+    found = {"seconds": {"convolution": [], "adder": []}}
+    models = {kind: adder_training.residual(kind) for kind in found["seconds"]}
+    data = adder_training.samples(batch)
+    for number in range(steps + 1):
+        for kind, model in models.items():
+            seconds = adder_training.timed_step(model, data)
+            if number:
+                found["seconds"][kind].append(seconds)
+    found["alone"] = {kind: asked(sys.executable, "adder_training.py", kind, batch, 3) for kind in models}
+    return found
+
+
+def shape_rows(measured):
+    """Yields a row for each shape: milliseconds of the convolution, and of how many of these everything else is."""
+    for (shape, filters, size, stride), found in zip(adder_shapes.SHAPES, measured, strict=True):
+        row = [f"{shape} -> {filters}", f"{size}x{size}, stride {stride}"]
+        for direction, ways in found.items():
+            row.append(spread(ways["convolution"]["milliseconds"], 1))
+            row += [f"{adder_shapes.ratio(ways, name):.2f}" for name in ways if name != "convolution"]
+            row += [f"{ways['adder']['first']:.1f}"] if direction == "forward and backward" else []
+        yield row
+
+
+def training_rows(found):
+    """Yields a row for each network."""
+    plain = found["alone"]["convolution"]
+    for kind, seconds in found["seconds"].items():
+        alone = found["alone"][kind]
+        pairs = [one / two for one, two in zip(seconds, found["seconds"]["convolution"], strict=True)]
+        yield [
+            kind,
+            spread([1000 * each for each in seconds], 0),
+            spread(pairs, 2),
+            f"{alone['peak']:.0f} ({alone['before']:.0f} before the first step)",
+            f"{alone['peak'] / plain['peak']:.2f}",
+            f"{alone['first']:.1f}",
+        ]
+
+
+def columns(backend):
+    others = ["adder", "published"] + ["cdist"] * (backend == "torch")
+    both = [name for name in others if name != "published"]
+    return [
+        *("images and filters", "kernel", "forward, ms", *others),
+        *("forward and backward, ms", *both, "first step of adder, s"),
+    ]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jax-python", help="interpreter that has keras and jax")
+    parser.add_argument("--torch-python", help="interpreter that has keras and torch")
+    parser.add_argument("--runs", type=int, default=15, help="runs of each shape (default: 15)")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=15, help="training steps of each network (default: 15)")
+    options = parser.parse_args()
+    pythons = {"tensorflow": sys.executable, "jax": options.jax_python, "torch": options.torch_python}
+    shapes = {}
+    for backend, python in pythons.items():
+        if python:
+            print(f"adder: {backend} ...", flush=True)
+            shapes[backend] = asked(python, "adder_shapes.py", options.runs, backend=backend)
+    print("adder: ResNet-20 ...", flush=True)
+    training = train(options.batch, options.steps)
+    tables = [
+        (f"Times as long as a convolution, {backend}", columns(backend), list(shape_rows(found)))
+        for backend, found in shapes.items()
+    ]
+    heading = ["ResNet-20 of", "ms a step", "of the other, pair by pair", "peak memory, MiB", "of the other's"]
+    tables.append(("Training, TensorFlow", [*heading, "first step, s"], list(training_rows(training))))
+    forward, both = (
+        [adder_shapes.ratio(found[direction], "adder") for found in shapes["tensorflow"]]
+        for direction in ("forward", "forward and backward")
+    )
+    write(
+        "adder",
+        "Convolution by L1 distance",
+        tables,
+        "Medians of runs in turns on two cores. A subtraction, an absolute value and an addition stand where a "
+        "convolution has one fused instruction, so that 2 to 3 times a convolution's time is what arithmetic allows: "
+        f"on TensorFlow the shapes take {min(forward):.1f} to {max(forward):.1f} times as long forward (median "
+        f"{statistics.median(forward):.1f}), {min(both):.1f} to {max(both):.1f} ({statistics.median(both):.1f}) both "
+        "ways. *published* is the formulation of the paper's own code, all differences of patches and filters "
+        "at once, forward only and in three runs; *cdist* is `torch.cdist` of patches and filters. On PyTorch the loop "
+        "of keras_slim is not compiled. The training steps of both networks are taken in turns in one process, batch "
+        f"{options.batch}; memory is that of a process that does nothing else, TensorFlow itself included.",
+        {"shapes": shapes, "training": training},
+    )
+
+
+if __name__ == "__main__":
+    main()

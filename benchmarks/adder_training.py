@@ -1,0 +1,50 @@
+"""The side of one network in `adder.py`: seconds of training steps, and the memory that they take at most.
+
+python adder_training.py NETWORK BATCH STEPS
+"""
+
+import json
+import resource
+import sys
+import time
+
+import keras
+import networks
+import numpy as np
+
+import keras_slim as slim
+
+
+def residual(kind):
+    """Returns a ResNet-20, compiled, of convolutions or of adder layers."""
+    model = networks.residual(blocks=3)
+    if kind == "adder":
+        model = slim.adderize(model)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, jit_compile=False)
+    return model
+
+
+def samples(batch):
+    """Returns a batch of noise with labels."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(batch, 32, 32, 3)).astype("float32"), rng.integers(0, 10, batch)
+
+
+def timed_step(model, batch):
+    """Returns the seconds of one training step."""
+    start = time.perf_counter()
+    model.train_on_batch(*batch)
+    return time.perf_counter() - start
+
+
+def main(kind, batch, steps):
+    model, batch = residual(kind), samples(batch)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = [timed_step(model, batch) for _ in range(steps + 1)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"first": seconds[0], "before": before / 1024, "peak": peak / 1024}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
