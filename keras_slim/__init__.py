@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         scoring,
         sparsity,
     )
+    from keras_slim.adderization import adderize
     from keras_slim.export import benchmark_tflite, export_tflite, verify_tflite
     from keras_slim.profiling import profile
     from keras_slim.pruning import PruningPlan, mask, plan_pruning, prune, shrink
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "PruningPlan": "pruning",
+    "adderize": "adderization",
     "benchmark_tflite": "export",
     "export_tflite": "export",
     "mask": "pruning",
@@ -45,6 +47,7 @@ _HOMES = {
 
 __all__ = [
     "PruningPlan",
+    "adderize",
     "benchmark_tflite",
     "callbacks",
     "datasets",

@@ -6,7 +6,7 @@ import random
 import keras
 
 
-def fresh_clone(model: keras.Model, seed: int | None = None) -> keras.Model:
+def fresh_clone(model: keras.Model, seed: int | None = None, replace=lambda layer: None) -> keras.Model:
     """Returns a copy of a model whose weights are drawn anew by the initializers of its layers.
 
     What a `Normalization` layer learned about the data by `adapt` stays.
@@ -15,11 +15,12 @@ def fresh_clone(model: keras.Model, seed: int | None = None) -> keras.Model:
         model: A built Functional or Sequential model. It is not changed.
         seed: Seed of the weights, in place of those that the initializers have. Defaults to chance, as
             `keras.utils.set_random_seed` rules it.
+        replace: Function from a layer to what stands for it in the copy, or to `None` for the usual one. Optional.
     """
     adapted = []
 
     def clone(layer):
-        copy = type(layer).from_config(_without_seeds(layer.get_config()))
+        copy = replace(layer) or type(layer).from_config(_without_seeds(layer.get_config()))
         if isinstance(layer, keras.layers.Normalization):
             adapted.append((layer, copy))
         return copy

@@ -30,6 +30,7 @@ RANKS = {
     "profiling": 3.5,
     "scoring": 4,
     "export": 4,
+    "adderization": 5,
     "pruning": 5,
     "sparsity": 5,
     "sharing": 5,

@@ -61,17 +61,10 @@ class Teaching:
         if not training:
             return loss
         weight, distillation = self._distillation.student_loss_weight, self._distillation.loss
-        said, answered = self._comparable(self._teacher(x, training=False)), self._comparable(y_pred)
+        said = as_logits(self._teacher(x, training=False), self._are_shares)
+        answered = as_logits(y_pred, self._are_shares)
         distillation.validate_outputs(said, answered)
         return weight * loss + (1 - weight) * distillation.compute_loss(said, answered)
-
-    def _comparable(self, outputs):
-        """Returns outputs in float32; shares of a softmax as logits where the loss expects these."""
-        flat = [keras.ops.cast(each, "float32") for each in keras.tree.flatten(outputs)]
-        for place, is_share in enumerate(self._are_shares):
-            if is_share:
-                flat[place] = keras.ops.log(keras.ops.maximum(flat[place], keras.config.epsilon()))
-        return keras.tree.pack_sequence_as(outputs, flat)
 
 
 def check_teachable(model: keras.Model, distillation: Distillation, owner: str) -> None:
@@ -100,6 +93,20 @@ def check_teachable(model: keras.Model, distillation: Distillation, owner: str) 
         raise ValueError(
             invalid_argument("distillation", owner, expected=expected, received=distillation.loss, hint=hint)
         ) from error
+
+
+def as_logits(outputs, are_shares: list[bool]):
+    """Returns outputs in float32, those that are shares taken back to logits by their logarithm.
+
+    Args:
+        outputs: Tensors in the structure of a model's outputs.
+        are_shares: Whether each of them, flat, is the result of a softmax; empty if none is.
+    """
+    flat = [keras.ops.cast(each, "float32") for each in keras.tree.flatten(outputs)]
+    for place, is_share in enumerate(are_shares):
+        if is_share:
+            flat[place] = keras.ops.log(keras.ops.maximum(flat[place], keras.config.epsilon()))
+    return keras.tree.pack_sequence_as(outputs, flat)
 
 
 def end_in_softmax(model: keras.Model) -> list[bool]:

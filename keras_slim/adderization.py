@@ -1,0 +1,273 @@
+"""From a network of products to one of differences: adder layers where a model has convolutions and dense layers."""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+
+import keras
+
+from keras_slim.errors import SlimWarning, UnsupportedLayerError, did_you_mean, invalid_argument
+from keras_slim.graph.nodes import check_graph, config_of, is_graph, walk
+from keras_slim.graph.running import run
+from keras_slim.layers.adder import LEARNING_RATE
+from keras_slim.layers.adder_twins import ADDERS, ORDINARY, adder_twin
+from keras_slim.validation import check_positive
+
+ENDS = ("first", "last")
+# What undoes the scale and the sign of distances.
+NORMALIZATIONS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+)
+
+# Averages of distances are far from zero: with Keras's 0.99 they would take hundreds of steps to get there.
+MOMENTUM = 0.9
+
+
+def adderize(
+    model: keras.Model,
+    skip: Iterable[str] = ENDS,
+    batch_normalization: bool = True,
+    local_learning_rate: float | None = LEARNING_RATE,
+) -> keras.Model:
+    """Returns a copy of a model with adder layers for convolutions and dense layers.
+
+    `Conv1D`, `Conv2D`, `DepthwiseConv2D` and `Dense` become their twins in `keras_slim.layers`, with the same config
+    and name, in models inside the model too. The others, such as `SeparableConv2D`, and layers inside a wrapper such as
+    `TimeDistributed`, stay as they are. The copy is to be trained: adder kernels start as in the paper, from a normal
+    distribution of variance 1, whatever initializer the layer had. All other layers keep their weights, but for the
+    normalization right behind an adder layer, whose statistics are those of another network.
+
+    Distances are large and negative. Where no normalization (batch, layer or group) follows an adder layer directly,
+    batch normalization is put behind it, with momentum 0.9, and the layer's activation behind that.
+
+    Args:
+        model: A Functional or built Sequential model. It is not changed.
+        skip: What stays ordinary: `"first"`, the layers with no other such layer before them; `"last"`, those with none
+            after them, such as the layers of the outputs; names of layers; names of models inside the model, with all
+            their layers. Defaults to the first and the last, as in the paper.
+        batch_normalization: Whether to add batch normalization where it is missing.
+        local_learning_rate: As in `AdderConv2D`, for all adder layers.
+
+    Returns:
+        The copy, not compiled: Sequential if the model is, else Functional.
+
+    Raises:
+        UnsupportedLayerError: If the model decides in its own code which layers it calls, or a layer cannot be copied.
+        ValueError: If `skip` names what is not there, or leaves nothing to replace; if the model is not built.
+
+    Warns:
+        SlimWarning: If layers stay as they are because they derive from a type with a twin, are quantized or have a
+            low-rank adaptation. The message names them.
+
+    Example:
+
+    >>> import keras, keras_slim as slim
+    >>> conv, dense = keras.layers.Conv2D, keras.layers.Dense
+    >>> model = keras.Sequential([keras.Input((8, 8, 1)), conv(8, 3, name="stem"), conv(8, 3, activation="relu"),
+    ...                           keras.layers.Flatten(), dense(10, name="head")])
+    >>> [type(layer).__name__ for layer in slim.adderize(model).layers]
+    ['Conv2D', 'AdderConv2D', 'BatchNormalization', 'Activation', 'Flatten', 'Dense']
+
+    Reference:
+        Chen et al. 2020, "AdderNet: Do we really need multiplications in deep learning?", arXiv 1912.13200.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(invalid_argument("model", "adderize", expected="a Keras model", received=model))
+    check_graph(model)
+    if local_learning_rate is not None:
+        check_positive(local_learning_rate, "local_learning_rate", "adderize")
+    skip = _check_skip(skip, model)
+    before = _layers_before(model)
+    replaced = {layer for layer in before if not _stays(layer, before, skip)} - _inside(model, skip)
+    if not replaced:
+        expected = "to leave a layer that has a twin, of " + ", ".join(f"`{each.__name__}`" for each in ADDERS)
+        hint = "With `skip=()` the first and the last of them are replaced too."
+        raise ValueError(invalid_argument("skip", "adderize", expected=expected, received=skip, hint=hint))
+    return _Adderizing(model, replaced, batch_normalization, local_learning_rate).copy()
+
+
+def _check_skip(skip, model):
+    """Returns `skip` as a tuple, or raises if it names what the model does not have."""
+    expected = "'first', 'last', and names of layers"
+    if isinstance(skip, str) or not isinstance(skip, Iterable):
+        hint = f"Give a tuple: skip=({skip!r},)." if isinstance(skip, str) else ""
+        raise TypeError(invalid_argument("skip", "adderize", expected=expected, received=skip, hint=hint))
+    skip = tuple(skip)
+    names = {*ENDS, *(operation.name for operation in _operations(model))}
+    for name in skip:
+        if name not in names:
+            raise ValueError(
+                invalid_argument("skip", "adderize", expected=expected, received=skip, hint=did_you_mean(name, names))
+            )
+    return skip
+
+
+def _operations(model):
+    """Returns the operations of a model and of the models inside it, these included, each once."""
+    found = []
+    for node in walk(model):
+        found += [node.operation, *(_operations(node.operation) if is_graph(node.operation) else ())]
+    return list(dict.fromkeys(found))
+
+
+def _inside(model, names):
+    """Returns the layers of those models inside a model that have one of some names."""
+    models = [each for each in _operations(model) if is_graph(each) and each.name in names]
+    return {layer for each in models for layer in _operations(each)}
+
+
+def _layers_before(model):
+    """Returns for each layer that has a twin those before it, on any way from the inputs."""
+    before, left = {}, {}
+
+    def call(node, given, args, kwargs):
+        if is_graph(node.operation):
+            return run(node.operation, given, call)
+        reached = frozenset().union(*given)
+        if reason := _left_because(node.operation):
+            left[node.operation] = reason
+        elif type(node.operation) in ADDERS:
+            before[node.operation] = before.get(node.operation, frozenset()) | reached
+            reached |= {node.operation}
+        return [reached] * len(node.outputs)
+
+    run(model, [frozenset()] * len(model.inputs), call)
+    if left:
+        names = ", ".join(f"'{layer.name}' ({reason})" for layer, reason in left.items())
+        warnings.warn(f"`adderize` leaves these layers as they are: {names}.", SlimWarning, stacklevel=3)
+    return before
+
+
+def _left_because(layer):
+    """Returns why a layer is left as it is though its type has a twin, or an empty string."""
+    if not isinstance(layer, tuple(ADDERS)) or type(layer) in ORDINARY:
+        return ""
+    if type(layer) not in ADDERS:
+        return f"`{type(layer).__name__}` derives from a layer of Keras and may compute something else"
+    if getattr(layer, "lora_enabled", False):
+        return "it has a low-rank adaptation"
+    return "it is quantized" if getattr(layer, "quantization_mode", None) else ""
+
+
+def _stays(layer, before, skip):
+    is_first = not before[layer] - {layer}
+    is_last = not any(layer in reached for other, reached in before.items() if other is not layer)
+    return layer.name in skip or ("first" in skip and is_first) or ("last" in skip and is_last)
+
+
+class _Adderizing:
+    """Copies a model, each operation once, and puts adder layers in place of some."""
+
+    def __init__(self, model, replaced, batch_normalization, local_learning_rate):
+        self._model = model
+        self._replaced = replaced
+        self._normalized, self._fresh = _normalized(model, replaced)
+        self._adds = batch_normalization
+        self._options = {"local_learning_rate": local_learning_rate}
+        self._copies = {}
+
+    def copy(self):
+        """Returns the copy of the model, with the weights of all that stays."""
+        copy = self._copy_model(self._model)
+        for old in _operations(self._model):
+            (new, *_) = self._copies.get(id(old), (old,))
+            if isinstance(old, keras.layers.Layer) and not is_graph(old) and old not in self._replaced | self._fresh:
+                new.set_weights(old.get_weights())
+                if isinstance(new, keras.layers.Normalization):
+                    new.finalize_state()  # it computes with constants that it makes from its weights
+        return copy
+
+    def _copy_model(self, model):
+        inputs = {
+            id(node.outputs[0]): _copied(node.operation).output
+            for node in walk(model)
+            if isinstance(node.operation, keras.layers.InputLayer)
+        }
+        if isinstance(model, keras.Sequential):
+            layers = [copy for layer in model.layers for copy in self._copy(layer)]
+            copy = keras.Sequential([inputs[id(model.inputs[0])], *layers], name=model.name)
+        else:
+            outputs = run(model, [inputs[id(tensor)] for tensor in model.inputs], self._call)
+            structure = keras.tree.map_structure(lambda tensor: inputs[id(tensor)], model.input)
+            copy = keras.Model(structure, outputs, name=model.name)
+        if not model.trainable:
+            copy.trainable = False
+        return copy
+
+    def _call(self, node, inputs, args, kwargs):
+        first, *others = self._copy(node.operation)
+        outputs = first(*args, **kwargs)
+        for layer in others:
+            outputs = layer(outputs)
+        return outputs
+
+    def _copy(self, operation):
+        """Returns what stands for an operation: its copy, and what comes behind that."""
+        if id(operation) not in self._copies:
+            self._copies[id(operation)] = self._made(operation)
+        return self._copies[id(operation)]
+
+    def _made(self, operation):
+        if is_graph(operation):
+            return [self._copy_model(operation)]
+        if operation not in self._replaced:
+            return [_copied(operation)]
+        if operation in self._normalized or not self._adds:
+            return [adder_twin(operation, **self._options)]
+        return [adder_twin(operation, activation=None, **self._options), *_behind(operation)]
+
+
+def _normalized(model, replaced):
+    """Returns the layers whose outputs go into nothing but normalization as they are, and that normalization."""
+    readers, calls = {}, {}
+    for each in [model, *filter(is_graph, _operations(model))]:
+        ends = Counter(map(id, each.outputs))
+        nodes = walk(each)
+        for node in nodes:
+            if node.operation in replaced:
+                (output,) = node.outputs
+                read = [other.operation for other in nodes if any(output is tensor for tensor in other.inputs)]
+                readers.setdefault(node.operation, []).extend(read)
+                calls.setdefault(node.operation, []).append(bool(read) and not ends[id(output)])
+    normalized = {
+        layer
+        for layer, read in readers.items()
+        if layer.activation is keras.activations.linear
+        and all(calls[layer])
+        and all(isinstance(other, NORMALIZATIONS) for other in read)
+    }
+    return normalized, {other for layer in normalized for other in readers[layer]}
+
+
+def _behind(layer):
+    """Returns batch normalization, and the layer's activation if it has one."""
+    shared = {"dtype": layer.dtype_policy, "trainable": layer.trainable}
+    axis = 1 if getattr(layer, "data_format", None) == "channels_first" else -1
+    behind = [
+        keras.layers.BatchNormalization(axis, momentum=MOMENTUM, name=f"{layer.name}_batch_normalization", **shared)
+    ]
+    if layer.activation is not keras.activations.linear:
+        activation = keras.activations.get(layer.get_config()["activation"])
+        if not isinstance(activation, keras.layers.Layer):
+            activation = keras.layers.Activation(activation, name=f"{layer.name}_activation", dtype=layer.dtype_policy)
+        behind.append(activation)
+    return behind
+
+
+def _copied(operation):
+    """Returns a copy of an operation, or itself if it is one of `keras.ops` that Keras cannot copy."""
+    # The model is in memory already: its own functions are as safe as they were.
+    trusted = {"safe_mode": False} if isinstance(operation, keras.layers.Lambda) else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
+            config = config_of(operation)
+        return operation if config is None else type(operation).from_config(config, **trusted)
+    except Exception as error:
+        name = type(operation).__name__
+        raise UnsupportedLayerError(
+            f"Layer '{operation.name}' cannot be copied. Expected `{name}.from_config` to accept what `get_config` "
+            f"returns. Received: {error}. Give `{name}` a `get_config` that returns all arguments of its constructor."
+        ) from error
