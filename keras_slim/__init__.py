@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         reports,
         schedules,
         scoring,
+        sharing,
         sparsity,
     )
     from keras_slim.export import benchmark_tflite, export_tflite, verify_tflite
@@ -63,6 +64,7 @@ __all__ = [
     "reports",
     "schedules",
     "scoring",
+    "sharing",
     "shrink",
     "sparsity",
     "verify_tflite",
