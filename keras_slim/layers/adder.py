@@ -1,6 +1,7 @@
 """What the adder layers share: how their kernels learn, and what Keras offers that makes no sense for them."""
 
 import contextvars
+from typing import Any
 
 import keras
 from keras import ops
@@ -16,6 +17,9 @@ LEARNING_RATE = 0.2  # eta: "0.1 to 0.2" in the paper
 
 class Adder:
     """Mixes into a convolution or a dense layer: measure L1 distances where it would sum products."""
+
+    kernel: Any
+    trainable: bool
 
     def __init__(self, *args, local_learning_rate=LEARNING_RATE, **kwargs):
         if local_learning_rate is not None and not local_learning_rate > 0:
