@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         reports,
         schedules,
         scoring,
+        sharing,
         sparsity,
     )
     from keras_slim.adderization import adderize
@@ -66,6 +67,7 @@ __all__ = [
     "reports",
     "schedules",
     "scoring",
+    "sharing",
     "shrink",
     "sparsity",
     "verify_tflite",

@@ -6,6 +6,7 @@ import tempfile
 import keras
 
 from keras_slim.errors import ExportError, invalid_argument
+from keras_slim.export.adder_forms import AdderForms
 from keras_slim.export.conversion import QUANTIZATIONS, convert
 from keras_slim.export.dense_twin import is_sparse, sparsity_of, without_zeros
 from keras_slim.export.latency import time_file
@@ -139,13 +140,16 @@ def _choose_samples(signature, data, quantize):
 
 def _convert_checked(model, scratch, signature, quantize, samples, verbose):
     model = in_float32(model)
-    trace = Trace(model, signature)
+    forms = AdderForms(model)
+    with forms.by_filter():
+        trace = Trace(model, signature)
     if quantize == "int8" and trace.has_loop:
         raise ExportError(
             f"The model '{model.name}' holds a loop, such as a recurrent layer has, and the converter's int8 "
             "calibration crashes on loops. Build the layer with unroll=True, or give quantize='dynamic'."
         )
-    convert(model, scratch, signature, quantize, samples, verbose=verbose > 1)
+    with forms.fastest(quantize, lambda layer: load_unproved(layer, quantize, _OWNER)):
+        convert(model, scratch, signature, quantize, samples, verbose=verbose > 1)
     _check_size(os.path.getsize(scratch), trace.num_kernel_weights * _BYTES_PER_WEIGHT[quantize])
 
 

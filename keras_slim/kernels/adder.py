@@ -48,11 +48,9 @@ def adder_convolution(
     dtype = keras.backend.standardize_dtype(inputs.dtype)
     wide = "float64" if dtype == "float64" else "float32"
     inputs, kernel = ops.cast(inputs, wide), ops.cast(kernel, wide)
-    axes = zip(ops.shape(inputs)[1:3], kernel.shape[:2], strides, dilation_rate, strict=True)
-    paddings = tuple(_padding(padding, *axis) for axis in axes)
-    if not all(isinstance(pad, int) for pair in paddings for pad in pair):  # sizes are not known before the data is
-        inputs, paddings = ops.pad(inputs, ((0, 0), *paddings, (0, 0))), ((0, 0), (0, 0))
-    kind = _Kind(tuple(kernel.shape), tuple(strides), paddings, tuple(dilation_rate), groups)
+    kind = Kind.of(inputs, kernel, strides, padding, dilation_rate, groups)
+    if not all(isinstance(pad, int) for pair in kind.paddings for pad in pair):  # of sizes not known before the data
+        inputs, kind = kind.padded(inputs), dataclasses.replace(kind, paddings=((0, 0), (0, 0)))
     forward, input_gradient = _compiled(kind)
 
     @ops.custom_gradient
@@ -77,7 +75,7 @@ def adder_convolution(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Kind:
+class Kind:
     """What is known of a convolution before the data is: arguments of `adder_convolution`, zeros before and after."""
 
     shape: tuple[int, ...]
@@ -85,6 +83,13 @@ class _Kind:
     paddings: tuple[tuple[int, int], tuple[int, int]]
     dilation_rate: tuple[int, int]
     groups: int
+
+    @classmethod
+    def of(cls, inputs, kernel, strides, padding, dilation_rate, groups):
+        """Returns that of the arguments of `adder_convolution`."""
+        axes = zip(ops.shape(inputs)[1:3], kernel.shape[:2], strides, dilation_rate, strict=True)
+        paddings = tuple(_padding(padding, *axis) for axis in axes)
+        return cls(tuple(kernel.shape), tuple(strides), paddings, tuple(dilation_rate), groups)
 
     def padded(self, inputs):
         """Returns the inputs with zeros around."""

@@ -1,16 +1,25 @@
 """What the adder layers share: how their kernels learn, and what Keras offers that makes no sense for them."""
 
+import contextvars
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_slim.errors import invalid_argument
 from keras_slim.kernels import adder_convolution
 
+FORMS = contextvars.ContextVar("forms", default=None)
+"""Another function for the distances, of an adder layer and the arguments of `adder_convolution`: for an export."""
+
 LEARNING_RATE = 0.2  # eta: "0.1 to 0.2" in the paper
 
 
 class Adder:
     """Mixes into a convolution or a dense layer: measure L1 distances where it would sum products."""
+
+    kernel: Any
+    trainable: bool
 
     def __init__(self, *args, local_learning_rate=LEARNING_RATE, **kwargs):
         if local_learning_rate is not None and not local_learning_rate > 0:
@@ -28,6 +37,8 @@ class Adder:
 
     def distances(self, inputs, kernel, **options):
         """Returns minus the L1 distances of images to filters, channels last; see `adder_convolution`."""
+        if form := FORMS.get():
+            return form(self, inputs, kernel, **options)
         return adder_convolution(inputs, kernel, local_learning_rate=self.local_learning_rate, **options)
 
     def finish(self, outputs, channel_axis=-1):

@@ -1,0 +1,87 @@
+"""Adder models go to the phone in built-in operations, each layer in the form that was faster."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_slim as slim
+from keras_slim.errors import ExportError, SlimWarning
+from keras_slim.export import adder_forms
+from keras_slim.layers import AdderConv1D, AdderConv2D, AdderDense, AdderDepthwiseConv2D
+
+DATA = np.random.default_rng(0).normal(size=(32, 6, 6, 3)).astype("float32")
+
+
+def network():
+    inputs = x = keras.Input((6, 6, 3))
+    for layer in (AdderConv2D(8, 3, padding="same"), AdderDepthwiseConv2D(3), AdderConv2D(4, 2, strides=2, groups=2)):
+        x = keras.layers.BatchNormalization()(layer(x))
+    x = keras.layers.BatchNormalization()(AdderConv1D(4, 2, padding="causal")(keras.layers.Reshape((2, 8))(x)))
+    x = AdderDense(3)(keras.layers.Flatten()(x))
+    return settled(keras.Model(inputs, keras.layers.BatchNormalization()(x)))
+
+
+def settled(model):
+    """The model with statistics of batch normalization that belong to its weights: without them answers are huge."""
+    model.compile("sgd", "mse")
+    model.optimizer.learning_rate = 0.0
+    model.fit(DATA, np.zeros((len(DATA), *model.output_shape[1:])), epochs=20, verbose=0)
+    return model
+
+
+def plain():
+    stack = [AdderConv2D(8, 3, padding="same", name="adder"), keras.layers.BatchNormalization()]
+    return settled(keras.Sequential([keras.Input((6, 6, 3)), *stack]))
+
+
+def test_every_layer_goes_to_the_phone(tmp_path):
+    with pytest.warns(SlimWarning, match="partitions"):  # XNNPACK has no slices with strides
+        report = slim.export_tflite(network(), tmp_path / "model.tflite", data=DATA, verbose=0)
+    assert report.agreement.sqnr_db > 80
+    assert "MAXIMUM" in report.agreement.operations
+    assert not {"WHILE", "CUSTOM"} & set(report.agreement.operations)
+
+
+@pytest.mark.parametrize("is_faster", [True, False])
+def test_the_faster_form_is_taken(is_faster, tmp_path, monkeypatch):
+    model = slim.sharing.share_kernel_values(plain(), 4)
+    times = {adder_forms._by_value: 1 - is_faster, adder_forms.distances_by_filter: 0.5}
+    monkeypatch.setattr(adder_forms, "_milliseconds", lambda load, form, *args: times[form])
+    report = slim.export_tflite(model, tmp_path / "model.tflite", data=DATA, verbose=0)
+    assert ("MAXIMUM" in report.agreement.operations) is not is_faster
+    assert report.agreement.sqnr_db > 80
+
+
+def test_forms_are_timed_once_for_each_kind_of_layer(tmp_path, monkeypatch):
+    stack = [AdderConv2D(3, 3, padding="same", use_bias=False), keras.layers.BatchNormalization()]
+    again = [AdderConv2D(3, 3, padding="same", use_bias=False), keras.layers.BatchNormalization()]
+    model = settled(keras.Sequential([keras.Input((6, 6, 3)), *stack, *again]))
+    timed, milliseconds = [], adder_forms._milliseconds
+
+    def counted(*args):
+        timed.append(milliseconds(*args))
+        return timed[-1]
+
+    monkeypatch.setattr(adder_forms, "_milliseconds", counted)
+    slim.export_tflite(slim.sharing.share_kernel_values(model, 2), tmp_path / "model.tflite", data=DATA, verbose=0)
+    assert len(timed) == 2
+    assert min(timed) > 0
+
+
+def test_int8_needs_few_values(tmp_path):
+    model = plain()
+    with pytest.raises(ExportError, match="'adder'.*share_kernel_values"):
+        slim.export_tflite(model, tmp_path / "model.tflite", "int8", data=DATA, verbose=0)
+    assert not list(tmp_path.iterdir())
+    model = slim.sharing.share_kernel_values(model, 8)
+    with pytest.warns(SlimWarning, match="partitions"):  # nor differences in int8
+        report = slim.export_tflite(model, tmp_path / "model.tflite", "int8", data=DATA, verbose=0)
+    assert report.agreement.sqnr_db > 20
+
+
+def test_a_model_answers_as_before_after_an_export(tmp_path):
+    model = plain()
+    before = model.predict(DATA, verbose=0)
+    slim.export_tflite(model, tmp_path / "model.tflite", data=DATA, verbose=0)
+    assert adder_forms.FORMS.get() is None
+    np.testing.assert_array_equal(model.predict(DATA, verbose=0), before)
