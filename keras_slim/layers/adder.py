@@ -19,6 +19,7 @@ class Adder:
     """Mixes into a convolution or a dense layer: measure L1 distances where it would sum products."""
 
     kernel: Any
+    built: bool
     trainable: bool
 
     def __init__(self, *args, local_learning_rate=LEARNING_RATE, **kwargs):
