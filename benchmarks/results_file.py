@@ -72,7 +72,7 @@ def _row(cells):
 
 def _shown(arguments):
     """Returns the arguments with folders and programs of this machine left out of sight."""
-    hidden = {"--data-dir": "DIR", "--torch-python": "PYTHON", "--tfmot-python": "PYTHON"}
+    hidden = {"--data-dir": "DIR", "--torch-python": "PYTHON", "--jax-python": "PYTHON", "--tfmot-python": "PYTHON"}
     return [hidden.get(before, each) for before, each in zip(["", *arguments], arguments, strict=False)]
 
 

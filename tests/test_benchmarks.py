@@ -16,6 +16,7 @@ SMALL = {
     "search": ["--images", "128", "--epochs", "1", "--samples", "32", "--search-epochs", "2", "--runs", "1"],
     "inversion": ["--images", "128", "--epochs", "1", "--samples", "32", "--rebuilt", "5", "--steps", "2"],
     "gradual": ["--images", "128", "--dense-epochs", "1", "--epochs", "2"],
+    "adder_accuracy": ["--images", "128", "--epochs", "1", "--width", "2", "--networks", "VGG"],
     "lottery": ["--images", "128", "--rounds", "1", "--steps", "8", "--every", "4", "--batch", "32"],
 }
 
