@@ -169,7 +169,7 @@ def verdict(found, arm):
     )
 
 
-def draw(found):
+def draw(found, name):
     """Draws the step of lowest validation loss, and the test accuracy at that step, over the density."""
     figure, panels = pyplot.subplots(1, 2, figsize=(7.5, 3.2))
     sides = (("step", 1, "steps to the lowest validation loss"), ("stopped", 100, "test accuracy at that step, %"))
@@ -182,7 +182,7 @@ def draw(found):
         axes.set_xlabel("weights left, %")
         axes.set_ylabel(label)
     panels[0].legend(frameon=False, fontsize=7)
-    charts.save(figure, "lottery.svg")
+    charts.save(figure, f"{name}.svg")
 
 
 def main():
@@ -210,13 +210,14 @@ def main():
         {arm: cell("lottery", f"{options.network}-{arm}-{seed}", settings, measure, arm, seed) for arm in ARMS}
         for seed in range(options.seeds)
     ]
-    draw(found)
+    name = "lottery" if options.network == "lenet" else f"lottery_{options.network}"
+    draw(found, name)
     columns = ["weights left, %", "step of lowest validation loss", "test accuracy at that step, %"]
     columns += ["test accuracy in the end, %", "training accuracy in the end, %"]
     removed = ", ".join(f"{100 * ratio:g} % of *{name}*" for name, ratio in ratios.items())
     minutes = sum(run[arm]["seconds"] for run in found for arm in ARMS) / 60
     write(
-        "lottery",
+        name,
         "Lottery tickets against fresh weights and random masks",
         [(arm, columns, list(rows(found, arm))) for arm in ARMS],
         f"The network *{options.network}* is trained with Adam at {rate:g}, {options.steps:,} steps of {options.batch}"
