@@ -13,6 +13,7 @@ from keras_slim.graph.registry import find_rule
 PRODUCES = "produces"
 CONSUMES = "consumes"
 FOLLOWS = "follows"
+MEASURES = "measures"
 
 
 @dataclass
@@ -116,7 +117,7 @@ class LayerCall:
         first, size = self._record.producers[key][-2:]
         return np.arange(first, first + size)
 
-    def weight(self, variable, produces=None, consumes=None, follows=None):
+    def weight(self, variable, produces=None, consumes=None, follows=None, measures=None):
         """States which atoms run along the axes of a weight.
 
         Args:
@@ -124,10 +125,13 @@ class LayerCall:
             produces: From axis to atoms: what the layer computes along this axis are its own units.
             consumes: From axis to atoms: the layer sums over this axis, so a zero there removes the unit.
             follows: From axis to atoms: an element is applied to its own unit (a bias, a scale).
+            measures: From axis to atoms: the layer sums over this axis how far units are from elements. A zero there
+                does not remove the unit, so `statistics` is stated too.
         """
         if variable is None:
             return
-        for role, axes in ((PRODUCES, produces), (CONSUMES, consumes), (FOLLOWS, follows)):
+        roles = {PRODUCES: produces, CONSUMES: consumes, FOLLOWS: follows, MEASURES: measures}
+        for role, axes in roles.items():
             for axis, atoms in (axes or {}).items():
                 self._bind(variable, axis % len(variable.shape), role, atoms)
 
@@ -179,6 +183,9 @@ class LayerCall:
 
     def statistics(self, axis, atoms):
         """States that the layer computes statistics over an axis: a zero along it does not remove a unit.
+
+        Where units are masked, a twin of the layer takes its place that leaves them out; see
+        `keras_slim.layers.masked.twin_of`.
 
         Args:
             axis: Non-negative axis of the input.

@@ -17,7 +17,7 @@ class Slot:
         layer: The layer that owns the weight.
         variable: The weight.
         axis: The axis, non-negative.
-        role: `"produces"`, `"consumes"` or `"follows"`, as in `LayerCall.weight`.
+        role: `"produces"`, `"consumes"`, `"follows"` or `"measures"`, as in `LayerCall.weight`.
         units: Integer array: the unit at each position, `WHOLE` where it is never cut.
     """
 
