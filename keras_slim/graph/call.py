@@ -240,6 +240,23 @@ class LayerCall:
             )
             self._record.readings[id(variable), axis, group, id(tensor)] = reading
 
+    def distance(self, variable, axis, atoms, bias=None, *, output_axis):
+        """States that the layer puts out how far an input is from a weight, summed over an axis.
+
+        No unit can stand in for another then, but what a unit adds on average can be put elsewhere.
+
+        Args:
+            variable: The weight.
+            axis: The axis of the weight that is summed over.
+            atoms: What runs along the axis of the input that is summed over.
+            bias: What is added to the sum. Optional.
+            output_axis: The axis of the output with one sum at each position.
+        """
+        output, axis = self._output(), axis % len(variable.shape)
+        place = output, output_axis, slice(0, output.shape[output_axis]), None, np.asarray(atoms)
+        reading = Reading(variable, axis, slice(None), bias, output, output_axis, *place, is_distance=True)
+        self._record.readings[id(variable), axis, id(output)] = reading
+
     def remembered(self, variable, axis, atoms, channels, states, states_axis):
         """States that the layer sums what it remembers of its own units times a weight over an axis.
 
@@ -335,6 +352,9 @@ class InnerCall(LayerCall):
     def linear(self, variable, axis, atoms, bias=None, *, through=None, output_axis=None, **options):
         if through is None:  # such a function takes the tensors of the layer inside, which nobody holds
             super().linear(variable, axis, atoms, bias, **options)
+
+    def distance(self, *args, **options):
+        """States nothing: nobody holds the output of the layer inside."""
 
     def _inputs_with(self, atoms):
         return self._outer._inputs_with(atoms)

@@ -39,7 +39,7 @@ def test_what_it_reads_is_no_weighted_sum(name):
     make, shape = READERS[name]
     layer = make()
     graph = between(layer, shape)
-    assert not [reading for reading in graph.readings if reading.variable is layer.kernel]
+    assert [reading.is_distance for reading in graph.readings if reading.variable is layer.kernel] == [True]
     assert {slot.role for slot in graph.slots if slot.variable is layer.kernel} == {"measures", "produces"}
     np.testing.assert_array_equal(graph.statistics[id(layer), len(shape)], graph.groups[0].units)
 
