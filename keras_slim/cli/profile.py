@@ -7,7 +7,7 @@ from keras_slim.cli.files import load_model
 
 DETAILS = """\
 Counts parameters, bytes, multiplications and additions for one sample. Biases, normalisation and activations count
-zero, as in published figures.
+zero, as in published figures. Energy is an estimate of the arithmetic alone, in microjoules with --json.
 
 example:
   keras-slim profile model.keras

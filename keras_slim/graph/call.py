@@ -13,6 +13,7 @@ from keras_slim.graph.registry import find_rule
 PRODUCES = "produces"
 CONSUMES = "consumes"
 FOLLOWS = "follows"
+MEASURES = "measures"
 
 
 @dataclass
@@ -116,7 +117,7 @@ class LayerCall:
         first, size = self._record.producers[key][-2:]
         return np.arange(first, first + size)
 
-    def weight(self, variable, produces=None, consumes=None, follows=None):
+    def weight(self, variable, produces=None, consumes=None, follows=None, measures=None):
         """States which atoms run along the axes of a weight.
 
         Args:
@@ -124,10 +125,13 @@ class LayerCall:
             produces: From axis to atoms: what the layer computes along this axis are its own units.
             consumes: From axis to atoms: the layer sums over this axis, so a zero there removes the unit.
             follows: From axis to atoms: an element is applied to its own unit (a bias, a scale).
+            measures: From axis to atoms: the layer sums over this axis how far units are from elements. A zero there
+                does not remove the unit, so `statistics` is stated too.
         """
         if variable is None:
             return
-        for role, axes in ((PRODUCES, produces), (CONSUMES, consumes), (FOLLOWS, follows)):
+        roles = {PRODUCES: produces, CONSUMES: consumes, FOLLOWS: follows, MEASURES: measures}
+        for role, axes in roles.items():
             for axis, atoms in (axes or {}).items():
                 self._bind(variable, axis % len(variable.shape), role, atoms)
 
@@ -179,6 +183,9 @@ class LayerCall:
 
     def statistics(self, axis, atoms):
         """States that the layer computes statistics over an axis: a zero along it does not remove a unit.
+
+        Where units are masked, a twin of the layer takes its place that leaves them out; see
+        `keras_slim.layers.masked.twin_of`.
 
         Args:
             axis: Non-negative axis of the input.
@@ -232,6 +239,23 @@ class LayerCall:
                 *(tensor, tensor_axis, positions, through, read_by_group),
             )
             self._record.readings[id(variable), axis, group, id(tensor)] = reading
+
+    def distance(self, variable, axis, atoms, bias=None, *, output_axis):
+        """States that the layer puts out how far an input is from a weight, summed over an axis.
+
+        No unit can stand in for another then, but what a unit adds on average can be put elsewhere.
+
+        Args:
+            variable: The weight.
+            axis: The axis of the weight that is summed over.
+            atoms: What runs along the axis of the input that is summed over.
+            bias: What is added to the sum. Optional.
+            output_axis: The axis of the output with one sum at each position.
+        """
+        output, axis = self._output(), axis % len(variable.shape)
+        place = output, output_axis, slice(0, output.shape[output_axis]), None, np.asarray(atoms)
+        reading = Reading(variable, axis, slice(None), bias, output, output_axis, *place, is_distance=True)
+        self._record.readings[id(variable), axis, id(output)] = reading
 
     def remembered(self, variable, axis, atoms, channels, states, states_axis):
         """States that the layer sums what it remembers of its own units times a weight over an axis.
@@ -328,6 +352,9 @@ class InnerCall(LayerCall):
     def linear(self, variable, axis, atoms, bias=None, *, through=None, output_axis=None, **options):
         if through is None:  # such a function takes the tensors of the layer inside, which nobody holds
             super().linear(variable, axis, atoms, bias, **options)
+
+    def distance(self, *args, **options):
+        """States nothing: nobody holds the output of the layer inside."""
 
     def _inputs_with(self, atoms):
         return self._outer._inputs_with(atoms)

@@ -17,7 +17,7 @@ class Slot:
         layer: The layer that owns the weight.
         variable: The weight.
         axis: The axis, non-negative.
-        role: `"produces"`, `"consumes"` or `"follows"`, as in `LayerCall.weight`.
+        role: `"produces"`, `"consumes"`, `"follows"` or `"measures"`, as in `LayerCall.weight`.
         units: Integer array: the unit at each position, `WHOLE` where it is never cut.
     """
 
@@ -60,7 +60,7 @@ class Rescale:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A sum over units: where they come from, and the weight they are multiplied by.
+    """A sum over units: where they come from, and the weight they are multiplied by or compared with.
 
     Args:
         variable: The weight.
@@ -75,6 +75,8 @@ class Reading:
         through: Function from the tensor's values to what is summed, along the same axis; `None` for the values.
         units: The unit at each of these positions, as in `Slot`.
         is_remembered: Whether `through` computes what the layer remembers, with weights that a cut changes.
+        is_distance: Whether what is summed is how far units are from the weight. Then it is enough to know the sums:
+            `tensor`, `tensor_axis` and `positions` are those of the output.
     """
 
     variable: keras.Variable
@@ -89,6 +91,7 @@ class Reading:
     through: Callable | None
     units: np.ndarray
     is_remembered: bool = False
+    is_distance: bool = False
 
 
 @dataclass(frozen=True, eq=False)

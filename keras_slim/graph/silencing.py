@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_slim.graph.channel_graph import ChannelGraph, kept_positions
-from keras_slim.layers.masked_normalization import masked_twin
+from keras_slim.layers.masked import masked_twin
 
 
 def silent_value(graph: ChannelGraph, keep: np.ndarray, variable, value: np.ndarray) -> np.ndarray:
@@ -18,10 +18,10 @@ def silent_value(graph: ChannelGraph, keep: np.ndarray, variable, value: np.ndar
 
 
 def silent_twin(graph: ChannelGraph, keep: np.ndarray, layer, config: dict):
-    """Returns the copy of a layer that leaves units out of its statistics; `None` where it computes none over units."""
+    """Returns the copy of a layer that leaves units out of its statistics; `None` where it leaves out none."""
     kept = {
-        axis: kept_positions(units, keep).tolist()
+        axis: positions.tolist()
         for (owner, axis), units in graph.statistics.items()
-        if owner == id(layer)
+        if owner == id(layer) and len(positions := kept_positions(units, keep)) < len(units)
     }
     return masked_twin(layer, config, kept)

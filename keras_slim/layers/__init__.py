@@ -1,9 +1,10 @@
-"""Layers that Keras does not have: convolutions without multiplications, and normalisation over some channels."""
+"""Layers that Keras does not have: convolutions without multiplications, and layers over some of the channels."""
 
 from keras_slim.layers.adder_conv1d import AdderConv1D
 from keras_slim.layers.adder_conv2d import AdderConv2D
 from keras_slim.layers.adder_dense import AdderDense
 from keras_slim.layers.adder_depthwise_conv2d import AdderDepthwiseConv2D
+from keras_slim.layers.masked_adder import MaskedAdderConv1D, MaskedAdderConv2D, MaskedAdderDense
 from keras_slim.layers.masked_normalization import (
     MaskedLayerNormalization,
     MaskedRMSNormalization,
@@ -15,6 +16,9 @@ __all__ = [
     "AdderConv2D",
     "AdderDense",
     "AdderDepthwiseConv2D",
+    "MaskedAdderConv1D",
+    "MaskedAdderConv2D",
+    "MaskedAdderDense",
     "MaskedLayerNormalization",
     "MaskedRMSNormalization",
     "MaskedUnitNormalization",

@@ -47,7 +47,8 @@ class Adder:
         if self.use_bias:
             shape = [1] * len(outputs.shape)
             shape[channel_axis] = -1
-            outputs = ops.add(outputs, ops.reshape(self.bias, shape))
+            # `ops.add` of Keras 3.15 takes the bias for one along the last axis, where that is as long (TensorFlow).
+            outputs = outputs + ops.reshape(self.bias, shape)
         return outputs if self.activation is None else self.activation(outputs)
 
     def enable_lora(self, *args, **kwargs):

@@ -7,18 +7,11 @@ statistics over the kept channels alone and put out zero elsewhere, so that a ma
 import keras
 from keras import ops
 
+from keras_slim.layers.masked import Masked, twin_of
 
-class _Masked:
-    """Mixes into a normalisation layer: normalise the kept channels as the layer would, and put zeros elsewhere.
 
-    Args:
-        kept: Dictionary from an axis of the input to the positions that are kept.
-        **kwargs: Arguments of the layer.
-    """
-
-    def __init__(self, kept=None, **kwargs):
-        super().__init__(**kwargs)
-        self.kept = {int(axis): list(positions) for axis, positions in (kept or {}).items()}
+class _MaskedNormalization(Masked):
+    """Mixes into a normalisation layer: normalise the kept channels as the layer would, and put zeros elsewhere."""
 
     def call(self, inputs):
         rank = len(inputs.shape)
@@ -38,9 +31,6 @@ class _Masked:
             outputs = _spread(outputs, self.kept[axis], inputs.shape[axis], axis)
         return outputs
 
-    def get_config(self):
-        return {**super().get_config(), "kept": self.kept}
-
 
 def _spread(outputs, positions, size, axis):
     """Returns a tensor with its slices along an axis at `positions` of `size`, zeros elsewhere."""
@@ -50,8 +40,9 @@ def _spread(outputs, positions, size, axis):
     return ops.take(padded, [place.get(position, len(positions)) for position in range(size)], axis=axis)
 
 
+@twin_of(keras.layers.LayerNormalization)
 @keras.saving.register_keras_serializable("keras_slim")
-class MaskedLayerNormalization(_Masked, keras.layers.LayerNormalization):
+class MaskedLayerNormalization(_MaskedNormalization, keras.layers.LayerNormalization):
     """Layer normalisation over some of the channels."""
 
     def normalize(self, inputs, along):
@@ -61,8 +52,9 @@ class MaskedLayerNormalization(_Masked, keras.layers.LayerNormalization):
         )
 
 
+@twin_of(keras.layers.RMSNormalization)
 @keras.saving.register_keras_serializable("keras_slim")
-class MaskedRMSNormalization(_Masked, keras.layers.RMSNormalization):
+class MaskedRMSNormalization(_MaskedNormalization, keras.layers.RMSNormalization):
     """Root-mean-square normalisation over some of the channels."""
 
     def normalize(self, inputs, along):
@@ -70,28 +62,11 @@ class MaskedRMSNormalization(_Masked, keras.layers.RMSNormalization):
         return ops.rms_normalization(inputs, scale=along(self.scale), axis=self.axis, epsilon=self.epsilon)
 
 
+@twin_of(keras.layers.UnitNormalization)
 @keras.saving.register_keras_serializable("keras_slim")
-class MaskedUnitNormalization(_Masked, keras.layers.UnitNormalization):
+class MaskedUnitNormalization(_MaskedNormalization, keras.layers.UnitNormalization):
     """Unit normalisation over some of the channels."""
 
     def normalize(self, inputs, along):
         """Returns the normalised inputs."""
         return ops.normalize(inputs, axis=self.axis, order=2, epsilon=1e-12)
-
-
-_TWINS = {
-    keras.layers.LayerNormalization: MaskedLayerNormalization,
-    keras.layers.RMSNormalization: MaskedRMSNormalization,
-    keras.layers.UnitNormalization: MaskedUnitNormalization,
-}
-
-
-def masked_twin(layer, config, kept):
-    """Returns the copy of a normalisation layer that leaves channels out; `None` where it would leave out none.
-
-    Args:
-        layer: The layer.
-        config: Its config.
-        kept: From axis to kept positions, as in the twins.
-    """
-    return _TWINS[type(layer)].from_config({**config, "kept": kept}) if kept else None

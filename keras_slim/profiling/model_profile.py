@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_slim.profiling.energy import PICOJOULES, arithmetic_energy
 from keras_slim.profiling.table import render
 from keras_slim.profiling.uses import work_by_call
 from keras_slim.profiling.work import unexplained
@@ -81,10 +82,22 @@ class ModelProfile:
         """Additions for one sample."""
         return sum(layer.additions for layer in self.layers)
 
+    def energy(self, precision: str = "float32") -> float:
+        """Estimates the energy of the arithmetic for one sample, in microjoules, without that of memory.
+
+        Args:
+            precision: As in `keras_slim.profiling.arithmetic_energy`, which has the figures and their source.
+
+        Raises:
+            ValueError: If the precision is unknown.
+        """
+        return arithmetic_energy(self.multiplications, self.additions, precision)
+
     def to_dict(self) -> dict[str, Any]:
-        """Returns totals and layers as plain values that JSON can hold."""
+        """Returns totals and layers as plain values that JSON can hold; energy in microjoules by precision."""
         totals = {name: getattr(self, name) for name in ("parameters", "bytes", "macs", "multiplications", "additions")}
-        return {"name": self.name, **totals, **dataclasses.asdict(self)}
+        energy = {precision: self.energy(precision) for precision in PICOJOULES}
+        return {"name": self.name, **totals, "energy": energy, **dataclasses.asdict(self)}
 
     def __str__(self):
         return render(self)
@@ -93,9 +106,10 @@ class ModelProfile:
 def profile(model: keras.Model) -> ModelProfile:
     """Counts parameters, multiplications, additions and bytes, per layer and in total.
 
-    One multiply-accumulate is one multiplication and one addition. Biases, normalisation, activations, gates,
-    pooling and look-ups count zero; see `keras_slim.profiling`. A layer called several times has a line for each
-    call, its parameters on the first. Layers of inner models are listed by path, such as `encoder/conv`.
+    One multiply-accumulate is one multiplication and one addition; an adder layer has two additions in its place.
+    Biases, normalisation, activations, gates, pooling and look-ups count zero; see `keras_slim.profiling`. A layer
+    called several times has a line for each call, its parameters on the first. Layers of inner models are listed by
+    path, such as `encoder/conv`.
 
     Args:
         model: A functional model, or a `Sequential` that has been built.

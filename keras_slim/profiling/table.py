@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+LETTERS = ("p", "n", "µ", "m", "", "k", "M", "G", "T")
+
 
 def render(profile) -> str:
     """Returns a `ModelProfile` as text: a line per call, the totals, and what is missing from them.
@@ -22,6 +24,8 @@ def render(profile) -> str:
     text = io.StringIO()
     console = Console(file=text, width=width, color_system=None, highlight=False)
     console.print(_table(profile))
+    if profile.macs:
+        console.print(_energy(profile), markup=False)
     if profile.unknown:
         console.print(_note(profile.unknown), markup=False)
     lines = text.getvalue().splitlines()
@@ -29,18 +33,19 @@ def render(profile) -> str:
 
 
 def scaled(number, unit="") -> str:
-    """Returns a number with four digits and its thousands as a letter.
+    """Returns a number with four digits and its thousands, or thousandths, as a letter.
 
     Example:
 
-    >>> scaled(512), scaled(15_470_264_320), scaled(2048, "B")
-    ('512', '15.47 G', '2.048 kB')
+    >>> scaled(512), scaled(15_470_264_320), scaled(2048, "B"), scaled(0.0000046, "J")
+    ('512', '15.47 G', '2.048 kB', '4.6 µJ')
     """
-    letters = iter(("", "k", "M", "G", "T"))
-    letter = next(letters)
-    while number >= 1000 and letter != "T":
-        number, letter = number / 1000, next(letters)
-    return f"{number:.4g} {letter}{unit}".rstrip()
+    place = LETTERS.index("")
+    while number >= 1000 and place < len(LETTERS) - 1:
+        number, place = number / 1000, place + 1
+    while 0 < number < 1 and place:
+        number, place = number * 1000, place - 1
+    return f"{number:.4g} {LETTERS[place]}{unit}".rstrip()
 
 
 def _table(profile):
@@ -75,6 +80,13 @@ def _operations(cost, all_macs):
     if not cost.macs:
         return "", "", ""
     return scaled(cost.multiplications), scaled(cost.additions), f"{cost.macs / all_macs:.1%}"
+
+
+def _energy(profile):
+    figures = " or ".join(
+        f"{scaled(profile.energy(precision) / 1e6, 'J')} in {precision}" for precision in ("float32", "int8")
+    )
+    return f"Arithmetic alone, without memory: an estimated {figures} (45 nm)."
 
 
 def _note(unknown):

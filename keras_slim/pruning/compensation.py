@@ -6,6 +6,9 @@ by position over some data, `a_i = sum_j beta_ij * a'_j + c_i`, and folded into 
 Weights are fitted from input to output, each on what it reads itself in the network that is cut and made up for so far:
 so normalisation, sums, pooling and concatenation need no rule of their own, and errors do not add up.
 
+What is no weighted sum has no such fit. Of a distance, as adder layers put out, the mean is set right where a bias or a
+batch normalization can take it, and by the latter the variance too.
+
 Relatives: Kim et al. 2020 (neuron merging, arXiv 2010.13160), Chee et al. 2022 (interpolative decompositions, arXiv
 2108.00065), He et al. 2017 (channel by channel reconstruction, arXiv 1707.06168).
 """
@@ -57,11 +60,8 @@ def compensated_weights(graph, keep, batches, ridge):
     norms = _norms(graph)
     values = {}
     with KeptState(graph.model):
-        for sources, parts in _steps(graph, keep).items():
-            moments = {
-                part: [Moments(columns, keep, readings[0].units) for columns in _columns(readings[0].units, keep)]
-                for part, readings in parts.items()
-            }
+        for (sources, _), parts in _steps(graph, keep).items():
+            moments = {part: _moments(readings[0], keep) for part, readings in parts.items()}
             _observe(graph.model, twin, sources, tensors, moments, batches)
             for part, readings in parts.items():
                 for moment in moments[part]:
@@ -75,8 +75,8 @@ def compensated_weights(graph, keep, batches, ridge):
 def _steps(graph, keep):
     """Returns what is read, from input to output, from the first that loses a unit on.
 
-    From the tensors that are read together (those of the calls of one layer) to the parts of their axis, and from each
-    part to the readings of different weights.
+    From the tensors that are read together (those of the calls of one layer), and whether they are distances, to the
+    parts of their axis, and from each part to the readings of different weights.
     """
     sums = defaultdict(list)
     for reading in graph.readings:
@@ -93,8 +93,15 @@ def _steps(graph, keep):
                 )
             )
             positions = readings[0].positions
-            steps[sources][positions.start, positions.stop].append(readings[0])
+            steps[sources, readings[0].is_distance][positions.start, positions.stop].append(readings[0])
     return steps
+
+
+def _moments(reading, keep):
+    """Returns what is to be summed up for a reading."""
+    if reading.is_distance:
+        return [Spread()]
+    return [Moments(columns, keep, reading.units) for columns in _columns(reading.units, keep)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,6 +194,35 @@ class Moments:
         return (first + second).fit(chosen, as_it_is, intercept)
 
 
+class Spread:
+    """Means and variances of sums, before the cut and after it."""
+
+    def __init__(self):
+        self.count = 0
+        self._sums = np.zeros((2, 2, 1))
+
+    @property
+    def is_finite(self):
+        """Whether there was no NaN and no infinity among the sums."""
+        return bool(np.isfinite(self._sums).all())
+
+    def add(self, before, after, rng):
+        """Takes in sums before and after, each `(rows, positions)`."""
+        self.count += len(before)
+        pair = (each.astype(float) for each in (before, after))
+        self._sums = self._sums + [[each.sum(axis=0), np.square(each).sum(axis=0)] for each in pair]
+
+    def means(self):
+        """Returns the means before and after."""
+        return self._sums[:, 0] / self.count
+
+    def scale(self):
+        """Returns the standard deviations after, as multiples of those before; 1 where there are none."""
+        squares = self._sums[:, 1] / self.count
+        before, after = np.maximum(squares - self.means() ** 2, 1e-12 * squares)
+        return np.sqrt(np.divide(after, before, out=np.ones_like(before), where=before > 0))
+
+
 def _table(rows, columns):
     """Returns columns of rows, a row for each time they are there."""
     table = np.moveaxis(rows[:, columns], 1, -1).astype(float)
@@ -264,12 +300,14 @@ def _fold(reading, moments, ridge, norms, values):
     """
     if not moments.count:
         return []
-    norm = norms.get(id(reading.output)) if reading.bias is None else None
     if not moments.is_finite:
         raise ValueError(
             f"What '{reading.variable.path}' reads holds values that are not finite. Expected finite activations on "
             "the data that a cut is made up for with. Look for NaN in the data, or give `calibration=False`."
         )
+    if reading.is_distance:
+        return _set_right(reading, norms.get(id(reading.output)), moments, values)
+    norm = norms.get(id(reading.output)) if reading.bias is None else None
     beta, constants = moments.fit(ridge, intercept=reading.bias is not None or norm is not None)
     part = np.moveaxis(_value(reading.variable, values)[..., reading.part], reading.axis, 0)  # a view
     read = part[moments.columns]  # columns, times, other axes of the weight
@@ -285,6 +323,24 @@ def _fold(reading, moments, ridge, norms, values):
         _value(norm.moving_mean, values)[reading.part] -= _summed_to(1, shift)
         return [reading.variable, norm.moving_mean]
     return [reading.variable]
+
+
+def _set_right(reading, norm, spread, values):
+    """Changes the values of what follows a distance, so that it has the mean it had, and behind a norm its variance.
+
+    Returns the variables whose values are others now.
+    """
+    (before, after), scale = spread.means(), spread.scale()
+    if norm is not None:
+        mean, variance = _value(norm.moving_mean, values), _value(norm.moving_variance, values)
+        mean[:] = after - scale * (before - mean)
+        variance[:] = np.maximum(scale**2 * (variance + norm.epsilon) - norm.epsilon, 0)
+        return [norm.moving_mean, norm.moving_variance]
+    if reading.bias is not None:
+        bias = _value(reading.bias, values)
+        bias -= after - before
+        return [reading.bias]
+    return []
 
 
 def _summed_to(rank, array):

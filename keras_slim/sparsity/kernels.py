@@ -25,6 +25,9 @@ def kernels(model: keras.Model, trained_only: bool = True) -> dict[str, keras.Va
     A kernel is a weight whose name ends so: of dense layers, convolutions of every kind, recurrent layers (which have
     two), attention. Biases, normalisation and embeddings are none.
 
+    Those of adder layers are among them. A zero there is no missing connection: it adds `|x|` to a distance. It changes
+    the distance by no more than the weight was, and compresses like any zero, but it saves no operation.
+
     Args:
         model: A built model of any kind.
         trained_only: Whether to leave out those of layers that are not trained.

@@ -79,6 +79,14 @@ def test_channels_first_is_channels_last_turned(name):
     np.testing.assert_allclose(np.moveaxis(first(turned), 1, -1), y, rtol=1e-6)
 
 
+def test_a_bias_lies_along_the_channels_where_the_last_axis_is_as_long():
+    layer = AdderConv2D(4, 1, data_format="channels_first", kernel_initializer="zeros")
+    layer.build((None, 2, 3, 4))
+    layer.bias.assign([1.0, 2.0, 3.0, 4.0])
+    answer = keras.ops.convert_to_numpy(layer(np.zeros((1, 2, 3, 4), "float32")))
+    np.testing.assert_array_equal(answer, np.broadcast_to([[[[1]], [[2]], [[3]], [[4]]]], (1, 4, 3, 4)))
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_shapes_and_weights_are_those_of_the_twin(name):
     layer, x = made(name)

@@ -4,6 +4,7 @@ import keras
 import pytest
 from keras import layers
 
+import keras_slim.layers as own
 from keras_slim.profiling import profile, weight_uses
 from keras_slim.profiling.work import _rules
 
@@ -35,6 +36,13 @@ EXAMPLES = {
     layers.SpectralNormalization: (lambda n: layers.SpectralNormalization(layers.Dense(n)), SEQUENCE),
     layers.MultiHeadAttention: (lambda n: attend_to_itself(layers.MultiHeadAttention(n, key_dim=n)), SEQUENCE),
     layers.GroupQueryAttention: (lambda n: attend_to_itself(layers.GroupQueryAttention(n, n, 1)), SEQUENCE),
+    own.AdderConv1D: (lambda n: own.AdderConv1D(n, 3), SEQUENCE),
+    own.AdderConv2D: (lambda n: own.AdderConv2D(n, 3, strides=2), IMAGE),
+    own.AdderDepthwiseConv2D: (lambda n: own.AdderDepthwiseConv2D(3, depth_multiplier=n), IMAGE),
+    own.AdderDense: (lambda n: own.AdderDense(n), SEQUENCE),
+    own.MaskedAdderConv1D: (lambda n: own.MaskedAdderConv1D(n, 3, kept={2: [0, 3]}), SEQUENCE),
+    own.MaskedAdderConv2D: (lambda n: own.MaskedAdderConv2D(n, 3, kept={3: [0, 3]}), IMAGE),
+    own.MaskedAdderDense: (lambda n: own.MaskedAdderDense(n, kept={2: [0, 3]}), SEQUENCE),
 }
 PARTS = {layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell, layers.StackedRNNCells}  # inside `RNN` above
 WITHOUT_WORK = {
@@ -59,8 +67,9 @@ def model_of(example, width):
     return keras.Model(x, make(width)(x))
 
 
-def test_every_registered_layer_of_keras_has_an_example():
-    registered = {rule for rule in _rules if isinstance(rule, type) and rule.__module__.startswith("keras.")}
+def test_every_registered_layer_has_an_example():
+    homes = "keras.", "keras_slim."
+    registered = {rule for rule in _rules if isinstance(rule, type) and rule.__module__.startswith(homes)}
     assert registered == {*EXAMPLES, *PARTS, *WITHOUT_WORK, *WITHOUT_MATRICES}
 
 

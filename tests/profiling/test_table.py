@@ -23,6 +23,9 @@ def test_scaled_numbers():
     assert scaled(15_470_264_320) == "15.47 G"
     assert scaled(2_500_000, "B") == "2.5 MB"
     assert scaled(3 * 10**15) == "3000 T"
+    assert scaled(0.5, "J") == "500 mJ"
+    assert scaled(4.6e-6, "J") == "4.6 µJ"
+    assert scaled(1e-15, "J") == "0.001 pJ"
 
 
 def test_a_line_per_layer_and_the_totals():
@@ -41,6 +44,14 @@ def test_a_line_per_layer_and_the_totals():
     assert line(text, "conv") == conv
     assert line(text, "flat") == ["flat", "(Flatten)", "(256,)"]
     assert line(text, "Total") == ["Total", "2,682", "10.73", "kB", "9.472", "k", "9.472", "k", "100.0%"]
+
+
+def test_the_energy_of_arithmetic_stands_under_the_table():
+    layer = LayerProfile("dense", 1, "Dense", ((None, 3),), 9, 36, 10**6, 10**6, 10**6)
+    text = str(ModelProfile("model", (layer,), ()))
+    assert "Arithmetic alone, without memory: an estimated 4.6 µJ in float32 or 230 nJ in int8 (45 nm)." in text
+    nothing = LayerProfile("flat", 1, "Flatten", ((None, 3),), 0, 0, 0, 0, 0)
+    assert "Arithmetic" not in str(ModelProfile("model", (nothing,), ()))
 
 
 def test_later_calls_are_told_from_the_first():

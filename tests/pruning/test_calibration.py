@@ -9,6 +9,7 @@ from zoo import BUILDERS
 
 import keras_slim as slim
 from keras_slim.graph import analyse
+from keras_slim.layers import AdderConv1D, AdderConv2D, AdderDense
 from keras_slim.pruning import Calibration, Guards, compensation
 
 LOOSE = Guards(min_units=1, max_ratio=1.0, align=1)
@@ -409,3 +410,48 @@ def test_the_callback_makes_up_for_its_cuts():
 
     assert change(None) < 0.5 * change(False)
     assert change(True) == pytest.approx(change(None), rel=1e-3)
+
+
+ADDERS = {
+    # name: (what stands between a layer with a constant unit and the last one, shape of an input)
+    "bias": (lambda x: AdderConv2D(4, 3)(x), (6, 6, 2)),
+    "groups": (lambda x: AdderConv2D(4, 3, groups=2)(x), (6, 6, 2)),
+    "norm": (lambda x: layers.BatchNormalization()(AdderConv2D(4, 3, use_bias=False)(x)), (6, 6, 2)),
+    "bias and norm": (lambda x: layers.LeakyReLU()(layers.BatchNormalization()(AdderConv1D(4, 3)(x))), (6, 2)),
+    "channels first": (
+        lambda x: layers.BatchNormalization(axis=1)(
+            AdderConv2D(4, 3, data_format="channels_first")(layers.Permute((3, 1, 2))(x))
+        ),
+        (6, 6, 2),
+    ),
+    "dense": (lambda x: layers.BatchNormalization()(AdderDense(4)(layers.Flatten()(x))), (6, 2)),
+}
+
+
+@pytest.mark.parametrize("name", ADDERS)
+def test_what_a_constant_unit_adds_to_a_distance_is_put_elsewhere(name):
+    between, shape = ADDERS[name]
+    inputs = keras.Input(shape)
+    x = between(layers.Dense(6, name="first")(inputs))
+    model = randomise(keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x))))
+    kernel, gone = model.get_layer("first").kernel, [1, 4] if name == "groups" else [1]  # one in each group
+    kernel.assign(np.where(np.isin(np.arange(6), gone), 0, kernel.numpy()))
+    plan, x = plan_without(model, [1]), inputs_for(model, samples=64)
+    assert largest_difference(slim.shrink(model, plan), model, x) > 1e-3
+    assert largest_difference(slim.shrink(model, plan, x), model, x) < 1e-4
+
+
+@pytest.mark.parametrize("use_bias", [False, True])
+def test_behind_an_adder_layer_what_is_normalised_keeps_its_mean_and_variance(use_bias):
+    inputs = keras.Input((6, 6, 2))
+    x = layers.Conv2D(8, 3, name="first")(inputs)
+    x = layers.BatchNormalization()(AdderConv2D(5, 2, use_bias=use_bias)(x))
+    model = randomise(keras.Model(inputs, x))
+    x = inputs_for(model, samples=64)
+    plan = slim.plan_pruning(model, 0.5, guards=LOOSE)
+    before, plain, after = (
+        np.asarray(each(x)) for each in (model, slim.shrink(model, plan), slim.shrink(model, plan, x))
+    )
+    assert np.abs(plain.mean((0, 1, 2)) - before.mean((0, 1, 2))).max() > 1
+    np.testing.assert_allclose(after.mean((0, 1, 2)), before.mean((0, 1, 2)), atol=1e-3)
+    np.testing.assert_allclose(after.std((0, 1, 2)), before.std((0, 1, 2)), rtol=1e-2)

@@ -13,6 +13,7 @@ from model_zoo import randomise
 import keras_slim as slim
 from keras_slim.errors import UnreachableTargetError
 from keras_slim.graph import analyse
+from keras_slim.layers import AdderConv2D, AdderDense, AdderDepthwiseConv2D
 from keras_slim.pruning import Guards
 
 LOOSE = Guards(min_units=1, max_ratio=1.0, align=1)
@@ -190,6 +191,9 @@ class Builder:
                 lambda: layers.UnitNormalization()(x),
                 lambda: layers.Rescaling(0.5, offset=0.1)(x),
                 lambda: layers.EinsumDense("bhwc,cd->bhwd", (SIZE, SIZE, self.width()), bias_axes="d")(x),
+                lambda: AdderConv2D(2 * groups, self.pick([1, 3]), padding="same", groups=groups)(x),
+                lambda: AdderDepthwiseConv2D(3, padding="same", activation="softsign")(x),
+                lambda: AdderDense(self.width())(x),
             ]
         )()
 

@@ -3,6 +3,7 @@ import pytest
 from keras import layers
 
 from keras_slim.errors import UnsupportedLayerError
+from keras_slim.layers import AdderConv2D, AdderDepthwiseConv2D
 from keras_slim.sparsity.kernels import kernels, shares_by_kernel
 
 
@@ -41,6 +42,8 @@ def test_kernels_are_found_in_order_and_are_the_weights_themselves(net):
         (layers.SeparableConv1D(3, 2, name="it"), (5, 2), ["depthwise_kernel", "pointwise_kernel"]),
         (layers.EinsumDense("ab,bc->ac", 3, bias_axes="c", name="it"), (2,), ["kernel"]),
         (layers.DepthwiseConv2D(2, name="it"), (5, 5, 2), ["kernel"]),
+        (AdderConv2D(3, 2, name="it"), (5, 5, 2), ["kernel"]),
+        (AdderDepthwiseConv2D(2, name="it"), (5, 5, 2), ["kernel"]),
         (layers.LayerNormalization(name="it"), (5,), []),
     ],
     ids=lambda value: type(value).__name__,

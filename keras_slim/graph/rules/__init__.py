@@ -1,6 +1,7 @@
 """One rule per layer type, filed by family. Importing this package fills the table."""
 
 from keras_slim.graph.rules import (
+    adder,
     attention,
     convolution,
     dense,
@@ -20,6 +21,7 @@ from keras_slim.graph.rules import (
 )
 
 __all__ = [
+    "adder",
     "attention",
     "convolution",
     "dense",

@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_slim.graph.registry import register_rule
 from keras_slim.graph.rules.elementwise import own_activation
+from keras_slim.layers.adder_depthwise_conv2d import AdderDepthwiseConv2D
 
 
 def channel_axis(layer):
@@ -20,7 +21,7 @@ def keep_other_axes_whole(call, axis):
             call.keep_whole(atoms, "its units lie along positions that the layer mixes")
 
 
-def _finish(call, units):
+def finish(call, units):
     """States what is the same for the output of every convolution, and returns it."""
     axis = channel_axis(call.layer)
     keep_other_axes_whole(call, axis)
@@ -44,14 +45,14 @@ def convolution(call):
         call.resize("groups", atoms)
     else:
         units = call.new_units(layer.filters)
-        call.weight(layer.kernel, consumes={-2: _tied(call, atoms, groups)[:per_group]}, produces={-1: units})
+        call.weight(layer.kernel, consumes={-2: tied_groups(call, atoms, groups)[:per_group]}, produces={-1: units})
         call.linear(layer.kernel, -2, atoms, layer.bias, groups=groups, output_axis=channel_axis(layer))
-        _tied(call, units, groups)
+        tied_groups(call, units, groups)
     call.resize("filters", units)
-    return _finish(call, units)
+    return finish(call, units)
 
 
-def _tied(call, atoms, groups):
+def tied_groups(call, atoms, groups):
     """Ties the atoms at equal places of all groups, and returns them all."""
     first, *others = np.split(atoms, groups)
     for other in others:
@@ -59,12 +60,12 @@ def _tied(call, atoms, groups):
     return atoms
 
 
-@register_rule(keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+@register_rule(keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D, AdderDepthwiseConv2D)
 def depthwise_convolution(call):
     """Each channel keeps its own unit, which with a multiplier fills several channels of the output."""
     layer, atoms = call.layer, call.inputs[0].along(channel_axis(call.layer))
     call.weight(layer.kernel, follows={-2: atoms})
-    return _finish(call, np.repeat(atoms, layer.depth_multiplier))
+    return finish(call, np.repeat(atoms, layer.depth_multiplier))
 
 
 @register_rule(keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
@@ -79,7 +80,7 @@ def separable_convolution(call):
         half = {"through": _depthwise_half(layer), "read": inner}
         call.linear(layer.pointwise_kernel, -2, atoms, layer.bias, **half, output_axis=channel_axis(layer))
     call.resize("filters", units)
-    return _finish(call, units)
+    return finish(call, units)
 
 
 def _depthwise_half(layer):
@@ -101,4 +102,4 @@ def transposed_convolution(call):
     call.weight(layer.kernel, consumes={-1: atoms}, produces={-2: units})
     call.linear(layer.kernel, -1, atoms, layer.bias if set(layer.strides) == {1} else None)
     call.resize("filters", units)
-    return _finish(call, units)
+    return finish(call, units)

@@ -60,11 +60,13 @@ class Redundancy(Criterion):
 
 
 def _norms_of_readers(graph):
-    """Returns the Euclidean norm of all weights that read a unit, for each."""
+    """Returns the Euclidean norm of all slopes with which a unit is read, for each: weights, or 1 in a distance."""
     squares = np.zeros(graph.num_units + 1)  # the last one for positions that belong to no unit
     for slot in graph.slots:
         if slot.role == "consumes":
             np.add.at(squares, slot.units, np.square(weights_by_channel(slot), dtype=float).sum(axis=0))
+        elif slot.role == "measures":
+            np.add.at(squares, slot.units, len(weights_by_channel(slot)))
     return np.sqrt(squares[:-1])
 
 
