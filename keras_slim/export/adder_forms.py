@@ -6,6 +6,7 @@ faster where they are very few. In int8 it is the only form: the converter break
 """
 
 import contextlib
+import math
 
 import keras
 import numpy as np
@@ -60,7 +61,8 @@ class AdderForms:
 
         def is_faster(owner, shape, kernel_shape, options):
             number = len(np.unique(self._kernels[owner]))
-            can = number <= MOST_VALUES[quantize] and options.get("groups", 1) == 1
+            is_whole = self._kernels[owner].size == math.prod(kernel_shape)  # a masked layer leaves channels out
+            can = number <= MOST_VALUES[quantize] and options.get("groups", 1) == 1 and is_whole
             if quantize == "int8":
                 return can or _refuse(self._names[owner], number)
             kind = shape, kernel_shape, number, repr(options)

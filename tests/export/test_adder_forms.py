@@ -85,3 +85,12 @@ def test_a_model_answers_as_before_after_an_export(tmp_path):
     slim.export_tflite(model, tmp_path / "model.tflite", data=DATA, verbose=0)
     assert adder_forms.FORMS.get() is None
     np.testing.assert_array_equal(model.predict(DATA, verbose=0), before)
+
+
+def test_a_masked_model_goes_to_the_phone(tmp_path):
+    stack = [AdderConv2D(16, 3, use_bias=False), keras.layers.BatchNormalization(), AdderConv2D(3, 2)]
+    model = keras.Sequential([keras.Input((6, 6, 3)), *stack, keras.layers.BatchNormalization()])
+    masked = slim.mask(model, slim.plan_pruning(model, ratio=0.5))
+    slim.sharing.share_kernel_values(masked, 2)
+    report = slim.export_tflite(settled(masked), tmp_path / "model.tflite", data=DATA, verbose=0)
+    assert report.agreement.sqnr_db > 80
