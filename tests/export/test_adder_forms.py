@@ -92,5 +92,6 @@ def test_a_masked_model_goes_to_the_phone(tmp_path):
     model = keras.Sequential([keras.Input((6, 6, 3)), *stack, keras.layers.BatchNormalization()])
     masked = slim.mask(model, slim.plan_pruning(model, ratio=0.5))
     slim.sharing.share_kernel_values(masked, 2)
-    report = slim.export_tflite(settled(masked), tmp_path / "model.tflite", data=DATA, verbose=0)
+    with pytest.warns(SlimWarning, match="partitions"):  # XNNPACK does not gather
+        report = slim.export_tflite(settled(masked), tmp_path / "model.tflite", data=DATA, verbose=0)
     assert report.agreement.sqnr_db > 80
