@@ -171,7 +171,7 @@ def verdict(found, arm):
 
 def draw(found, name):
     """Draws the step of lowest validation loss, and the test accuracy at that step, over the density."""
-    figure, panels = pyplot.subplots(1, 2, figsize=(7.5, 3.2))
+    figure, panels = pyplot.subplots(1, 2, figsize=(7.5, 3.2), layout="constrained")
     sides = (("step", 1, "steps to the lowest validation loss"), ("stopped", 100, "test accuracy at that step, %"))
     for axes, (key, factor, label) in zip(panels, sides, strict=True):
         for arm in ARMS:
