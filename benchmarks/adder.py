@@ -13,6 +13,7 @@ import adder_training
 from results_file import spread, write
 
 HERE = pathlib.Path(__file__).parent
+OTHERS = "adder", "published", "cdist"
 
 
 def asked(python, script, *arguments, backend="tensorflow"):
@@ -20,7 +21,7 @@ def asked(python, script, *arguments, backend="tensorflow"):
     path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": path}
     command = [python, str(HERE / script), *map(str, arguments)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -44,7 +45,7 @@ def shape_rows(measured):
         row = [f"{shape} -> {filters}", f"{size}x{size}, stride {stride}"]
         for direction, ways in found.items():
             row.append(spread(ways["convolution"]["milliseconds"], 1))
-            row += [f"{adder_shapes.ratio(ways, name):.2f}" for name in ways if name != "convolution"]
+            row += [f"{adder_shapes.ratio(ways, name):.2f}" for name in OTHERS if name in ways]
             row += [f"{ways['adder']['first']:.1f}"] if direction == "forward and backward" else []
         yield row
 
@@ -66,7 +67,7 @@ def training_rows(found):
 
 
 def columns(backend):
-    others = ["adder", "published"] + ["cdist"] * (backend == "torch")
+    others = OTHERS if backend == "torch" else OTHERS[:2]
     both = [name for name in others if name != "published"]
     return [
         *("images and filters", "kernel", "forward, ms", *others),

@@ -29,7 +29,7 @@ SHAPES = [
 
 def published(x, w, stride):
     """The formulation of the published code (Chen et al. 2020): all differences of patches and filters at once."""
-    patches = ops.image.extract_patches(x, w.shape[:2], stride, padding="same")
+    patches = ops.image.extract_patches(x, tuple(w.shape[:2]), stride, padding="same")
     patches, filters = ops.reshape(patches, (-1, patches.shape[-1])), ops.reshape(w, (-1, w.shape[-1]))
     return -ops.sum(ops.abs(patches[:, :, None] - filters[None]), axis=1)
 
@@ -38,7 +38,7 @@ def cdist(x, w, stride):
     """`torch.cdist` between patches and filters."""
     import torch
 
-    patches = ops.image.extract_patches(x, w.shape[:2], stride, padding="same")
+    patches = ops.image.extract_patches(x, tuple(w.shape[:2]), stride, padding="same")
     return -torch.cdist(ops.reshape(patches, (-1, patches.shape[-1])), ops.reshape(w, (-1, w.shape[-1])).T, p=1)
 
 
