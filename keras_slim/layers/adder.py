@@ -6,8 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_slim.errors import invalid_argument
 from keras_slim.kernels import adder_convolution
+from keras_slim.validation import check_positive
 
 FORMS = contextvars.ContextVar("forms", default=None)
 """Another function for the distances, of an adder layer and the arguments of `adder_convolution`: for an export."""
@@ -23,13 +23,8 @@ class Adder:
     trainable: bool
 
     def __init__(self, *args, local_learning_rate=LEARNING_RATE, **kwargs):
-        if local_learning_rate is not None and not local_learning_rate > 0:
-            expected = "a positive number, or None for the plain gradient"
-            raise ValueError(
-                invalid_argument(
-                    "local_learning_rate", type(self).__name__, expected=expected, received=local_learning_rate
-                )
-            )
+        if local_learning_rate is not None:
+            check_positive(local_learning_rate, "local_learning_rate", type(self).__name__)
         super().__init__(*args, **kwargs)
         self.local_learning_rate = local_learning_rate
         if keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu"):
