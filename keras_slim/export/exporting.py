@@ -160,7 +160,7 @@ def _weigh_dense_twin(model, folder, signature, quantize, samples):
     path = os.path.join(folder, "dense.tflite")
     try:
         with without_zeros(model):
-            convert(in_float32(model), path, signature, quantize, samples, verbose=False)
+            _convert_checked(model, path, signature, quantize, samples, verbose=0)
     except ExportError:  # the twin is for comparison only
         return None
     return weigh(path)[1]

@@ -6,7 +6,7 @@ import pytest
 
 import keras_slim as slim
 from keras_slim.errors import ExportError, SlimWarning
-from keras_slim.export import adder_forms
+from keras_slim.export import adder_forms, exporting
 from keras_slim.layers import AdderConv1D, AdderConv2D, AdderDense, AdderDepthwiseConv2D
 
 DATA = np.random.default_rng(0).normal(size=(32, 6, 6, 3)).astype("float32")
@@ -95,3 +95,22 @@ def test_a_masked_model_goes_to_the_phone(tmp_path):
     with pytest.warns(SlimWarning, match="partitions"):  # XNNPACK does not gather
         report = slim.export_tflite(settled(masked), tmp_path / "model.tflite", data=DATA, verbose=0)
     assert report.agreement.sqnr_db > 80
+
+
+def test_the_dense_twin_is_computed_in_the_same_form(tmp_path, monkeypatch):
+    forms, convert = [], exporting.convert
+
+    def seen(*args, **options):
+        forms.append(adder_forms.FORMS.get())
+        convert(*args, **options)
+
+    monkeypatch.setattr(exporting, "convert", seen)
+    model = plain()
+    adder = model.get_layer("adder")
+    kernel, bias = adder.get_weights()
+    adder.set_weights([np.where(np.abs(kernel) < 0.7, 0, kernel), bias])
+    report = slim.export_tflite(model, tmp_path / "model.tflite", data=DATA, verbose=0)
+    assert report.sparsity > 0.3
+    assert report.gzip_bytes < report.dense_gzip_bytes < report.bytes
+    assert len(forms) == 2
+    assert None not in forms
