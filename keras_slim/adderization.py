@@ -8,7 +8,7 @@ import keras
 
 from keras_slim.errors import SlimWarning, UnsupportedLayerError, did_you_mean, invalid_argument
 from keras_slim.graph.nodes import check_graph, config_of, is_graph, walk
-from keras_slim.graph.running import run
+from keras_slim.graph.running import copy_of, run
 from keras_slim.layers.adder import LEARNING_RATE
 from keras_slim.layers.adder_twins import ADDERS, ORDINARY, adder_twin
 from keras_slim.validation import check_positive
@@ -180,21 +180,7 @@ class _Adderizing:
         return copy
 
     def _copy_model(self, model):
-        inputs = {
-            id(node.outputs[0]): _copied(node.operation).output
-            for node in walk(model)
-            if isinstance(node.operation, keras.layers.InputLayer)
-        }
-        if isinstance(model, keras.Sequential):
-            layers = [copy for layer in model.layers for copy in self._copy(layer)]
-            copy = keras.Sequential([inputs[id(model.inputs[0])], *layers], name=model.name)
-        else:
-            outputs = run(model, [inputs[id(tensor)] for tensor in model.inputs], self._call)
-            structure = keras.tree.map_structure(lambda tensor: inputs[id(tensor)], model.input)
-            copy = keras.Model(structure, outputs, name=model.name)
-        if not model.trainable:
-            copy.trainable = False
-        return copy
+        return copy_of(model, _copied, self._copy, self._call)
 
     def _call(self, node, inputs, args, kwargs):
         first, *others = self._copy(node.operation)

@@ -38,6 +38,32 @@ def run(model, inputs, call):
     return keras.tree.map_structure(lambda tensor: values[id(tensor)], endpoints(model)[1])
 
 
+def copy_of(model, copied, layers, call):
+    """Returns a copy of a model, a Sequential one if it is one, with its name and whether it is trained.
+
+    Args:
+        model: A Functional or built Sequential model.
+        copied: Function from an input layer to its copy.
+        layers: Function from a layer of a Sequential model to those in its place.
+        call: As in `run`, on the symbolic tensors of the copy.
+    """
+    inputs = {
+        id(node.outputs[0]): copied(node.operation).output
+        for node in walk(model)
+        if isinstance(node.operation, keras.layers.InputLayer)
+    }
+    if isinstance(model, keras.Sequential):
+        stack = [copy for layer in model.layers for copy in layers(layer)]
+        copy = keras.Sequential([inputs[id(model.inputs[0])], *stack], name=model.name)
+    else:
+        outputs = run(model, [inputs[id(tensor)] for tensor in model.inputs], call)
+        structure = keras.tree.map_structure(lambda tensor: inputs[id(tensor)], model.input)
+        copy = keras.Model(structure, outputs, name=model.name)
+    if not model.trainable:
+        copy.trainable = False
+    return copy
+
+
 class _EnoughSeen(Exception):  # noqa: N818
     """All that was wanted has been seen."""
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph.channel_graph import ChannelGraph, kept_positions
-from keras_slim.graph.nodes import config_of, is_graph, walk
+from keras_slim.graph.nodes import config_of, is_graph
 from keras_slim.graph.registry import find_rule
-from keras_slim.graph.running import run
+from keras_slim.graph.running import copy_of
 from keras_slim.graph.silencing import silent_twin, silent_value
 
 
@@ -116,20 +116,7 @@ class _Cloning:
 
     def model(self, model):
         """Returns a copy of a model, its input layers under their own names."""
-        inputs = {
-            id(node.outputs[0]): self._smaller(node.operation).output
-            for node in walk(model)
-            if isinstance(node.operation, keras.layers.InputLayer)
-        }
-        if isinstance(model, keras.Sequential):
-            copy = keras.Sequential([inputs[id(model.inputs[0])], *map(self._copy, model.layers)], name=model.name)
-        else:
-            outputs = run(model, [inputs[id(tensor)] for tensor in model.inputs], self._call)
-            structure = keras.tree.map_structure(lambda tensor: inputs[id(tensor)], model.input)
-            copy = keras.Model(structure, outputs, name=model.name)
-        if not model.trainable:
-            copy.trainable = False
-        return copy
+        return copy_of(model, self._smaller, lambda layer: [self._copy(layer)], self._call)
 
     def _call(self, node, inputs, args, kwargs):
         """Calls the copy of a node's operation."""
