@@ -1,6 +1,7 @@
 """What every benchmark does with what it measured: the surroundings, a table, and two files."""
 
 import datetime
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -19,16 +20,15 @@ FOLDER = pathlib.Path(__file__).parent / "results"
 
 def surroundings():
     """Returns the machine, the versions and the command, as a dictionary."""
-    import tensorflow as tf
-
+    backend = keras.backend.backend()
     return {
         "command": "python " + shlex.join([f"benchmarks/{pathlib.Path(sys.argv[0]).name}", *_shown(sys.argv[1:])]),
         "date": datetime.date.today().isoformat(),
-        "processor": _processor(),
+        "processor": _accelerator() or _processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "keras": keras.__version__,
-        "tensorflow": tf.__version__,
+        backend: importlib.metadata.version(backend),
         "numpy": np.__version__,
         "keras_slim": keras_slim.__version__,
     }
@@ -74,6 +74,15 @@ def _shown(arguments):
     """Returns the arguments with folders and programs of this machine left out of sight."""
     hidden = {"--data-dir": "DIR", "--torch-python": "PYTHON", "--jax-python": "PYTHON", "--tfmot-python": "PYTHON"}
     return [hidden.get(before, each) for before, each in zip(["", *arguments], arguments, strict=False)]
+
+
+def _accelerator():
+    """Returns the name of the graphics processor that JAX computes on, if it does."""
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    return jax.devices()[0].device_kind if jax.default_backend() == "gpu" else None
 
 
 def _processor():

@@ -29,14 +29,15 @@ class ProgressiveKernelDistillation(keras.Model):
 
     The teacher learns from the labels alone. The loss of the student is
 
-    `w * own + (1 - w) * distillation + feature_loss_weight * sum over pairs of layers of mean (s - t)^2`
+    `w * own + (1 - w) * distillation + feature_loss_weight * mean over pairs of layers of mean (s - t)^2`
 
     with `own` the loss given to `compile` and the penalties of its weights. The sums of two layers before activation
     are compared in kernels, since distances are distributed otherwise than products: `s` comes from
     `exp(-sum |x - w| / (2 sigma_s^2))`, `t` from `exp(sum x * w / (2 sigma_t^2))`. Each goes through a convolution of
     size 1 and batch normalization of its own, which are trained along and are part of neither network.
 
-    All that is the paper's. What follows is ours. Where `sigma` is not given, `2 sigma^2` is the standard deviation
+    All that is the paper's, which sums over the layers where we take their mean, so that a deep network needs no other
+    weight than a flat one. What follows is ours. Where `sigma` is not given, `2 sigma^2` is the standard deviation
     of the layer's sums in the batch. The exponents are taken relative to their mean in the batch, a factor that batch
     normalization takes out again, and cut off at 20, so that nothing overflows. Batch normalization has no scale and
     offset there: with them both sides could agree on zero. What is compared is computed in float32.
@@ -51,7 +52,8 @@ class ProgressiveKernelDistillation(keras.Model):
             Defaults to the student's twin, all its weights drawn anew.
         distillation: How the student learns from the outputs of the teacher. Defaults to `Distillation()`: the weight
             `w` (the paper's alpha) is 0.5, and the divergence is that at temperature 3.
-        feature_loss_weight: Weight of the comparison of layers (the paper's beta).
+        feature_loss_weight: Weight of the comparison of layers: the paper's beta times the number of pairs. Much more
+            than the default can keep a deep student from learning at all.
         layer_names: The adder layers to compare: names, if they are the same in the teacher, or a dictionary from names
             in the student to names in the teacher. Layers have no activation inside. Defaults to all such layers, if
             both networks have the same convolutions and dense layers in the same order.
@@ -83,7 +85,7 @@ class ProgressiveKernelDistillation(keras.Model):
         student: keras.Model,
         teacher: keras.Model | None = None,
         distillation: Distillation | None = None,
-        feature_loss_weight: float = 1.0,
+        feature_loss_weight: float = 0.5,
         layer_names: Mapping[str, str] | Iterable[str] | None = None,
         sigma: tuple[float, float] | None = None,
         name: str = "progressive_kernel_distillation",
@@ -167,7 +169,7 @@ class ProgressiveKernelDistillation(keras.Model):
         return self.distillation.loss.compute_loss(said, answered)
 
     def _feature_loss(self, answers):
-        """Returns the sum over pairs of layers of how far their outputs are from each other, as kernels see them."""
+        """Returns how far the outputs of paired layers are from each other, as kernels see them, on average."""
         total = 0.0
         of_student, of_teacher = self.sigma or (None, None)
         heads = zip(self.student_heads, self.teacher_heads, strict=True)
@@ -177,7 +179,7 @@ class ProgressiveKernelDistillation(keras.Model):
                 seen = student_head(kernel(ops.moveaxis(distances, axis, -1), of_student), training=True)
                 products = ops.stop_gradient(ops.moveaxis(products, axis, -1))
                 total += ops.mean(ops.square(seen - teacher_head(kernel(products, of_teacher), training=True)))
-        return total
+        return total / len(self.student_heads)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Returns the metrics of the student; outside training without the losses that there are only in training."""

@@ -3,7 +3,7 @@
 import adder_by_hand as by_hand
 import numpy as np
 import pytest
-import tensorflow as tf
+from keras import ops
 
 from keras_slim.kernels.builtin_adder import distances_by_filter, distances_by_value
 
@@ -37,7 +37,7 @@ def expected(case, x, w, groups=1):
 def test_by_filter(case, groups, channels, filters):
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(2, 6, 7, groups * channels)), rng.normal(size=(3, 2, channels, filters))
-    y = distances_by_filter(tf.constant(x), tf.constant(w), groups=groups, **CASES[case])
+    y = distances_by_filter(ops.convert_to_tensor(x), ops.convert_to_tensor(w), groups=groups, **CASES[case])
     np.testing.assert_allclose(y, expected(case, x, w, groups), atol=1e-12)
 
 
@@ -45,5 +45,5 @@ def test_by_filter(case, groups, channels, filters):
 def test_by_value(case):
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(2, 6, 7, 3)), rng.choice([-1.5, 0.25, 1.0], (3, 2, 3, 4))
-    y = distances_by_value(tf.constant(x), w, **CASES[case])
+    y = distances_by_value(ops.convert_to_tensor(x), w, **CASES[case])
     np.testing.assert_allclose(y, expected(case, x, w), atol=1e-12)

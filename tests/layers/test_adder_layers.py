@@ -4,9 +4,10 @@ import adder_by_hand as by_hand
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_slim.layers import AdderConv1D, AdderConv2D, AdderDense, AdderDepthwiseConv2D
+
+on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a matter of TensorFlow alone")
 
 LAYERS = {
     # name: (layer, arguments, shape of an input)
@@ -139,6 +140,7 @@ def test_regularizers_and_constraints_are_kept():
     assert isinstance(layer.kernel.constraint, keras.constraints.NonNeg)
 
 
+@on_tensorflow
 def test_keras_does_not_compile_the_rest_of_a_model():
     layer, x = made("plain")
     model = keras.Sequential([keras.Input(x.shape[1:]), layer])
@@ -146,7 +148,10 @@ def test_keras_does_not_compile_the_rest_of_a_model():
     assert model.jit_compile is bool(keras.distribution.list_devices("gpu"))
 
 
+@on_tensorflow
 def test_what_is_compiled_already_may_be_compiled_again():
+    import tensorflow as tf
+
     layer, x = made("strides")
     np.testing.assert_allclose(tf.function(layer, jit_compile=True)(x), layer(x), rtol=1e-5)
 
