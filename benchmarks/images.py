@@ -55,11 +55,12 @@ def load_mnist(data_dir=None, train=55_000, validation=5_000, test=10_000):
 
 
 class Shifted(keras.utils.PyDataset):
-    """Batches of images in random order, each moved by up to 4 pixels, half of them mirrored (He et al. 2016)."""
+    """Batches of images in random order, each moved by some pixels, half of them mirrored (He et al. 2016)."""
 
-    def __init__(self, x, y, batch_size, seed):
+    def __init__(self, x, y, batch_size, seed, most=4, mirror=True):
         super().__init__(workers=2)
-        self._padded, self._y, self._batch_size = np.pad(x, ((0, 0), (4, 4), (4, 4), (0, 0))), y, batch_size
+        self._padded = np.pad(x, ((0, 0), (most, most), (most, most), (0, 0)))
+        self._y, self._batch_size, self._most, self._mirror = y, batch_size, most, mirror
         self._random = np.random.default_rng(seed)
         self.on_epoch_end()
 
@@ -69,12 +70,12 @@ class Shifted(keras.utils.PyDataset):
     def on_epoch_end(self):
         count = len(self._y)
         self._order = self._random.permutation(count)
-        self._shifts = self._random.integers(0, 9, (count, 2))
-        self._steps = self._random.choice((1, -1), count)
+        self._shifts = self._random.integers(0, 2 * self._most + 1, (count, 2))
+        self._steps = self._random.choice((1, -1) if self._mirror else (1,), count)
 
     def __getitem__(self, index):
         places = slice(index * self._batch_size, (index + 1) * self._batch_size)
-        size, chosen = self._padded.shape[1] - 8, self._order[places]
+        size, chosen = self._padded.shape[1] - 2 * self._most, self._order[places]
         images = [
             self._padded[each, row : row + size, column : column + size][:, ::step]
             for each, (row, column), step in zip(chosen, self._shifts[places], self._steps[places], strict=True)

@@ -68,10 +68,10 @@ def _dense(*sizes):
 def lenet_5():
     """LeNet-5 as in Caffe, 431,080 parameters."""
     stack = []
-    for filters in (20, 50):
-        stack += [layers.Conv2D(filters, 5), layers.MaxPooling2D()]
-    dense = layers.Flatten(), layers.Dense(500, "relu"), layers.Dense(10)
-    return keras.Sequential([keras.Input((28, 28, 1)), *stack, *dense])
+    for filters, name in ((20, "first"), (50, "second")):
+        stack += [layers.Conv2D(filters, 5, name=name), layers.MaxPooling2D()]
+    dense = layers.Flatten(), layers.Dense(500, "relu", name="third"), layers.Dense(10, name="head")
+    return keras.Sequential([keras.Input((28, 28, 1)), *stack, *dense], name="lenet_5")
 
 
 def _classified(inputs, x):
