@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_slim.coding import decode_text, encode_text
 from keras_slim.coding.byte_reader import ByteReader, framed
+from keras_slim.compression.architecture import declared_weights
 from keras_slim.compression.keras_folder import NUMBERS
 from keras_slim.errors import CompressedFileError
 
@@ -125,7 +126,7 @@ def read_header(content, max_bytes: int) -> tuple[Header, int]:
 
     Args:
         content: The bytes of the model, or a dataset of them.
-        max_bytes: Most bytes that arrays and assets may have together.
+        max_bytes: Most bytes that arrays and assets may have together, and the weights of stock layers as float32.
 
     Raises:
         ValueError: If it is no header, or does not fit what follows.
@@ -147,6 +148,7 @@ def read_header(content, max_bytes: int) -> tuple[Header, int]:
     if start + length + sum(entry.length for entry in header.entries) != len(content):
         raise ValueError("the parts do not add up to the file")
     _check_size(sum(entry.bytes for entry in header.entries), max_bytes)
+    _check_size(4 * declared_weights(header.config), max_bytes)
     return header, start + length
 
 

@@ -33,7 +33,9 @@ def load_compressed(
     Args:
         path: Path of the file.
         custom_objects: Layers and functions of your own by name, as for `keras.saving.load_model`.
-        max_bytes: Most bytes that the weights and assets may have in memory; the architecture may have 16 MiB.
+        max_bytes: Most bytes that the weights and assets may have in memory. The weights that the architecture asks for
+            count too, as float32: those of dense, convolutional, recurrent and embedding layers. As a text, the
+            architecture may have 16 MiB.
 
     Returns:
         The model, a plain Keras model, not compiled.

@@ -184,6 +184,14 @@ def test_an_asset_leads_nowhere_else(path, saved, tmp_path):
             load_compressed(path)
 
 
+def test_an_architecture_that_is_too_large(path, saved):
+    """The weights in the file are few; Keras would make the others before it missed them."""
+    plain, rest = parts_of(saved.path)
+    plain["config"]["config"]["layers"][-1]["config"]["units"] = 1 << 40
+    seal(path, plain, rest)
+    refuses(path, None, "higher `max_bytes`")
+
+
 def test_streams_that_expand_are_stopped(path, saved):
     plain, rest = parts_of(saved.path)
     bomb = coding.encode_text(b"0" * 100_000_000)
