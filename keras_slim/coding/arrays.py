@@ -91,13 +91,20 @@ class Census:
 
     @property
     def bits(self) -> int:
-        """Bits that tell which of the values an element has; those of the element where there is no codebook."""
-        return self.item_bits if self.values is None else max(0, len(self.values) - 1).bit_length()
+        """Bits that tell which of the values an element has; those of the element itself where they share none."""
+        if self.values is None or not self.is_shared:
+            return self.item_bits
+        return max(0, len(self.values) - 1).bit_length()
 
     @property
-    def is_shared_or_sparse(self) -> bool:
-        """Whether half of the elements are zero, or each value stands for two or more on average."""
-        return 2 * self.kept <= self.size or (self.values is not None and 2 * len(self.values) <= self.kept)
+    def is_shared(self) -> bool:
+        """Whether each of the values stands for two or more elements on average."""
+        return self.values is not None and 2 * len(self.values) <= self.kept
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether half of the elements or more are zero."""
+        return 2 * self.kept <= self.size
 
 
 def take_census(array: np.ndarray) -> Census:
@@ -111,9 +118,9 @@ def take_census(array: np.ndarray) -> Census:
 
     Example:
 
-    >>> census = take_census(np.array([0.0, 0.5, 0.5, 2.0]))
+    >>> census = take_census(np.array([0.0, 0.5, 0.5, 2.0, 2.0]))
     >>> census.size, census.kept, census.bits
-    (4, 3, 1)
+    (5, 4, 1)
     """
     kept, values = 0, _few_values(np.zeros(0, "uint8"))
     for piece in _pieces(_as_matrix(array)):

@@ -157,8 +157,8 @@ def _decode(reader, number):
     lanes = reader.varint()
     if not 0 < bits <= _MOST_BITS or frequencies.max() > 1 << bits or frequencies.sum() != 1 << bits:
         raise ValueError("a table of frequencies does not add up")
-    if not 0 < lanes <= max(number, 1):
-        raise ValueError("there are more lanes than symbols")
+    if not max(1, number / _MOST_STEPS) <= lanes <= max(1, number):
+        raise ValueError("there are too many lanes, or too few")
     frequencies = frequencies.astype("uint32")
     starts = np.cumsum(frequencies, dtype="uint32") - frequencies
     table = np.repeat(np.arange(len(frequencies), dtype="uint8"), frequencies)

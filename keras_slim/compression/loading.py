@@ -103,7 +103,7 @@ def _parts(content, entries, place):
 
 def _decode(entry, code):
     """Returns an array with the dtype it has in the file."""
-    if entry.stored not in (entry.item_type.str, "<f2"):
+    if entry.stored != entry.item_type.str and (entry.stored, entry.item_type.kind) != ("<f2", "f"):
         raise ValueError(f"the dtype {entry.dtype} is stored as {entry.stored}")
     return decode_array(code, np.dtype(entry.stored), entry.shape)
 

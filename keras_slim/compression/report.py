@@ -18,8 +18,8 @@ class CompressedLayer:
         name: Name of the layer.
         weights: Number of its weights.
         kept: How many of them are not zero.
-        bits: Bits that tell which value of its codebook a weight of its largest array has; those of the number
-            itself where there is no codebook.
+        bits: Bits that tell which of the shared values a weight of its largest array has; those of the number itself
+            where none are shared.
         bytes: Bytes they take in the file.
         dense_bytes: Bytes they take in memory.
     """
@@ -87,26 +87,13 @@ class CompressionReport:
 
 def _table(report):
     table = Table(title=escape(report.path), box=box.SIMPLE_HEAD, show_footer=True, title_justify="left")
-    kept = _share(report.total("kept"), report.total("weights"))
-    totals = [
-        f"{report.total('weights'):,}",
-        kept,
-        "",
-        f"{report.file_bytes:,}",
-        _ratio(report.dense_bytes, report.file_bytes),
-    ]
     table.add_column("Layer", "File", overflow="fold", ratio=1)
+    weights, kept = report.total("weights"), report.total("kept")
+    totals = _cells(weights, kept, "", report.file_bytes, report.dense_bytes)
     for heading, total in zip(("Weights", "Kept", "Bits", "Bytes", "Ratio"), totals, strict=True):
         table.add_column(heading, total, justify="right", no_wrap=True)
     for layer in report.layers:
-        share = _share(layer.kept, layer.weights)
-        cells = (
-            f"{layer.weights:,}",
-            share,
-            str(layer.bits),
-            f"{layer.bytes:,}",
-            _ratio(layer.dense_bytes, layer.bytes),
-        )
+        cells = _cells(layer.weights, layer.kept, layer.bits, layer.bytes, layer.dense_bytes)
         table.add_row(escape(layer.name), *cells)
     for name, size in (
         ("(architecture)", report.architecture_bytes),
@@ -118,9 +105,6 @@ def _table(report):
     return table
 
 
-def _share(kept, weights):
-    return f"{kept / weights:.1%}" if weights else ""
-
-
-def _ratio(dense, stored):
-    return f"{dense / stored:.3g}x" if stored else ""
+def _cells(weights, kept, bits, stored, dense):
+    share = f"{kept / weights:.1%}" if weights else ""
+    return f"{weights:,}", share, str(bits), f"{stored:,}", f"{dense / stored:.3g}x" if stored else ""

@@ -101,7 +101,7 @@ def _compress(folder, float16):
         for saved in _in_order_of(config, list_arrays(file)):
             array = saved.read()
             census = take_census(array)
-            if float16 and not census.is_shared_or_sparse:
+            if float16 and not (census.is_shared or census.is_sparse):
                 array = _rounded(array)
                 census = take_census(array)
             pieces = list(encode_pieces(array))

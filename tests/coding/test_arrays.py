@@ -120,18 +120,26 @@ def test_large_arrays_are_coded_in_pieces(monkeypatch):
 
 
 def test_a_census():
-    census = take_census(np.array([[0, -0.0, 3], [3, 0, 5]], "float32"))
-    assert (census.size, census.kept, census.bits) == (6, 4, 2)
+    census = take_census(np.array([[0, -0.0, 3, -0.0], [3, 0, 5, 5]], "float32"))
+    assert (census.size, census.kept, census.bits) == (8, 6, 2)
     assert sorted(census.values.view("float32").tolist()) == [0, 3, 5]
+    assert take_census(np.arange(6, dtype="float32")).bits == 32
     assert take_census(np.zeros((3, 0))).bits == 0
 
 
 @pytest.mark.parametrize(
-    ("array", "expected"),
-    [(np.arange(1, 9), False), (np.arange(8) % 2, True), (1 + np.arange(8) % 4, True), (np.arange(-1, 7), False)],
+    ("array", "shared", "sparse"),
+    [
+        (np.arange(1, 9), False, False),
+        (np.arange(8) % 2, True, True),
+        (1 + np.arange(8) % 4, True, False),
+        (np.arange(8) * (np.arange(8) > 4), False, True),
+        (np.zeros(8), True, True),
+    ],
 )
-def test_what_counts_as_shared_or_sparse(array, expected):
-    assert take_census(array).is_shared_or_sparse is expected
+def test_what_counts_as_shared_and_as_sparse(array, shared, sparse):
+    census = take_census(array)
+    assert (census.is_shared, census.is_sparse) == (shared, sparse)
 
 
 @pytest.mark.parametrize("share", [0.1, 1])
