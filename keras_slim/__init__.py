@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from keras_slim import (
         callbacks,
+        compression,
         datasets,
         distillation,
         errors,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
         sparsity,
     )
     from keras_slim.adderization import adderize
+    from keras_slim.compression import load_compressed, save_compressed
     from keras_slim.export import benchmark_tflite, export_tflite, verify_tflite
     from keras_slim.profiling import profile
     from keras_slim.pruning import PruningPlan, mask, plan_pruning, prune, shrink
@@ -38,10 +40,12 @@ _HOMES = {
     "adderize": "adderization",
     "benchmark_tflite": "export",
     "export_tflite": "export",
+    "load_compressed": "compression",
     "mask": "pruning",
     "plan_pruning": "pruning",
     "profile": "profiling",
     "prune": "pruning",
+    "save_compressed": "compression",
     "shrink": "pruning",
     "verify_tflite": "export",
 }
@@ -51,6 +55,7 @@ __all__ = [
     "adderize",
     "benchmark_tflite",
     "callbacks",
+    "compression",
     "datasets",
     "distillation",
     "errors",
@@ -58,6 +63,7 @@ __all__ = [
     "export_tflite",
     "graph",
     "layers",
+    "load_compressed",
     "mask",
     "plan_pruning",
     "profile",
@@ -65,6 +71,7 @@ __all__ = [
     "prune",
     "pruning",
     "reports",
+    "save_compressed",
     "schedules",
     "scoring",
     "sharing",

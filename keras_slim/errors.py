@@ -18,6 +18,10 @@ class PlanMismatchError(ValueError):
     """A pruning plan that was made for another model; the message names what differs."""
 
 
+class CompressedFileError(ValueError):
+    """A file that holds no compressed model, or a damaged one, or one that is larger than allowed."""
+
+
 class ExportError(RuntimeError):
     """A model that does not convert, or a file that does not answer like it."""
 
@@ -45,6 +49,11 @@ def invalid_argument(name, owner, *, expected, received, hint=""):
     """
     message = f"Invalid value for argument `{name}` of `{owner}`. Expected {expected}. Received: {name}={received!r}."
     return f"{message} {hint}" if hint else message
+
+
+def first_sentence(error):
+    """Returns the first line of an error, since Keras appends whole configurations."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def one_of(names):

@@ -44,6 +44,18 @@ def add_json_option(parser):
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
+def add_limit_option(parser):
+    """Adds `--max-bytes`, which `limits` reads."""
+    parser.add_argument(
+        "--max-bytes", type=count, metavar="N", help="most bytes the weights may have in memory (default 1 GiB)"
+    )
+
+
+def limits(args):
+    """Returns what `add_limit_option` was given as keyword arguments of the functions that read compressed models."""
+    return {} if args.max_bytes is None else {"max_bytes": args.max_bytes}
+
+
 def share(text):
     """Returns a number in (0, 1), or raises what argparse words as bad usage."""
     return _checked(check_share, text, float)

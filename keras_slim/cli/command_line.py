@@ -5,18 +5,18 @@ import os
 import sys
 import traceback
 
-from keras_slim.cli import benchmark, export, profile, prune, quickstart, verify
+from keras_slim.cli import benchmark, compress, decompress, export, inspect, profile, prune, quickstart, verify
 from keras_slim.cli.arguments import common_options
 from keras_slim.cli.silence import plain_warnings, quiet_imports
-from keras_slim.errors import PlanMismatchError, UnreachableTargetError, UnsupportedLayerError
+from keras_slim.errors import CompressedFileError, PlanMismatchError, UnreachableTargetError, UnsupportedLayerError
 
-COMMANDS = (quickstart, profile, prune, export, verify, benchmark)
+COMMANDS = (quickstart, profile, prune, export, verify, benchmark, compress, decompress, inspect)
 WORK_FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
 
 # Errors that say what happened in words of their own; any other is a bug of ours, and named by its type.
 EXPECTED = (ValueError, OSError, ImportError, RuntimeError)
 # Of the wrong values, those that only the work could show to be wrong.
-FOUND_AT_WORK = (PlanMismatchError, UnreachableTargetError, UnsupportedLayerError)
+FOUND_AT_WORK = (CompressedFileError, PlanMismatchError, UnreachableTargetError, UnsupportedLayerError)
 
 EPILOG = """\
 exit codes:

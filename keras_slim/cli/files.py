@@ -1,11 +1,11 @@
 """Models and samples in, results out: read with clear errors, written whole or not at all."""
 
-import contextlib
 import os
-import tempfile
 import zipfile
 
+from keras_slim.errors import first_sentence
 from keras_slim.validation import check_writable
+from keras_slim.whole_files import written_whole
 
 NO_SAMPLES = "has no array `x`. Save one with: numpy.savez('data.npz', x=x, y=y)"
 
@@ -31,7 +31,7 @@ def load_model(path):
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise ValueError(
-            f"Keras cannot load {path}: {_first_sentence(error)} "
+            f"Keras cannot load {path}: {first_sentence(error)} "
             "(A model with layers of your own has to be handled in Python, where they are defined.)"
         ) from error
 
@@ -54,28 +54,6 @@ def load_samples(path):
     if "x" not in arrays and not several:
         raise ValueError(f"{path} {NO_SAMPLES}. It has: {', '.join(arrays) or 'nothing'}.")
     return arrays.get("x", several), arrays.get("y")
-
-
-@contextlib.contextmanager
-def written_whole(path):
-    """Gives a path to write to; what is there at the end of the block takes its place at `path` in one step.
-
-    If the block fails, a file that was at `path` before is still there.
-
-    Args:
-        path: Path of the file.
-
-    Yields:
-        Path of a file with the same ending, in the same folder.
-
-    Raises:
-        ValueError: If no file can be written there.
-    """
-    path = check_writable(path, "path", "keras-slim")
-    folder, name = os.path.split(path)
-    with tempfile.TemporaryDirectory(prefix=".keras_slim_", dir=folder) as scratch:
-        yield os.path.join(scratch, name)
-        os.replace(os.path.join(scratch, name), path)
 
 
 def write_text(path, text):
@@ -107,8 +85,3 @@ def _load_arrays(path):
             return {name: archive[name] for name in archive.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"The arrays in {path} cannot be read: {error}") from error
-
-
-def _first_sentence(error):
-    """Returns the first line of an error, since Keras appends whole configurations."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

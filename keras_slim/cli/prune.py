@@ -3,7 +3,8 @@
 import json
 
 from keras_slim.cli.arguments import add_command, add_json_option, count, path_ending_with, share, share_or_one
-from keras_slim.cli.files import check_output, load_model, load_samples, write_text, written_whole
+from keras_slim.cli.files import check_output, load_model, load_samples, write_text
+from keras_slim.whole_files import written_whole
 
 COSTS = ("units", "params", "macs", "bytes", "latency")
 

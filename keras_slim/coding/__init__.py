@@ -1,5 +1,20 @@
-"""Arrays in fewer bits: the few values that stand for many."""
+"""Arrays in fewer bits: the few values that stand for many, positions of what is not zero, and entropy coding."""
 
+from keras_slim.coding.arrays import Census, decode_array, encode_array, take_census
 from keras_slim.coding.codebook import nearest_values, shared_values
+from keras_slim.coding.entropy import decode_symbols, encode_symbols, information
+from keras_slim.coding.texts import decode_text, encode_text
 
-__all__ = ["nearest_values", "shared_values"]
+__all__ = [
+    "Census",
+    "decode_array",
+    "decode_symbols",
+    "decode_text",
+    "encode_array",
+    "encode_symbols",
+    "encode_text",
+    "information",
+    "nearest_values",
+    "shared_values",
+    "take_census",
+]

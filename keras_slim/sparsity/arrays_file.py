@@ -1,27 +1,14 @@
 """Arrays in a file that is written whole or not at all."""
 
-import io
-import os
-
 import numpy as np
 
-from keras_slim.validation import check_writable
+from keras_slim.whole_files import written_whole
 
 
 def write_arrays(path, arrays, owner):
     """Writes arrays to a `.npz` file, whole or not at all."""
-    path = check_writable(path, "path", owner)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    half = f"{path}.part"
-    try:
-        with open(half, "wb") as file:
-            file.write(buffer.getvalue())
-        os.replace(half, path)
-    except OSError:
-        if os.path.exists(half):
-            os.remove(half)
-        raise
+    with written_whole(path, owner) as scratch, open(scratch, "wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def read_arrays(path, needed, owner, make=dict):

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_slim.cli.files import load_model, load_samples, write_text, written_whole
+from keras_slim.cli.files import load_model, load_samples, write_text
 
 
 def test_a_model_is_loaded_uncompiled(model_path):
@@ -87,28 +87,6 @@ def test_a_file_is_written_whole(tmp_path):
     write_text(path, "second\n")
     assert path.read_text() == "second\n"
     assert [each.name for each in tmp_path.iterdir()] == ["plan.json"]
-
-
-def test_a_failure_leaves_the_old_file(tmp_path):
-    path = tmp_path / "plan.json"
-    write_text(path, "old")
-
-    def write_half():
-        with written_whole(path) as scratch:
-            with open(scratch, "w") as file:
-                file.write("half")
-            raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        write_half()
-    assert path.read_text() == "old\n"
-    assert [each.name for each in tmp_path.iterdir()] == ["plan.json"]
-
-
-def test_the_ending_is_kept(tmp_path):
-    with written_whole(tmp_path / "model.keras") as scratch:
-        assert scratch.endswith("model.keras")
-        open(scratch, "w").close()
 
 
 def test_a_path_that_cannot_be_written_is_refused(tmp_path):

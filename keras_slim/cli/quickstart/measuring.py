@@ -2,10 +2,10 @@
 
 import os
 
-from keras_slim.cli.files import written_whole
 from keras_slim.export import benchmark_tflite, export_tflite, verify_tflite
 from keras_slim.export.tflite_file import TfliteFile
 from keras_slim.reports import ComparisonRow, compare_models
+from keras_slim.whole_files import written_whole
 
 PRECISIONS = {"float32": None, "int8": "int8"}
 CALIBRATION_SAMPLES = 200

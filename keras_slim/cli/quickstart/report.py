@@ -6,11 +6,12 @@ import json
 import os
 import platform
 
-from keras_slim.cli.files import write_text, written_whole
+from keras_slim.cli.files import write_text
 from keras_slim.cli.quickstart.training import PRUNING, Training
 from keras_slim.errors import MissingExtraError
 from keras_slim.reports import Comparison, plot_report
 from keras_slim.reports.plain_picture import draw_svg
+from keras_slim.whole_files import written_whole
 
 PACKAGES = ("keras", "tensorflow", "ai-edge-litert", "numpy")
 LEAST_REMOVED, MOST_POINTS_LOST = 0.6, 1.0

@@ -1,0 +1,223 @@
+"""The law of the room: what is loaded equals what was saved, bit for bit, weights and outputs."""
+
+import os
+
+import keras
+import model_zoo
+import numpy as np
+import pytest
+import zoo
+from keras import layers
+
+from keras_slim.compression import load_compressed, save_compressed, saving
+from keras_slim.errors import UnsupportedLayerError
+from keras_slim.layers import AdderDense
+
+
+def assert_same_weights(model, same):
+    for old, new in zip(model.weights, same.weights, strict=True):
+        old, new = (keras.ops.convert_to_numpy(weight) for weight in (old, new))
+        assert (new.dtype, new.shape, new.tobytes()) == (old.dtype, old.shape, old.tobytes())
+
+
+def outputs_of(model, x):
+    return keras.tree.flatten(keras.tree.map_structure(keras.ops.convert_to_numpy, model(x)))
+
+
+def check(model, folder, x=None, custom_objects=None, **options):
+    """Checks that a model comes back; returns it, and the report."""
+    report = save_compressed(model, folder / "model.slim.h5", **options)
+    assert report.file_bytes == os.path.getsize(folder / "model.slim.h5")
+    same = load_compressed(folder / "model.slim.h5", custom_objects)
+    assert_same_weights(model, same)
+    for layer in (*model.layers, *same.layers):
+        if getattr(layer, "stateful", False):
+            layer.reset_states()
+    x = model_zoo.inputs_for(model) if x is None else x
+    for old, new in zip(outputs_of(model, x), outputs_of(same, x), strict=True):
+        assert old.tobytes() == new.tobytes()
+    assert not same.compiled
+    return same, report
+
+
+def filled(model, fill):
+    """Returns a model with its matrices filled by a function of their shapes."""
+    for weight in model.weights:
+        if len(weight.shape) > 1:
+            weight.assign(fill(tuple(weight.shape)))
+    return model
+
+
+@pytest.mark.parametrize("build", zoo.BUILDERS, ids=lambda build: build.__name__)
+def test_every_model_of_the_zoo(build, tmp_path, uncompiled_adder_layers):
+    model = model_zoo.randomise(build())
+    check(filled(model, lambda shape: np.where(np.random.default_rng(0).random(shape) < 0.2, 0.5, 0)), tmp_path)
+    check(model_zoo.randomise(model), tmp_path)
+
+
+def test_a_model_without_weights(tmp_path):
+    check(keras.Sequential([keras.Input((3,)), layers.Flatten()]), tmp_path)
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 1.5, np.nan])
+def test_constant_kernels(value, tmp_path):
+    model = keras.Sequential([keras.Input((30,)), layers.Dense(20)])
+    _, report = check(filled(model, lambda shape: np.full(shape, value)), tmp_path)
+    assert report.layers[0].bits == 0
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_codebooks_of_1_to_8_bits(bits, tmp_path):
+    rng = np.random.default_rng(0)
+    model = keras.Sequential([keras.Input((60,)), layers.Dense(90)])
+    book = rng.normal(size=2**bits)
+    filled(model, lambda shape: np.where(rng.random(shape) < 0.4, rng.choice(book, shape), 0))
+    _, report = check(model, tmp_path)
+    assert report.layers[0].bits == bits
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16", "mixed_float16", "mixed_bfloat16", "float64"])
+def test_dtype_policies(policy, tmp_path):
+    model = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(8, dtype=policy), layers.LayerNormalization(dtype=policy), layers.Dense(2)]
+    )
+    check(model, tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_quantized_layers(mode, tmp_path):
+    model = keras.Sequential([keras.Input((16,)), layers.Dense(8), layers.Dense(2)])
+    for layer in model.layers:
+        layer.quantize(mode)
+    check(model, tmp_path)
+
+
+def test_vocabularies(tmp_path):
+    words = layers.StringLookup(output_mode="multi_hot")
+    words.adapt(["one", "two", "übrige"])
+    inputs = keras.Input((4,), dtype="string")
+    model = keras.Model(inputs, layers.Dense(2)(words(inputs)))
+    x = keras.ops.convert_to_tensor(np.array([["one", "two", "three", "übrige"]]))
+    _, report = check(model, tmp_path, x)
+    assert report.asset_bytes > 0
+
+
+def test_an_adapted_normalization(tmp_path):
+    normalization = layers.Normalization()
+    normalization.adapt(np.random.default_rng(0).normal(size=(50, 4)))
+    check(keras.Sequential([keras.Input((4,)), normalization, layers.Dense(2)]), tmp_path)
+
+
+class Scaled(layers.Layer):
+    """A layer that stores its variables in its own way."""
+
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(shape[-1],), initializer="random_normal")
+
+    def call(self, x):
+        return x * self.factor
+
+    def save_own_variables(self, store):
+        store["one/factor"] = keras.ops.convert_to_numpy(self.factor)
+
+    def load_own_variables(self, store):
+        self.factor.assign(store["one/factor"])
+
+
+def test_custom_layers(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), Scaled(), AdderDense(3)])
+    check(model, tmp_path, custom_objects={"Scaled": Scaled})
+
+
+def test_a_subclassed_model(tmp_path):
+    @keras.saving.register_keras_serializable("test_round_trip")
+    class Twice(keras.Model):
+        def __init__(self, units, **options):
+            super().__init__(**options)
+            self.units = units
+            self.blocks = [[layers.Dense(units)], {"last": layers.Dense(units)}]
+
+        def call(self, x):
+            return self.blocks[1]["last"](self.blocks[0][0](x))
+
+        def get_config(self):
+            return super().get_config() | {"units": self.units}
+
+    model = Twice(5)
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    model(x)
+    check(model, tmp_path, x)
+
+
+def test_what_training_needs_is_left_out(tmp_path):
+    model = keras.Sequential([keras.Input((40,)), layers.Dense(30)])
+    _, report = check(model, tmp_path)
+    model.compile("adam", "mse", metrics=["mae"])
+    model.fit(np.zeros((4, 40)), np.zeros((4, 30)), verbose=0)
+    save_compressed(model, tmp_path / "trained.slim.h5")
+    same = load_compressed(tmp_path / "trained.slim.h5")
+    assert not same.compiled
+    assert abs(os.path.getsize(tmp_path / "trained.slim.h5") - report.file_bytes) < 100
+    same.compile("adam", "mse")
+    same.fit(np.zeros((4, 40)), np.zeros((4, 30)), verbose=0)
+
+
+def test_float16_rounds_what_is_neither_shared_nor_sparse(tmp_path, model):
+    exact = save_compressed(model, tmp_path / "exact.slim.h5")
+    report = save_compressed(model, tmp_path / "half.slim.h5", float16=True)
+    assert report.file_bytes < exact.file_bytes - 80
+    same = load_compressed(tmp_path / "half.slim.h5")
+    sparse = {model.layers[0].kernel.path, model.layers[3].kernel.path}
+    for old, new in zip(model.weights, same.weights, strict=True):
+        values = old.numpy() if old.path in sparse else old.numpy().astype("float16").astype("float32")
+        np.testing.assert_array_equal(new.numpy(), values, strict=True)
+
+
+def test_float16_leaves_what_it_cannot_hold(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    model.layers[0].kernel.assign([[1e5, 2.001], [3, 4], [np.inf, np.nan]])
+    check(model, tmp_path, float16=True)
+
+
+def test_a_file_is_replaced_whole_or_left_alone(tmp_path, model, monkeypatch):
+    path = tmp_path / "model.slim.h5"
+    save_compressed(model, path)
+    before = path.read_bytes()
+
+    def fail(*arguments):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(saving, "write_sealed", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_compressed(model, path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["model.slim.h5"]
+
+
+def test_the_same_model_gives_the_same_file(tmp_path, model, content):
+    save_compressed(model, tmp_path / "again.slim.h5")
+    assert (tmp_path / "again.slim.h5").read_bytes() == content
+
+
+def test_what_is_no_model_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="`model` of `save_compressed`.*a Keras model"):
+        save_compressed(layers.Dense(2), tmp_path / "model.slim.h5")
+
+
+def test_a_folder_must_exist(tmp_path, model):
+    with pytest.raises(ValueError, match="`path` of `save_compressed`.*Create it first"):
+        save_compressed(model, tmp_path / "none" / "model.slim.h5")
+
+
+def test_layers_that_save_no_numbers_are_named(tmp_path):
+    class Wordy(layers.Layer):
+        def save_own_variables(self, store):
+            store._h5_entry_group["words"] = ["one", "three"]
+
+        def call(self, x):
+            return x
+
+    model = keras.Sequential([keras.Input((3,)), Wordy(name="wordy")])
+    with pytest.raises(UnsupportedLayerError, match="wordy .words: .*numbers"):
+        save_compressed(model, tmp_path / "model.slim.h5")
+    assert os.listdir(tmp_path) == []
