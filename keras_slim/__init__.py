@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from keras_slim.export import benchmark_tflite, export_tflite, verify_tflite
     from keras_slim.profiling import profile
     from keras_slim.pruning import PruningPlan, mask, plan_pruning, prune, shrink
+    from keras_slim.sharing import share_weights
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ _HOMES = {
     "plan_pruning": "pruning",
     "profile": "profiling",
     "prune": "pruning",
+    "share_weights": "sharing",
     "shrink": "pruning",
     "verify_tflite": "export",
 }
@@ -67,6 +69,7 @@ __all__ = [
     "reports",
     "schedules",
     "scoring",
+    "share_weights",
     "sharing",
     "shrink",
     "sparsity",
