@@ -16,7 +16,9 @@ from keras_slim.validation import check_choice, check_count
 MOST_BITS = 8
 
 
-def share_weights(model: keras.Model, bits: int | dict[str, int] = 5, init: str = "linear", *, ignore=(), seed=0):
+def share_weights(
+    model: keras.Model, bits: int | dict[str, int] = 5, init: str = "linear", *, ignore=(), seed: int = 0
+) -> Codes:
     """Rounds each kernel of a model to a few values, in place.
 
     The values are the k-means centres of the kernel's weights, at most `2 ** bits` of them, and zero beside them: what
@@ -58,6 +60,7 @@ def share_weights(model: keras.Model, bits: int | dict[str, int] = 5, init: str 
     if not isinstance(model, keras.Model):
         raise TypeError(invalid_argument("model", owner, expected="a Keras model", received=model))
     bits, init = check_bits(bits, owner), check_choice(init, "init", owner, INITS)
+    check_count(seed, "seed", owner, minimum=0)
     weights, chosen = weights_to_share(model, bits, ignore, owner, trained_only=False)
     return share(weights, chosen, init, seed)
 
