@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from keras_slim.export import benchmark_tflite, export_tflite, verify_tflite
     from keras_slim.profiling import profile
     from keras_slim.pruning import PruningPlan, mask, plan_pruning, prune, shrink
+    from keras_slim.sharing import share_weights
 
 __version__ = "0.1.0"
 
@@ -46,6 +47,7 @@ _HOMES = {
     "profile": "profiling",
     "prune": "pruning",
     "save_compressed": "compression",
+    "share_weights": "sharing",
     "shrink": "pruning",
     "verify_tflite": "export",
 }
@@ -74,6 +76,7 @@ __all__ = [
     "save_compressed",
     "schedules",
     "scoring",
+    "share_weights",
     "sharing",
     "shrink",
     "sparsity",

@@ -6,6 +6,7 @@ from keras_slim.callbacks.hold_masks import HoldMasks
 from keras_slim.callbacks.lottery_ticket import LotteryTicket
 from keras_slim.callbacks.progressive_global_pruning import ProgressiveGlobalPruning
 from keras_slim.callbacks.structured_lottery_ticket import StructuredLotteryTicket
+from keras_slim.callbacks.weight_sharing import WeightSharing
 
 __all__ = [
     "DenseSparseDense",
@@ -14,4 +15,5 @@ __all__ = [
     "LotteryTicket",
     "ProgressiveGlobalPruning",
     "StructuredLotteryTicket",
+    "WeightSharing",
 ]

@@ -1,7 +1,7 @@
 """Arrays in fewer bits: the few values that stand for many, positions of what is not zero, and entropy coding."""
 
 from keras_slim.coding.arrays import Census, decode_array, encode_array, take_census
-from keras_slim.coding.codebook import nearest_values, shared_values
+from keras_slim.coding.codebook import nearest_codes, nearest_values, shared_values
 from keras_slim.coding.entropy import decode_symbols, encode_symbols, information
 from keras_slim.coding.texts import decode_text, encode_text
 
@@ -14,6 +14,7 @@ __all__ = [
     "encode_symbols",
     "encode_text",
     "information",
+    "nearest_codes",
     "nearest_values",
     "shared_values",
     "take_census",

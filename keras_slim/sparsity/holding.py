@@ -1,9 +1,9 @@
-"""Zeros that stay zero after every step of any optimizer.
+"""Weights that stay what they must be after every step of any optimizer.
 
-`Holder` lends each kernel a constraint that multiplies it by a mask. Keras applies constraints inside the compiled
-step, after the optimizer's update, whatever that does: momentum, weight decay, several steps in one call. The mask is a
-variable, so that other masks need no new compilation. The model's own constraints go on being applied, and are what is
-left in the end.
+`Holder` lends each of them a constraint. Keras applies constraints inside the compiled step, after the optimizer's
+update, whatever that does: momentum, weight decay, several steps in one call. The model's own constraints go on being
+applied, and are what is left in the end. `MaskHolder` holds zeros, by a multiplication with a mask. The mask is a
+variable, so that other masks need no new compilation.
 """
 
 import keras
@@ -14,34 +14,61 @@ from keras_slim.optimizer_slots import average_of
 from keras_slim.sparsity.masks import Masks
 
 
-class Masking(keras.constraints.Constraint):
-    """Multiplies a weight by a mask, before and after the constraint that the weight has of its own.
+class Holding(keras.constraints.Constraint):
+    """Makes a weight what it must be, before and after the constraint that the weight has of its own.
+
+    A class that derives from it says by `held` what the weight must be.
 
     Args:
         weight: The weight, whose constraint it takes over.
-        average: Moving average that the optimizer keeps of the weight, masked along with it. Optional.
+        average: Moving average that the optimizer keeps of the weight, held along with it. Optional.
     """
 
     def __init__(self, weight, average=None):
         self.own = weight.constraint
         self.average = average
-        self.mask = keras.Variable(np.ones(weight.shape), trainable=False, dtype=weight.dtype, name="mask")
 
     def __call__(self, w):
         if self.average is not None:
-            self.average.assign(self.average * self.mask)
-        return w * self.mask if self.own is None else self.own(w * self.mask) * self.mask
+            self.average.assign(self.held(self.average))
+        return self.held(w) if self.own is None else self.held(self.own(self.held(w)))
+
+    def held(self, w):
+        """Returns what the weight must be in place of a value; of that, itself."""
+        raise NotImplementedError
+
+    def tidy(self, weight) -> None:
+        """Makes the weight what it must be, where something other than a step has changed it."""
+        weight.assign(self.held(weight))
+
+    def release(self, weight, model) -> None:
+        """Gives the weight back its own constraint."""
+        weight.constraint = self.own
+
+
+class Masking(Holding):
+    """Multiplies a weight by a mask."""
+
+    def __init__(self, weight, average=None):
+        super().__init__(weight, average)
+        self.mask = keras.Variable(np.ones(weight.shape), trainable=False, dtype=weight.dtype, name="mask")
+
+    def held(self, w):
+        return w * self.mask
+
+    def tidy(self, weight):
+        """Sets to zero what something other than a step has changed, and makes negative zeros positive."""
+        weight.assign(np.where(self.mask.numpy() != 0, weight.numpy(), 0))
 
 
 class Holder:
-    """Holds the weights of a model at zero that masks do not keep, while it trains.
+    """Holds weights of a model to what they must be, while it trains.
+
+    A class that derives from it says by `lend` what that is.
 
     Args:
         model: A compiled model.
-        weights: Its kernels to hold, by path, as `keras_slim.sparsity.kernels` returns them.
-
-    Attributes:
-        masks: The masks that are held now; at first, everything is kept.
+        weights: The weights to hold, by path.
     """
 
     def __init__(self, model: keras.Model, weights: dict[str, keras.Variable]):
@@ -52,49 +79,57 @@ class Holder:
                 optimizer.build(model.trainable_variables)
         self._model = model
         self._weights = weights
-        self.masks = Masks.ones(weights)
         with scope_of(model):
-            for weight in weights.values():
-                weight.constraint = Masking(weight, average_of(optimizer, weight))
-        _compile_anew(model)
+            for path, weight in weights.items():
+                weight.constraint = self.lend(path, weight, average_of(optimizer, weight))
+        self._compile_anew()
+
+    def lend(self, path: str, weight: keras.Variable, average: keras.Variable | None) -> Holding:
+        """Returns the constraint that a weight gets."""
+        raise NotImplementedError
+
+    def tidy(self) -> None:
+        """Makes the weights what they must be, where something other than a step has changed them."""
+        for weight in self._weights.values():
+            weight.constraint.tidy(weight)
+
+    def release(self) -> None:
+        """Gives the weights back their own constraints. They are no longer held."""
+        self.tidy()
+        release(self._model)
+
+    def _compile_anew(self):
+        """Makes the training step that is in use the one with the constraints of now."""
+        self._model.train_function = None
+        self._model.make_train_function()
+
+
+class MaskHolder(Holder):
+    """Holds the weights of a model at zero that masks do not keep, while it trains; at first, everything is kept."""
+
+    def lend(self, path, weight, average):
+        return Masking(weight, average)
 
     def hold(self, masks: Masks) -> None:
         """Sets all weights to zero that the masks do not keep, and holds them there; frees those that they keep."""
-        self.masks = masks
         for path, weight in self._weights.items():
             weight.constraint.mask.assign(masks[path].astype("float32"))
         self.tidy()
         if keras.backend.backend() == "jax":  # which takes the values of these variables for constants
-            _compile_anew(self._model)
-
-    def tidy(self) -> None:
-        """Sets to zero what something other than a step has changed, and makes negative zeros positive."""
-        for path, weight in self._weights.items():
-            weight.assign(np.where(self.masks[path], weight.numpy(), 0))
-
-    def release(self) -> None:
-        """Gives the weights back their own constraints. Zeros are no longer held."""
-        self.tidy()
-        release(self._model)
+            self._compile_anew()
 
 
 def release(model: keras.Model) -> None:
-    """Frees weights that are still held at zero after an interrupted `fit`.
+    """Frees weights that are still held, at zero or tied, after an interrupted `fit`.
 
-    A callback that holds zeros does this itself when `fit` ends. Where it was interrupted, zeros stay held until the
+    A callback that holds weights frees them itself when `fit` ends. Where it was interrupted, they stay held until the
     next callback of this package begins, or this function is called.
 
     Args:
         model: A model, of which the values do not change.
     """
-    held = [weight for weight in model.weights if isinstance(weight.constraint, Masking)]
+    held = [weight for weight in model.weights if isinstance(weight.constraint, Holding)]
     for weight in held:
-        weight.constraint = weight.constraint.own
+        weight.constraint.release(weight, model)
     if held:
         model.train_function = None
-
-
-def _compile_anew(model):
-    """Makes the training step that is in use the one with the constraints of now."""
-    model.train_function = None
-    model.make_train_function()

@@ -41,13 +41,22 @@ def kernels(model: keras.Model, trained_only: bool = True) -> dict[str, keras.Va
     >>> list(kernels(model))
     ['net/head/kernel']
     """
+    return weights_ending_in("kernel", model, trained_only)
+
+
+def weights_ending_in(endings, model, trained_only=True) -> dict[str, keras.Variable]:
+    """Returns the weights of a model by path whose names end so, a string or a tuple of them.
+
+    Raises:
+        ValueError: If the model is not built.
+    """
     if not model.built:
         raise ValueError(
             f"Model '{model.name}' has no weights yet. Expected a built model. Received one whose input shape is not "
             "known. Begin it with `keras.Input(shape)`, or call it once on a batch."
         )
     weights = model.trainable_weights if trained_only else model.weights
-    return by_path(weight for weight in weights if weight.name.endswith("kernel"))
+    return by_path(weight for weight in weights if weight.name.endswith(endings))
 
 
 def by_path(weights) -> dict[str, keras.Variable]:
@@ -74,18 +83,13 @@ def shares_by_kernel(model, sparsity, ignore, skip_first_convolution, owner, arg
         UnsupportedLayerError: If no kernel is left.
     """
     found = kernels(model)
-    left_dense = {path for name in ignore for path in _named(name, found, "ignore", owner)}
     if isinstance(sparsity, dict):
-        chosen = {
-            path: check_share(share, argument, owner, zero=True)
-            for name, share in sparsity.items()
-            for path in _named(name, found, argument, owner)
-        }
+        shares = {name: check_share(share, argument, owner, zero=True) for name, share in sparsity.items()}
     else:
         share = check_share(sparsity, argument, owner, zero=True)
         skipped = {id(weight) for weight in _first_convolution(model)} if skip_first_convolution else set()
-        chosen = {path: share for path, weight in found.items() if id(weight) not in skipped}
-    chosen = {path: chosen[path] for path in found if path in chosen and path not in left_dense}
+        shares = {path: share for path, weight in found.items() if id(weight) not in skipped}
+    chosen = settings_by_path(shares, found, ignore, argument, owner)
     if not chosen:
         raise UnsupportedLayerError(
             f"`{owner}` finds nothing to prune in model '{model.name}'. Expected a trainable weight whose name ends in "
@@ -93,6 +97,24 @@ def shares_by_kernel(model, sparsity, ignore, skip_first_convolution, owner, arg
             f"{'' if skip_first_convolution else ' is not skipped'} and ignore={list(ignore)!r} are left dense."
         )
     return chosen
+
+
+def settings_by_path(settings, found, ignore, argument, owner) -> dict:
+    """Returns the setting of each weight by path, in the order of the model; those left out are not among them.
+
+    Args:
+        settings: Dictionary of names of layers, or paths, to settings.
+        found: The weights of the model by path.
+        ignore: Names of layers, or paths, to leave out.
+        argument: Name of the argument that the settings came through, for error messages.
+        owner: Name of the callback or function.
+
+    Raises:
+        ValueError: If a name is not found.
+    """
+    left_out = {path for name in ignore for path in _named(name, found, "ignore", owner)}
+    chosen = {path: each for name, each in settings.items() for path in _named(name, found, argument, owner)}
+    return {path: chosen[path] for path in found if path in chosen and path not in left_out}
 
 
 def _unused(path, taken):

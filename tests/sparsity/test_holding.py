@@ -7,7 +7,7 @@ from every_optimizer import VARIANTS
 from keras import layers
 
 from keras_slim.sparsity import Masks, kernels, magnitude_masks, release
-from keras_slim.sparsity.holding import Holder, Masking
+from keras_slim.sparsity.holding import MaskHolder, Masking
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(24, 6)).astype("float32")
@@ -47,7 +47,7 @@ def dense_model(optimizer="adam", **options):
 
 def held(model, sparsity=0.5):
     """Returns what holds the model's smallest weights at zero, and the masks."""
-    holder, masks = Holder(model, kernels(model)), magnitude_masks(kernels(model), sparsity)
+    holder, masks = MaskHolder(model, kernels(model)), magnitude_masks(kernels(model), sparsity)
     holder.hold(masks)
     return holder, masks
 

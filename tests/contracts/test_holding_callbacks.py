@@ -1,4 +1,4 @@
-"""What every callback promises that prunes single weights in the middle of `fit`."""
+"""What every callback promises that holds single weights, at zero or tied, in the middle of `fit`."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import keras_slim as slim
+from keras_slim.callbacks.holding_callback import HoldingCallback
 from keras_slim.callbacks.mask_callback import MaskCallback
 from keras_slim.errors import SlimWarning
 from keras_slim.sparsity import Masks, kernels
@@ -37,6 +38,10 @@ EXAMPLES = {
     "LotteryTicket of fresh weights": {"rounds": 1, "control": "random_reinit", "verbose": 0},
     "LotteryTicket at random": {"rounds": 2, "control": "random_mask", "scope": "global", "verbose": 0},
     "HoldMasks as they are": {},
+    "WeightSharing": {"bits": 2, "verbose": 0},
+    "WeightSharing of some, later": {
+        "bits": {"first": 1, "head": 3}, "init": "kmeans++", "gradient": "sum", "free_epochs": 2, "verbose": 0,
+    },
 }  # fmt: skip
 NAMES = list(EXAMPLES)
 WITH_CONFIG = [name for name in NAMES if not name.startswith("HoldMasks")]
@@ -74,8 +79,27 @@ def check_same(one, two):
         np.testing.assert_array_equal(mine, theirs)
 
 
-class Zeros(keras.callbacks.Callback):
-    """Checks after every step that the masks of a callback hold."""
+def held(callback):
+    """What a callback holds weights to."""
+    return callback.masks if isinstance(callback, MaskCallback) else callback.codes
+
+
+def check_held(weight, to):
+    """Checks that a weight is zero where a mask or a code is, and the same for each other code."""
+    assert not weight[to == 0].any()
+    if to.dtype != bool:
+        assert all(len(np.unique(weight[to == code])) == 1 for code in np.unique(to))
+
+
+def check_free(model):
+    """Checks that weights are neither zero nor tied."""
+    for weight in kernels(model).values():
+        assert np.all(weight.numpy() != 0)
+        assert len(np.unique(weight)) > np.size(weight) / 2
+
+
+class Held(keras.callbacks.Callback):
+    """Checks after every step that what a callback holds is held."""
 
     def __init__(self, callback):
         super().__init__()
@@ -83,8 +107,9 @@ class Zeros(keras.callbacks.Callback):
         self.checked = 0
 
     def on_train_batch_end(self, batch, logs=None):
-        for path, weight in self.callback.masks.weights(self.model).items():
-            assert not weight.numpy()[~self.callback.masks[path]].any()
+        found = kernels(self.model)
+        for path, to in (held(self.callback) or {}).items():
+            check_held(found[path].numpy(), to)
             self.checked += 1
 
 
@@ -107,20 +132,20 @@ class KillAt(keras.callbacks.Callback):
             raise Killed
 
 
-def test_every_callback_that_masks_has_an_example():
-    masking = {name for name in slim.callbacks.__all__ if issubclass(getattr(slim.callbacks, name), MaskCallback)}
-    assert masking == {name.partition(" ")[0] for name in EXAMPLES}
+def test_every_callback_that_holds_has_an_example():
+    holding = {name for name in slim.callbacks.__all__ if issubclass(getattr(slim.callbacks, name), HoldingCallback)}
+    assert holding == {name.partition(" ")[0] for name in EXAMPLES}
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     "options", [{}, {"run_eagerly": False, "jit_compile": False, "steps_per_execution": 2}], ids=str
 )
-def test_zeros_hold_after_every_step(name, options):
+def test_it_holds_after_every_step(name, options):
     model, callback = build(**options), make(name)
-    zeros = Zeros(callback)
-    model.fit(**DATA, callbacks=[zeros, callback])
-    assert zeros.checked > 0
+    checking = Held(callback)
+    model.fit(**DATA, callbacks=[checking, callback])
+    assert checking.checked > 0
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -149,7 +174,7 @@ def test_what_is_left_is_plain_keras(name, tmp_path):
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
     model.fit(**DATA)
-    assert all(np.all(weight.numpy() != 0) for weight in kernels(model).values())
+    check_free(model)
 
 
 @pytest.mark.parametrize("name", WITH_CONFIG)
@@ -191,7 +216,7 @@ def test_a_fit_that_is_killed_is_taken_up(name, epoch, first, tmp_path):
         fit(KillAt(epoch))
     resumed, again = fit()
     check_same(resumed, whole)
-    assert again.masks == callback.masks
+    assert held(again) == held(callback)
     assert not (tmp_path / "backup").exists()
 
 
@@ -203,7 +228,7 @@ def test_an_interrupted_fit_leaves_a_model_that_works(name):
     slim.sparsity.release(model)
     assert [weight.constraint for weight in model.weights].count(None) == len(model.weights) - 1
     model.fit(**DATA)
-    assert all(np.all(weight.numpy() != 0) for weight in kernels(model).values())
+    check_free(model)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -226,7 +251,7 @@ def test_a_fit_that_is_killed_after_its_last_epoch_is_taken_up(name, tmp_path):
         fit(keras.callbacks.LambdaCallback(on_epoch_end=end))
     resumed, again = fit()
     check_same(resumed, whole)
-    assert again.masks == callback.masks
+    assert held(again) == held(callback)
     if hasattr(callback, "rounds_done"):
         assert again.rounds_done == callback.rounds_done
 
@@ -272,10 +297,11 @@ def test_weights_of_an_unknown_backup_are_warned_of(tmp_path):
         build().fit(**DATA, callbacks=[keras.callbacks.BackupAndRestore(tmp_path), make("HoldMasks")])
 
 
-def test_two_callbacks_that_mask_cannot_share_a_fit():
+@pytest.mark.parametrize("names", [("HoldMasks", "DenseSparseDense"), ("WeightSharing", "GradualPruning")])
+def test_two_callbacks_that_hold_cannot_share_a_fit(names):
     model = build()
-    with pytest.raises(ValueError, match="Received: HoldMasks, DenseSparseDense"):
-        model.fit(**DATA, callbacks=[make("HoldMasks"), make("DenseSparseDense")])
+    with pytest.raises(ValueError, match=f"Received: {', '.join(names)}. Use one after the other"):
+        model.fit(**DATA, callbacks=list(map(make, names)))
     assert [weight.constraint for weight in model.weights].count(None) == len(model.weights) - 1
 
 
@@ -305,7 +331,7 @@ def test_a_metric_of_several_values_is_kept():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["DenseSparseDense"])
+@pytest.mark.parametrize("name", ["DenseSparseDense", "WeightSharing"])
 def test_a_process_that_is_killed_is_taken_up(name, tmp_path):
     """The signal comes wherever it comes: in a step, in a callback, while a file is written."""
     script = tmp_path / "script.py"
@@ -314,7 +340,7 @@ def test_a_process_that_is_killed_is_taken_up(name, tmp_path):
             import sys
             sys.path[:0] = {[os.path.dirname(os.path.dirname(__file__)), os.path.dirname(__file__)]!r}
             import keras, numpy as np
-            import test_mask_callbacks as contract
+            import test_holding_callbacks as contract
             model = contract.build(run_eagerly=False, jit_compile=False)
             backup = keras.callbacks.BackupAndRestore({str(tmp_path / "backup")!r}, double_checkpoint=True)
             tell = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: print("step", flush=True))
@@ -359,6 +385,7 @@ def test_two_devices_train_one_network():
             (slim.callbacks.DenseSparseDense(0.5, 1, 1, 2, verbose=0), 0),
             (slim.callbacks.GradualPruning(0.5, frequency=1, verbose=0), 20),
             (slim.callbacks.LotteryTicket(1, 0.5, verbose=0), 20),
+            (slim.callbacks.WeightSharing(1, verbose=0), 0),
             (slim.callbacks.StructuredLotteryTicket(1, 0.5, verbose=0), 0),
         ):
             with strategy.scope():
@@ -368,6 +395,9 @@ def test_two_devices_train_one_network():
             model.fit(x, x[:, :1], epochs=4, batch_size=8, verbose=0, callbacks=[callback])
             found = sum(int((kernel.numpy() == 0).sum()) for kernel in slim.sparsity.kernels(model).values())
             assert found == zeros, (callback, found)
+            if isinstance(callback, slim.callbacks.WeightSharing):
+                assert [len(np.unique(kernel)) for kernel in slim.sparsity.kernels(model).values()] == [2, 2]
+                assert all(kernel.constraint is None for kernel in model.weights)
         assert model.layers[0].units == 4
         print("trained")
     """)

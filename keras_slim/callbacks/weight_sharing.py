@@ -1,0 +1,140 @@
+"""Training the few values that the weights of a kernel share."""
+
+import warnings
+
+from keras_slim.callbacks.arguments import check_ignore
+from keras_slim.callbacks.holding_callback import HoldingCallback
+from keras_slim.coding.codebook import INITS
+from keras_slim.errors import SlimWarning, invalid_argument
+from keras_slim.sharing.codes import Codes
+from keras_slim.sharing.share_weights import check_bits, share, weights_to_share
+from keras_slim.sharing.tying import GRADIENTS, TyingHolder
+from keras_slim.validation import check_choice, check_count
+
+
+class WeightSharing(HoldingCallback):
+    """Rounds each kernel to a few values, and trains these.
+
+    When `fit` begins, or `free_epochs` later, each kernel is rounded to the k-means centres of its weights, as
+    `keras_slim.share_weights` does. From then on, the weights that share a value are tied: they are the same, bit for
+    bit, after every step, whatever the optimizer, and the value learns from the gradients of them all. Zeros are apart
+    and stay zero, so a pruned model stays pruned. The model is a plain Keras model throughout; its file becomes smaller
+    when it is compressed.
+
+    When weights become tied, `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint(save_best_only=True)` forget
+    their best value: they judge the network of shared values by its own epochs. What the optimizer remembers of each
+    weight, such as momentum, goes on from where it was.
+
+    Args:
+        bits: Bits that count the values of a kernel, 1 to 8: it has at most `2 ** bits` values, and zero; or a
+            dictionary of layer names or paths to bits, which leaves all other layers free. Defaults to 5.
+        init: Where k-means begins: `"linear"`, which the paper found to be best, `"density"` or `"kmeans++"`, as in
+            `keras_slim.coding.shared_values`.
+        gradient: What a value learns from: the `"mean"` of the gradients of its weights, or their `"sum"`, as in the
+            paper, which is the gradient of the loss by the value. With the sum, SGD wants a learning rate smaller by
+            the number of weights that share a value; an optimizer that divides by the size of gradients, such as Adam,
+            does much the same with both.
+        free_epochs: Epochs of `fit` before weights are shared. Defaults to 0.
+        ignore: Names of layers, or paths, to leave free.
+        seed: Seed of what `"kmeans++"` draws.
+        verbose: 0 says nothing, 1 says one line when weights become tied.
+
+    Raises:
+        ValueError: If an argument is out of range; in `fit`, before training starts, if a name is not found, or there
+            are no epochs after `free_epochs`.
+        UnsupportedLayerError: In `fit`, before training starts, if there is nothing to share.
+
+    Reference:
+        Han et al. 2016, "Deep Compression" (arXiv 1510.00149), section 3.
+
+    Example:
+
+    >>> import keras, keras_slim as slim, numpy as np
+    >>> x, y = np.random.rand(64, 4), np.random.rand(64, 1)
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(1)])
+    >>> model.compile("adam", "mse")
+    >>> sharing = slim.callbacks.WeightSharing(bits=3, verbose=0)
+    >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=[sharing])
+    >>> len(np.unique(model.layers[0].kernel))
+    8
+    """
+
+    kind = Codes
+
+    def __init__(
+        self,
+        bits: int | dict[str, int] = 5,
+        init: str = "linear",
+        gradient: str = "mean",
+        *,
+        free_epochs: int = 0,
+        ignore=(),
+        seed: int = 0,
+        verbose: int = 1,
+    ):
+        super().__init__()
+        owner = type(self).__name__
+        self.bits = check_bits(bits, owner)
+        self.init = check_choice(init, "init", owner, INITS)
+        self.gradient = check_choice(gradient, "gradient", owner, GRADIENTS)
+        self.free_epochs = check_count(free_epochs, "free_epochs", owner, minimum=0)
+        self.ignore = check_ignore(ignore, owner)
+        self.seed = check_count(seed, "seed", owner, minimum=0)
+        self.verbose = verbose
+
+    @property
+    def codes(self) -> Codes | None:
+        """Which weights are tied now, or were when `fit` ended; `None` before they are."""
+        return self._held
+
+    def choose(self):
+        weights, self._bits = weights_to_share(self.model, self.bits, self.ignore, type(self).__name__)
+        return weights
+
+    def begin(self, epoch):
+        if self.params["epochs"] - epoch <= self.free_epochs:
+            expected = f"fewer than the {self.params['epochs'] - epoch} epochs of `fit`"
+            hint = "Train for more epochs, or share earlier."
+            raise ValueError(
+                invalid_argument(
+                    "free_epochs", type(self).__name__, expected=expected, received=self.free_epochs, hint=hint
+                )
+            )
+
+    def change(self, epoch):
+        if self.codes is None and epoch - self._first_epoch >= self.free_epochs:
+            self.hold(share(self._weights, self._bits, self.init, self.seed))
+            if self.verbose:
+                print(f"\nEpoch {epoch + 1}: weights are tied from here on, {self.codes}")
+
+    def hold(self, codes):
+        """Ties the weights that share a value."""
+        self._holder = TyingHolder(self.model, self._weights, codes, self.gradient)
+        super().hold(codes)
+
+    def on_train_end(self, logs=None):
+        super().on_train_end(logs)
+        if self._first_epoch is not None and self.codes is None:
+            warnings.warn(
+                f"Training ended before `{type(self).__name__}` had shared weights. Expected more epochs than "
+                f"free_epochs={self.free_epochs}. Received a `fit` that was stopped early. Share earlier.",
+                SlimWarning,
+                stacklevel=2,
+            )
+
+    def get_config(self) -> dict:
+        """Returns the arguments as plain values."""
+        return {
+            "bits": self.bits,
+            "init": self.init,
+            "gradient": self.gradient,
+            "free_epochs": self.free_epochs,
+            "ignore": self.ignore,
+            "seed": self.seed,
+            "verbose": self.verbose,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "WeightSharing":
+        """Returns a callback made with the arguments of `get_config`."""
+        return cls(**config)
