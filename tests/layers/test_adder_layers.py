@@ -115,6 +115,20 @@ def test_a_model_trains_and_comes_back_from_its_file(name, policy, tmp_path):
     np.testing.assert_array_equal(back.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_integers_are_answered_and_learned_from_as_floats(policy):
+    x = np.array([[1, 3], [2, 5]], "uint8")
+    integer, real = (
+        keras.Sequential([keras.Input((2,), dtype=dtype), AdderDense(2, kernel_initializer="ones", dtype=policy)])
+        for dtype in ("uint8", "float32")
+    )
+    for model in (integer, real):
+        model.compile("sgd", "mse")
+        model.fit(x, np.zeros((2, 2)), verbose=0)
+    assert np.abs(integer.layers[0].get_weights()[0] - 1).max() > 0
+    np.testing.assert_array_equal(integer.predict(x, verbose=0), real.predict(x.astype("float32"), verbose=0))
+
+
 def test_a_step_of_gradient_descent_has_the_local_learning_rate():
     layer, x = made("plain", local_learning_rate=0.1, kernel_constraint="max_norm", kernel_regularizer="l2")
     layer.kernel_constraint, layer.kernel_regularizer = None, None
