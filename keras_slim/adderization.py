@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import keras
 
 from keras_slim.errors import SlimWarning, UnsupportedLayerError, did_you_mean, invalid_argument
-from keras_slim.graph.nodes import check_graph, config_of, is_graph, walk
+from keras_slim.graph.nodes import check_graph, is_graph, walk
 from keras_slim.graph.running import copy_of, run
 from keras_slim.layers.adder import LEARNING_RATE
 from keras_slim.layers.adder_twins import ADDERS, ORDINARY, adder_twin
+from keras_slim.remaking import config_of, made_from
 from keras_slim.validation import check_positive
 
 ENDS = ("first", "last")
@@ -244,13 +245,9 @@ def _behind(layer):
 
 def _copied(operation):
     """Returns a copy of an operation, or itself if it is one of `keras.ops` that Keras cannot copy."""
-    # The model is in memory already: its own functions are as safe as they were.
-    trusted = {"safe_mode": False} if isinstance(operation, keras.layers.Lambda) else {}
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
-            config = config_of(operation)
-        return operation if config is None else type(operation).from_config(config, **trusted)
+        config = config_of(operation)
+        return operation if config is None else made_from(config, operation)
     except Exception as error:
         name = type(operation).__name__
         raise UnsupportedLayerError(

@@ -3,6 +3,7 @@
 from functools import partial
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
@@ -46,6 +47,15 @@ def test_the_twin_has_convolutions_of_the_same_config_and_weights_of_its_own():
     assert not {id(weight) for weight in twin.weights} & {id(weight) for weight in model.weights}
     assert [tuple(weight.shape) for weight in twin.weights] == [tuple(weight.shape) for weight in model.weights]
     assert names(pair_layers(model, twin)) == [(name, name) for name in ("two", "depthwise", "one", "dense")]
+
+
+def test_functions_without_a_name_are_copied_too():
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Lambda(lambda x: 2 * x), AdderDense(3, name="a"), AdderDense(2, lambda x: -x)]
+    )
+    twin = convolutional_twin(model)
+    twin.set_weights([np.ones(weight.shape) for weight in twin.weights])
+    np.testing.assert_array_equal(twin(np.ones((1, 4))), [[-28, -28]])  # 3 units of 2 * 4 + 1, and 1
 
 
 def test_layers_are_paired_in_order_whatever_they_are_called():
