@@ -87,6 +87,10 @@ def test_every_call_of_a_shared_layer_counts():
     assert len(pair.student_outputs) == len(pair.teacher_outputs) == 2
 
 
+class OwnAdder(AdderDense):
+    """Derives from an adder layer."""
+
+
 def convolutions(stride=1, kind=AdderConv2D):
     return keras.Sequential([keras.Input((4, 4, 1)), kind(2, 2, strides=stride, name="c")])
 
@@ -107,6 +111,16 @@ def convolutions(stride=1, kind=AdderConv2D):
         (student, None, {"a": "hed"}, ValueError, r"`layer_names`.*of the teacher.*Did you mean 'head'"),
         (student, None, ["stem"], ValueError, r"\('stem', 'stem'\) is no such pair"),
         (student, None, "a", TypeError, r"`layer_names`.*names of layers"),
+        (student, None, {"a": ["a"]}, TypeError, r"`layer_names`.*names of layers"),
+        (student, None, [["a"]], TypeError, r"`layer_names`.*names of layers"),
+        (student, student, None, UnsupportedLayerError, r"\['a', 'b'\] are adder layers in the teacher too"),
+        (
+            partial(student, kind=OwnAdder),
+            None,
+            None,
+            UnsupportedLayerError,
+            r"no adder layers.*'a' \(`OwnAdder` derives from one and may compute something else\)",
+        ),
         (student, None, (), TypeError, r"`layer_names`.*names of layers"),
         (
             convolutions,
