@@ -238,6 +238,28 @@ def test_sample_weights_reach_both_networks():
     assert half < plain - own / 2
 
 
+def test_samples_without_weight_teach_nothing_to_either_network_by_their_labels():
+    distiller = compiled(ProgressiveKernelDistillation(build()), keras.optimizers.SGD(0.05))
+    ours, theirs = (
+        [np.array(each) for each in net.trainable_variables] for net in (distiller.student, distiller.teacher)
+    )
+    history = fit(distiller, sample_weight=np.zeros(12))
+    assert history["teacher_loss"] == [0]
+    for old, new in zip(theirs, distiller.teacher.trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert any(
+        np.abs(old - new).max() > 0 for old, new in zip(ours, distiller.student.trainable_variables, strict=True)
+    )
+
+
+def test_several_steps_in_one_call_are_as_many_steps():
+    one, other = ProgressiveKernelDistillation(build()), ProgressiveKernelDistillation(build())
+    other.set_weights(one.get_weights())
+    histories = fit(compiled(one)), fit(compiled(other, steps_per_execution=2))
+    assert histories[0]["loss"] == pytest.approx(histories[1]["loss"], rel=1e-5)
+    assert_same_weights(one, other)
+
+
 @pytest.mark.slow
 def test_compiled_steps_compute_the_same_as_eager_ones():
     eager = ProgressiveKernelDistillation(build())
