@@ -1,5 +1,7 @@
 """From a network of products to one of differences: adder layers where a model has convolutions and dense layers."""
 
+import contextlib
+import itertools
 import warnings
 from collections import Counter
 from collections.abc import Iterable
@@ -7,10 +9,11 @@ from collections.abc import Iterable
 import keras
 
 from keras_slim.errors import SlimWarning, UnsupportedLayerError, did_you_mean, invalid_argument
-from keras_slim.graph.nodes import check_graph, config_of, is_graph, walk
+from keras_slim.graph.nodes import check_graph, is_graph, walk
 from keras_slim.graph.running import copy_of, run
 from keras_slim.layers.adder import LEARNING_RATE
 from keras_slim.layers.adder_twins import ADDERS, ORDINARY, adder_twin
+from keras_slim.remaking import config_of, made_from
 from keras_slim.validation import check_positive
 
 ENDS = ("first", "last")
@@ -166,14 +169,16 @@ class _Adderizing:
         self._normalized, self._fresh = _normalized(model, replaced)
         self._adds = batch_normalization
         self._options = {"local_learning_rate": local_learning_rate}
+        self._names = {operation.name for operation in _operations(model)}
         self._copies = {}
 
     def copy(self):
         """Returns the copy of the model, with the weights of all that stays."""
         copy = self._copy_model(self._model)
-        for old in _operations(self._model):
-            (new, *_) = self._copies.get(id(old), (old,))
-            if isinstance(old, keras.layers.Layer) and not is_graph(old) and old not in self._replaced | self._fresh:
+        for old, (new, *_) in self._copies.items():
+            if getattr(old, "weights", ()) and not is_graph(old) and old not in self._replaced | self._fresh:
+                if not new.built:  # an activation: Keras builds it when the layer around it first sees data
+                    new.build_from_config(old.get_build_config())
                 new.set_weights(old.get_weights())
                 if isinstance(new, keras.layers.Normalization):
                     new.finalize_state()  # it computes with constants that it makes from its weights
@@ -191,18 +196,44 @@ class _Adderizing:
 
     def _copy(self, operation):
         """Returns what stands for an operation: its copy, and what comes behind that."""
-        if id(operation) not in self._copies:
-            self._copies[id(operation)] = self._made(operation)
-        return self._copies[id(operation)]
+        if operation not in self._copies:
+            self._copies[operation] = self._made(operation)
+        return self._copies[operation]
 
     def _made(self, operation):
         if is_graph(operation):
             return [self._copy_model(operation)]
+        activation = getattr(operation, "activation", None)
+        changes = {}
+        if isinstance(activation, keras.layers.Layer):
+            (activation,) = self._copy(activation)
+            changes = {"activation": activation}
         if operation not in self._replaced:
-            return [_copied(operation)]
-        if operation in self._normalized or not self._adds:
-            return [adder_twin(operation, **self._options)]
-        return [adder_twin(operation, activation=None, **self._options), *_behind(operation)]
+            return [_copied(operation, **changes)]
+        with _copying(operation):
+            if operation in self._normalized or not self._adds:
+                return [adder_twin(operation, **self._options, **changes)]
+            return [adder_twin(operation, **self._options, activation=None), *self._behind(operation, activation)]
+
+    def _behind(self, layer, activation):
+        """Returns batch normalization, and an activation if the layer has one."""
+        shared = {"dtype": layer.dtype_policy, "trainable": layer.trainable}
+        axis = 1 if getattr(layer, "data_format", None) == "channels_first" else -1
+        name = self._unused(f"{layer.name}_batch_normalization")
+        behind = [keras.layers.BatchNormalization(axis, momentum=MOMENTUM, name=name, **shared)]
+        if isinstance(activation, keras.layers.Layer):
+            behind.append(activation)
+        elif activation is not keras.activations.linear:
+            name = self._unused(f"{layer.name}_activation")
+            behind.append(keras.layers.Activation(activation, name=name, dtype=layer.dtype_policy))
+        return behind
+
+    def _unused(self, name):
+        """Returns a name, or the name with a number where the model has it already."""
+        names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(1)))
+        found = next(each for each in names if each not in self._names)
+        self._names.add(found)
+        return found
 
 
 def _normalized(model, replaced):
@@ -227,33 +258,29 @@ def _normalized(model, replaced):
     return normalized, {other for layer in normalized for other in readers[layer]}
 
 
-def _behind(layer):
-    """Returns batch normalization, and the layer's activation if it has one."""
-    shared = {"dtype": layer.dtype_policy, "trainable": layer.trainable}
-    axis = 1 if getattr(layer, "data_format", None) == "channels_first" else -1
-    behind = [
-        keras.layers.BatchNormalization(axis, momentum=MOMENTUM, name=f"{layer.name}_batch_normalization", **shared)
-    ]
-    if layer.activation is not keras.activations.linear:
-        activation = keras.activations.get(layer.get_config()["activation"])
-        if not isinstance(activation, keras.layers.Layer):
-            activation = keras.layers.Activation(activation, name=f"{layer.name}_activation", dtype=layer.dtype_policy)
-        behind.append(activation)
-    return behind
+def _copied(operation, **changes):
+    """Returns a copy of an operation, or itself if it is one of `keras.ops` that Keras cannot copy.
+
+    Args:
+        operation: The operation.
+        **changes: Entries of the config that are different, if it has them.
+    """
+    with _copying(operation):
+        config = config_of(operation)
+        if config is None:
+            return operation
+        return made_from({key: changes.get(key, value) for key, value in config.items()}, operation)
 
 
-def _copied(operation):
-    """Returns a copy of an operation, or itself if it is one of `keras.ops` that Keras cannot copy."""
-    # The model is in memory already: its own functions are as safe as they were.
-    trusted = {"safe_mode": False} if isinstance(operation, keras.layers.Lambda) else {}
+@contextlib.contextmanager
+def _copying(operation):
+    """Raises `UnsupportedLayerError` for whatever goes wrong while an operation is copied."""
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
-            config = config_of(operation)
-        return operation if config is None else type(operation).from_config(config, **trusted)
+        yield
     except Exception as error:
         name = type(operation).__name__
         raise UnsupportedLayerError(
             f"Layer '{operation.name}' cannot be copied. Expected `{name}.from_config` to accept what `get_config` "
-            f"returns. Received: {error}. Give `{name}` a `get_config` that returns all arguments of its constructor."
+            f"returns. Received: {error}. Give `{name}` a `get_config` that returns all arguments of its constructor, "
+            "and register functions of your own that it holds with `keras.saving.register_keras_serializable()`."
         ) from error

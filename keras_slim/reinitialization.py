@@ -5,6 +5,8 @@ import random
 
 import keras
 
+from keras_slim.remaking import config_of, made_from
+
 
 def fresh_clone(model: keras.Model, seed: int | None = None, replace=lambda layer: None) -> keras.Model:
     """Returns a copy of a model whose weights are drawn anew by the initializers of its layers.
@@ -20,7 +22,7 @@ def fresh_clone(model: keras.Model, seed: int | None = None, replace=lambda laye
     adapted = []
 
     def clone(layer):
-        copy = replace(layer) or type(layer).from_config(_without_seeds(layer.get_config()))
+        copy = replace(layer) or made_from(_without_seeds(config_of(layer)), layer)
         if isinstance(layer, keras.layers.Normalization):
             adapted.append((layer, copy))
         return copy

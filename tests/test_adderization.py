@@ -176,6 +176,57 @@ def test_precision_trainability_and_adapted_statistics_are_kept():
     assert made.get_layer("frozen").trainable is False
 
 
+def own_activation(x):
+    return -x
+
+
+@pytest.mark.parametrize("activation", [own_activation, lambda x: -x])
+@pytest.mark.parametrize("batch_normalization", [True, False])
+def test_functions_keras_cannot_find_are_activations_still(activation, batch_normalization):
+    model = chain(layers.Conv2D(4, 1, activation=activation, name="middle"))
+    made = slim.adderize(model, batch_normalization=batch_normalization)
+    place = made.get_layer("middle_activation" if batch_normalization else "middle")
+    assert place.activation is activation
+
+
+@pytest.mark.parametrize("batch_normalization", [True, False])
+def test_activations_that_are_layers_keep_their_weights_and_stay_shared(batch_normalization):
+    shared = layers.PReLU(keras.initializers.Constant(0.3))
+    x = inputs = keras.Input((4,))
+    for _ in range(3):
+        x = layers.Dense(4, activation=shared)(x)
+    model = keras.Model(inputs, layers.Dense(4, activation=shared)(x))
+    model(np.zeros((1, 4)))  # only now Keras builds what is inside a layer
+    shared.set_weights([np.full(4, 0.7)])
+    made = slim.adderize(model, batch_normalization=batch_normalization)
+    (copy,) = {layer for layer in made._flatten_layers() if isinstance(layer, layers.PReLU)}
+    np.testing.assert_allclose(copy.alpha, np.full(4, 0.7))
+    assert copy is not shared
+
+
+def test_what_is_added_has_a_name_of_its_own():
+    taken = [layers.ReLU(name="middle_activation"), layers.BatchNormalization(name="middle_batch_normalization")]
+    made = slim.adderize(chain(layers.Conv2D(4, 1, activation="relu", name="middle"), *taken))
+    assert [*kinds(made)][1:6] == [
+        "middle", "middle_batch_normalization_1", "middle_activation_1", "middle_activation",
+        "middle_batch_normalization",
+    ]  # fmt: skip
+
+
+def own_initializer(shape, dtype=None):
+    return keras.ops.zeros(shape, dtype)
+
+
+@pytest.mark.parametrize("name", ["stem", "middle"])
+def test_what_keras_cannot_copy_is_refused_by_name(name):
+    model = keras.Sequential([keras.Input((4,)), *(
+        layers.Dense(4, name=each, bias_initializer=own_initializer if each == name else "zeros")
+        for each in ("stem", "middle", "head")
+    )])  # fmt: skip
+    with pytest.raises(slim.errors.UnsupportedLayerError, match=f"(?s)'{name}' cannot be copied.*register_keras_seri"):
+        slim.adderize(model)
+
+
 def test_the_model_is_left_as_it_was_and_the_copy_trains_saves_and_loads(tmp_path):
     model = chain(layers.Conv2D(2, 3, activation="relu"))
     model.compile("adam", "mse")

@@ -17,6 +17,7 @@ RANKS = {
     "errors": 0,
     "validation": 0,
     "identifiers": 0,
+    "remaking": 0,
     "whole_files": 1,
     "schedules": 1,
     "datasets": 1,

@@ -8,6 +8,7 @@ import keras
 from keras_slim.errors import UnsupportedLayerError, did_you_mean, invalid_argument
 from keras_slim.graph.endpoints import endpoints
 from keras_slim.graph.nodes import is_graph, walk
+from keras_slim.layers.adder import Adder
 from keras_slim.layers.adder_twins import ADDERS, ORDINARY, ordinary_twin
 from keras_slim.reinitialization import fresh_clone
 
@@ -66,8 +67,14 @@ def pair_layers(
     """
     ours, theirs = _calls(student), _calls(teacher)
     if not any(type(layer) in ORDINARY for layer in ours):
+        derived = [
+            f"'{layer.name}' (`{type(layer).__name__}` derives from one and may compute something else)"
+            for layer in ours
+            if isinstance(layer, Adder)
+        ]
         raise UnsupportedLayerError(
             f"The student '{student.name}' has no adder layers. Expected at least one of `keras_slim.layers`. "
+            f"Received: {', '.join(derived) or 'none'}. "
             "Make an adder network of a convolutional one with `keras_slim.adderize(model)`."
         )
     named = layer_names is not None
@@ -98,7 +105,14 @@ def _in_order(student, ours, theirs):
             "Tell which belong together: layer_names={'name in the student': 'name in the teacher'}."
         )
     pairs = zip(ours, theirs, strict=True)
-    pairs = [(one, other) for one, other in pairs if type(one) in ORDINARY and type(other) in ADDERS]
+    pairs = [(one, other) for one, other in pairs if type(one) in ORDINARY]
+    if all(type(other) in ORDINARY for _, other in pairs):
+        raise UnsupportedLayerError(
+            f"The teacher has nothing to teach the layers of the student '{student.name}': "
+            f"{[one.name for one, _ in pairs]} are adder layers in the teacher too. Expected a convolution or a dense "
+            "layer in place of at least one of them. Leave `teacher` away to have it made from the student."
+        )
+    pairs = [(one, other) for one, other in pairs if type(other) in ADDERS]
     sums = [pair for pair in pairs if not any(map(_has_activation, pair))]
     if not sums:
         raise UnsupportedLayerError(
@@ -121,10 +135,13 @@ def _has_activation(layer):
 
 def _by_student(names):
     """Returns a dictionary from names in the student to names in the teacher."""
-    if isinstance(names, str) or not isinstance(names, Iterable) or not names:
+    pairs = []
+    if isinstance(names, Iterable) and not isinstance(names, str):
+        pairs = [*names.items()] if isinstance(names, Mapping) else [(name, name) for name in names]
+    if not pairs or not all(isinstance(name, str) for pair in pairs for name in pair):
         expected = "names of layers, or a dictionary from names in the student to names in the teacher"
         raise TypeError(invalid_argument("layer_names", OWNER, expected=expected, received=names))
-    return dict(names) if isinstance(names, Mapping) else {name: name for name in names}
+    return dict(pairs)
 
 
 def _named(names, ours, theirs):

@@ -113,6 +113,8 @@ class ProgressiveKernelDistillation(keras.Model):
         self.feature_loss_tracker = keras.metrics.Mean(name="feature_loss")
         # Keras would count a model or a list among the layers of this one.
         self._plan = _Plan(student, teacher, pairs, isinstance(distillation.loss, LOGITS))
+        # Losses and metrics may be given by these names, which a Sequential model has not.
+        self.output_names = self._plan.lessons.output_names = getattr(student, "output_names", None)
         self.built = True
 
     @property

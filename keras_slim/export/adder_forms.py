@@ -60,19 +60,19 @@ class AdderForms:
         known = {}
 
         def is_faster(owner, shape, kernel_shape, options):
-            number = len(np.unique(self._kernels[owner]))
-            is_whole = self._kernels[owner].size == math.prod(kernel_shape)  # a masked layer leaves channels out
-            can = number <= MOST_VALUES[quantize] and options.get("groups", 1) == 1 and is_whole
+            kernel = self._kernels[owner]
+            number = len(np.unique(kernel))
+            hindrance = _hindrance(kernel, kernel_shape, options.get("groups", 1), MOST_VALUES[quantize])
             if quantize == "int8":
-                return can or _refuse(self._names[owner], number)
+                return not hindrance or _refuse(self._names[owner], hindrance)
             kind = shape, kernel_shape, number, repr(options)
-            if can and kind not in known:
-                kernel = self._kernels[owner].reshape(kernel_shape)
+            if not hindrance and kind not in known:
+                kernel = kernel.reshape(kernel_shape)
                 first, second = (
                     _milliseconds(load, form, shape, kernel, options) for form in (_by_value, distances_by_filter)
                 )
                 known[kind] = first < second
-            return can and known[kind]
+            return not hindrance and known[kind]
 
         chosen = {(owner, shape) for (owner, shape), call in self._calls.items() if is_faster(owner, shape, *call)}
 
@@ -85,12 +85,23 @@ class AdderForms:
             yield
 
 
-def _refuse(name, number):
-    raise ExportError(
-        f"The adder layer '{name}' does not convert to int8: its kernel has {number:,} different values, or it has "
-        f"groups. Expected at most {MOST_VALUES['int8']} values. Share them first with "
-        "`keras_slim.sharing.share_kernel_values(model, 8)`, or give quantize='dynamic'."
-    )
+def _hindrance(kernel, called_shape, groups, most_values):
+    """Returns why a layer cannot be computed by value, and what to do; an empty string if it can."""
+    if kernel.size != math.prod(called_shape):
+        return "it leaves out masked channels. Expected none. Remove them first with `keras_slim.shrink`, or give"
+    if groups > 1:
+        return f"it has {groups} groups of channels. Expected one. Give"
+    number = len(np.unique(kernel))
+    if number > most_values:
+        return (
+            f"its kernel has {number:,} different values. Expected at most {most_values}. Share them first with "
+            "`keras_slim.sharing.share_kernel_values(model, 8)`, or give"
+        )
+    return ""
+
+
+def _refuse(name, hindrance):
+    raise ExportError(f"The adder layer '{name}' does not convert to int8: {hindrance} quantize='dynamic'.")
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import contextlib
 import keras
 
 from keras_slim.errors import ExportError
+from keras_slim.remaking import config_of, made_from
 
 _OTHER_FLOATS = ("float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16")
 
@@ -81,10 +82,7 @@ def _rebuild(model):
 
 
 def _clone_layer(layer):
-    config = _with_float32(layer.get_config())
-    if isinstance(layer, keras.layers.Lambda):
-        return type(layer).from_config(config, safe_mode=False)
-    return type(layer).from_config(config)
+    return made_from(_with_float32(config_of(layer)), layer)
 
 
 def _with_float32(config):

@@ -7,8 +7,9 @@ import numpy as np
 
 from keras_slim.graph.channel_graph import Reading
 from keras_slim.graph.channels import WHOLE, Channels
-from keras_slim.graph.nodes import Node, config_of
+from keras_slim.graph.nodes import Node
 from keras_slim.graph.registry import find_rule
+from keras_slim.remaking import config_of
 
 PRODUCES = "produces"
 CONSUMES = "consumes"

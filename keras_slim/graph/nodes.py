@@ -58,20 +58,6 @@ def is_graph(model) -> bool:
     return isinstance(model, keras.Function) or (isinstance(model, keras.Sequential) and hasattr(model, "inputs"))
 
 
-def config_of(operation) -> dict | None:
-    """Returns the config from which a copy of an operation can be made.
-
-    `None` for an operation of `keras.ops` that Keras cannot copy, since it was made from an array: it has no weights,
-    so it can be called again as it is.
-    """
-    try:
-        return operation.get_config()
-    except NotImplementedError:
-        if isinstance(operation, keras.layers.Layer):
-            raise
-        return None
-
-
 def walk(model: keras.Model) -> list[Node]:
     """Lists the calls that lead from the model's inputs to its outputs.
 

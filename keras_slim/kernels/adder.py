@@ -42,10 +42,10 @@ def adder_convolution(
             `k` the number of its elements. `None` leaves it as it is.
 
     Returns:
-        Tensor of shape `(batch, new height, new width, filters)`, of the dtype of the inputs. Sums are in float32 or
-        wider.
+        Tensor of shape `(batch, new height, new width, filters)`, of the dtype that inputs and kernel have together,
+        as in `keras.ops.conv`: integers become floats. Sums are in float32 or wider.
     """
-    dtype = keras.backend.standardize_dtype(inputs.dtype)
+    dtype = keras.backend.result_type(inputs.dtype, kernel.dtype)
     wide = "float64" if dtype == "float64" else "float32"
     inputs, kernel = ops.cast(inputs, wide), ops.cast(kernel, wide)
     kind = Kind.of(inputs, kernel, strides, padding, dilation_rate, groups)

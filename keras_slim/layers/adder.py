@@ -18,6 +18,7 @@ LEARNING_RATE = 0.2  # eta: "0.1 to 0.2" in the paper
 class Adder:
     """Mixes into a convolution or a dense layer: measure L1 distances where it would sum products."""
 
+    name: str
     kernel: Any
     built: bool
     trainable: bool

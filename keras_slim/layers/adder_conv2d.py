@@ -14,10 +14,11 @@ class AdderConv2D(AdderConvolution, keras.layers.Conv2D):
     the last layer of a network stay ordinary. `keras_slim.adderize` makes all this out of a convolutional model.
 
     Its gradients are those of the paper: the difference `x - w` for the kernel, and `w - x`, clipped to -1 and 1, for
-    the inputs. The kernel's gradient is scaled to the norm `local_learning_rate * sqrt(size)`: the layers of an adder
-    network have gradients of very different sizes. That is done in the layer, before the optimizer: momentum, weight
-    decay, clipping and every optimizer see it, and nobody has to remember it. A loss scale is divided out after it,
-    which would undo it, so training in `mixed_float16` needs `local_learning_rate=None`; `mixed_bfloat16` does not.
+    the inputs. The kernel's gradient is scaled to the norm `local_learning_rate * sqrt(size)`, in each call of the
+    layer: the layers of an adder network have gradients of very different sizes. That is done in the layer, before the
+    optimizer: momentum, weight decay, clipping and every optimizer see it, and nobody has to remember it. A loss scale
+    is divided out after it, which would undo it, so training in `mixed_float16` needs `local_learning_rate=None`;
+    `mixed_bfloat16` does not.
 
     Args:
         filters: Number of filters.

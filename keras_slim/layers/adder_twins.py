@@ -8,6 +8,7 @@ from keras_slim.layers.adder_conv1d import AdderConv1D
 from keras_slim.layers.adder_conv2d import AdderConv2D
 from keras_slim.layers.adder_dense import AdderDense
 from keras_slim.layers.adder_depthwise_conv2d import AdderDepthwiseConv2D
+from keras_slim.remaking import config_of
 
 ADDERS: dict[type, Any] = {
     keras.layers.Conv1D: AdderConv1D,
@@ -41,5 +42,7 @@ def ordinary_twin(layer: keras.layers.Layer, **changes) -> keras.layers.Layer:
 
 
 def _config(layer):
-    """Returns what two twins have in common."""
-    return {key: value for key, value in layer.get_config().items() if key not in OWN}
+    """Returns what two twins have in common; a function serves both as it is, whether Keras can find it or not."""
+    config = {key: value for key, value in config_of(layer).items() if key not in OWN}
+    is_layer = isinstance(layer.activation, keras.layers.Layer)
+    return config if is_layer else {**config, "activation": layer.activation}

@@ -1,7 +1,6 @@
 """Rebuilding a model with fewer units, and the map from its weights to the new ones."""
 
 import functools
-import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -10,10 +9,11 @@ import numpy as np
 
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph.channel_graph import ChannelGraph, kept_positions
-from keras_slim.graph.nodes import config_of, is_graph
+from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import copy_of
 from keras_slim.graph.silencing import silent_twin, silent_value
+from keras_slim.remaking import config_of, made_from
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,9 +140,7 @@ class _Cloning:
 
     def _smaller(self, operation):
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
-                config = config_of(operation)
+            config = config_of(operation)
         except NotImplementedError as error:
             raise _cannot_copy(operation, error) from error
         if config is None:
@@ -156,10 +154,8 @@ class _Cloning:
 
 def _from_config(operation, config):
     """Returns an operation made from a config, or raises `UnsupportedLayerError`."""
-    # The model is in memory already: its own functions are as safe as they were.
-    trusted = {"safe_mode": False} if isinstance(operation, keras.layers.Lambda) else {}
     try:
-        return type(operation).from_config(config, **trusted)
+        return made_from(config, operation)
     except Exception as error:
         raise _cannot_copy(operation, error) from error
 

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_slim.graph.nodes import config_of
 from keras_slim.graph.replay import Replay
 from keras_slim.graph.silencing import silent_twin, silent_value
+from keras_slim.remaking import config_of
 from keras_slim.scoring.data import NO_BATCH, flat_inputs
 from keras_slim.scoring.losses import loss_function
 

@@ -3,6 +3,7 @@
 from functools import partial
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
@@ -48,6 +49,15 @@ def test_the_twin_has_convolutions_of_the_same_config_and_weights_of_its_own():
     assert names(pair_layers(model, twin)) == [(name, name) for name in ("two", "depthwise", "one", "dense")]
 
 
+def test_functions_without_a_name_are_copied_too():
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Lambda(lambda x: 2 * x), AdderDense(3, name="a"), AdderDense(2, lambda x: -x)]
+    )
+    twin = convolutional_twin(model)
+    twin.set_weights([np.ones(weight.shape) for weight in twin.weights])
+    np.testing.assert_array_equal(twin(np.ones((1, 4))), [[-28, -28]])  # 3 units of 2 * 4 + 1, and 1
+
+
 def test_layers_are_paired_in_order_whatever_they_are_called():
     teacher = keras.Sequential(
         [keras.Input((4,)), layers.Dense(4), layers.Dense(3, name="p"), layers.Dense(3, name="q"), layers.Dense(2)]
@@ -77,6 +87,10 @@ def test_every_call_of_a_shared_layer_counts():
     assert len(pair.student_outputs) == len(pair.teacher_outputs) == 2
 
 
+class OwnAdder(AdderDense):
+    """Derives from an adder layer."""
+
+
 def convolutions(stride=1, kind=AdderConv2D):
     return keras.Sequential([keras.Input((4, 4, 1)), kind(2, 2, strides=stride, name="c")])
 
@@ -97,6 +111,16 @@ def convolutions(stride=1, kind=AdderConv2D):
         (student, None, {"a": "hed"}, ValueError, r"`layer_names`.*of the teacher.*Did you mean 'head'"),
         (student, None, ["stem"], ValueError, r"\('stem', 'stem'\) is no such pair"),
         (student, None, "a", TypeError, r"`layer_names`.*names of layers"),
+        (student, None, {"a": ["a"]}, TypeError, r"`layer_names`.*names of layers"),
+        (student, None, [["a"]], TypeError, r"`layer_names`.*names of layers"),
+        (student, student, None, UnsupportedLayerError, r"\['a', 'b'\] are adder layers in the teacher too"),
+        (
+            partial(student, kind=OwnAdder),
+            None,
+            None,
+            UnsupportedLayerError,
+            r"no adder layers.*'a' \(`OwnAdder` derives from one and may compute something else\)",
+        ),
         (student, None, (), TypeError, r"`layer_names`.*names of layers"),
         (
             convolutions,

@@ -188,6 +188,35 @@ def test_several_inputs_and_outputs_of_any_kind_and_models_inside():
     assert len(distiller(x, training=True).student_sums[0]) == 2
 
 
+def two_outputs():
+    inputs = keras.Input((4,))
+    x = layers.BatchNormalization()(AdderDense(4, name="a")(inputs))
+    return keras.Model(inputs, [layers.Dense(3, name="p")(x), layers.Dense(2, name="q")(x)])
+
+
+def test_losses_and_metrics_go_by_the_names_of_the_students_outputs_whatever_the_teachers_are_called():
+    inputs = keras.Input((4,))
+    x = layers.Dense(4)(inputs)
+    teacher = keras.Model(inputs, [layers.Dense(3, name="first")(x), layers.Dense(2, name="second")(x)])
+    distiller = ProgressiveKernelDistillation(
+        two_outputs(), teacher, Distillation(keras.distillation.LogitsDistillation(loss=["mse", None]))
+    )
+    compiled(distiller, loss={"q": "mae", "p": "mse"}, metrics={"p": ["mae"]}, loss_weights={"p": 2.0, "q": 0.5})
+    fit(distiller, y={"p": np.zeros((12, 3)), "q": np.zeros((12, 2))})
+    alone = compiled(clone(distiller.student), loss=["mse", "mae"], metrics=[["mae"], []], loss_weights=[2.0, 0.5])
+    y = [np.zeros((12, 3)), np.zeros((12, 2))]
+    found, expected = (each.evaluate(X, y, verbose=0, return_dict=True) for each in (distiller, alone))
+    assert {"p_loss", "q_loss", "p_mae"} < {*found}
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_loss_of_a_single_output_may_have_its_name():
+    one, other = ProgressiveKernelDistillation(build()), ProgressiveKernelDistillation(build())
+    other.set_weights(one.get_weights())
+    histories = fit(compiled(one)), fit(compiled(other, loss={"head": LOSS}))
+    assert histories[0]["loss"] == pytest.approx(histories[1]["loss"], rel=1e-6)
+
+
 def test_channels_first_and_last_are_compared_along_channels():
     student = keras.Sequential(
         [keras.Input((2, 3, 3)), slim.layers.AdderConv2D(5, 2, data_format="channels_first"), layers.Flatten(),
@@ -207,6 +236,28 @@ def test_sample_weights_reach_both_networks():
     half = float(distiller.compute_loss(x=X, y=LABELS, y_pred=answers, sample_weight=np.full(12, 0.5, "float32")))
     assert float(distiller.teacher_loss_tracker.result()) == pytest.approx(own / 2, rel=1e-5)
     assert half < plain - own / 2
+
+
+def test_samples_without_weight_teach_nothing_to_either_network_by_their_labels():
+    distiller = compiled(ProgressiveKernelDistillation(build()), keras.optimizers.SGD(0.05))
+    ours, theirs = (
+        [np.array(each) for each in net.trainable_variables] for net in (distiller.student, distiller.teacher)
+    )
+    history = fit(distiller, sample_weight=np.zeros(12))
+    assert history["teacher_loss"] == [0]
+    for old, new in zip(theirs, distiller.teacher.trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert any(
+        np.abs(old - new).max() > 0 for old, new in zip(ours, distiller.student.trainable_variables, strict=True)
+    )
+
+
+def test_several_steps_in_one_call_are_as_many_steps():
+    one, other = ProgressiveKernelDistillation(build()), ProgressiveKernelDistillation(build())
+    other.set_weights(one.get_weights())
+    histories = fit(compiled(one)), fit(compiled(other, steps_per_execution=2))
+    assert histories[0]["loss"] == pytest.approx(histories[1]["loss"], rel=1e-5)
+    assert_same_weights(one, other)
 
 
 @pytest.mark.slow

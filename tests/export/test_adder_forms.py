@@ -79,6 +79,29 @@ def test_int8_needs_few_values(tmp_path):
     assert report.agreement.sqnr_db > 20
 
 
+def with_groups():
+    return keras.Sequential([keras.Input((6, 6, 3)), AdderDepthwiseConv2D(3, name="adder")])
+
+
+def with_a_mask():
+    stack = [AdderConv2D(16, 3), keras.layers.BatchNormalization(), AdderConv2D(3, 2, name="adder")]
+    model = keras.Sequential([keras.Input((6, 6, 3)), *stack])
+    return slim.mask(model, slim.plan_pruning(model, ratio=0.5))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (with_groups, r"'adder'.*int8: it has 3 groups.*Expected one\. Give quantize='dynamic'"),
+        (with_a_mask, r"'adder'.*int8: it leaves out masked channels.*keras_slim\.shrink.*quantize='dynamic'"),
+    ],
+)
+def test_int8_says_what_no_sharing_of_values_mends(make, reason, tmp_path):
+    model = slim.sharing.share_kernel_values(make(), 4)
+    with pytest.raises(ExportError, match=reason):
+        slim.export_tflite(model, tmp_path / "model.tflite", "int8", data=DATA, verbose=0)
+
+
 def test_a_model_answers_as_before_after_an_export(tmp_path):
     model = plain()
     before = model.predict(DATA, verbose=0)

@@ -115,16 +115,33 @@ def test_a_model_trains_and_comes_back_from_its_file(name, policy, tmp_path):
     np.testing.assert_array_equal(back.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
-def test_a_step_of_gradient_descent_has_the_local_learning_rate():
-    layer, x = made("plain", local_learning_rate=0.1, kernel_constraint="max_norm", kernel_regularizer="l2")
-    layer.kernel_constraint, layer.kernel_regularizer = None, None
-    model = keras.Sequential([keras.Input(x.shape[1:]), layer])
-    model.compile(keras.optimizers.SGD(0.5), "mse")
-    before = layer.get_weights()[0]
-    model.fit(x, np.zeros((2, *model.output_shape[1:])), verbose=0)
-    np.testing.assert_allclose(
-        np.linalg.norm(layer.get_weights()[0] - before), 0.5 * 0.1 * np.sqrt(before.size), rtol=1e-3
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_integers_are_answered_and_learned_from_as_floats(policy):
+    x = np.array([[1, 3], [2, 5]], "uint8")
+    integer, real = (
+        keras.Sequential([keras.Input((2,), dtype=dtype), AdderDense(2, kernel_initializer="ones", dtype=policy)])
+        for dtype in ("uint8", "float32")
     )
+    for model in (integer, real):
+        model.compile("sgd", "mse")
+        model.fit(x, np.zeros((2, 2)), verbose=0)
+    assert np.abs(integer.layers[0].get_weights()[0] - 1).max() > 0
+    np.testing.assert_array_equal(integer.predict(x, verbose=0), real.predict(x.astype("float32"), verbose=0))
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"weight_decay": 0.1}, {"clipnorm": 0.01}])
+def test_a_step_of_gradient_descent_has_the_local_learning_rate_before_all_else(options):
+    layer, x = made("plain", local_learning_rate=0.1)
+    model = keras.Sequential([keras.Input(x.shape[1:]), layer])
+    model.compile(keras.optimizers.SGD(0.5, **options), "mse")
+    kernels = [layer.get_weights()[0]]
+    for _ in range(2):
+        model.fit(x, np.zeros((2, *model.output_shape[1:])), verbose=0)
+        kernels.append(layer.get_weights()[0])
+    first, second, third = kernels
+    kept = options.get("momentum", 0) * (second - first) - 0.5 * options.get("weight_decay", 0) * second
+    norm = min(0.1 * np.sqrt(first.size), options.get("clipnorm", np.inf))
+    np.testing.assert_allclose(np.linalg.norm(third - second - kept), 0.5 * norm, rtol=1e-3)
 
 
 def test_kernels_begin_with_variance_one():
