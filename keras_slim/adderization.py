@@ -58,7 +58,8 @@ def adderize(
 
     Raises:
         UnsupportedLayerError: If the model decides in its own code which layers it calls, or a layer cannot be copied.
-        ValueError: If `skip` names what is not there, or leaves nothing to replace; if the model is not built.
+        ValueError: If `skip` names what is not there, or leaves nothing to replace; if the model is not built; if there
+            is a local learning rate for layers that compute in float16.
 
     Warns:
         SlimWarning: If layers stay as they are because they derive from a type with a twin, are quantized or have a
@@ -88,6 +89,7 @@ def adderize(
         expected = "to leave a layer that has a twin, of " + ", ".join(f"`{each.__name__}`" for each in ADDERS)
         hint = "With `skip=()` the first and the last of them are replaced too."
         raise ValueError(invalid_argument("skip", "adderize", expected=expected, received=skip, hint=hint))
+    _check_precision(replaced, local_learning_rate)
     return _Adderizing(model, replaced, batch_normalization, local_learning_rate).copy()
 
 
@@ -105,6 +107,19 @@ def _check_skip(skip, model):
                 invalid_argument("skip", "adderize", expected=expected, received=skip, hint=did_you_mean(name, names))
             )
     return skip
+
+
+def _check_precision(replaced, local_learning_rate):
+    """Raises if layers that compute in float16 are to have a local learning rate."""
+    halves = sorted(layer.name for layer in replaced if layer.compute_dtype == "float16")
+    if halves and local_learning_rate is not None:
+        expected = f"`None` for layers that compute in float16, {halves}"
+        hint = "The loss scale that they need would undo it. Or build the model in 'mixed_bfloat16' or 'float32'."
+        raise ValueError(
+            invalid_argument(
+                "local_learning_rate", "adderize", expected=expected, received=local_learning_rate, hint=hint
+            )
+        )
 
 
 def _operations(model):

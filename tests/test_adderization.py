@@ -270,6 +270,12 @@ class Subclassed(keras.Model):
         (chain, {"skip": ("first", "had")}, ValueError, r"Did you mean 'head'"),
         (chain, {"skip": "last"}, TypeError, r"skip=\('last',\)"),
         (chain, {"skip": 1}, TypeError, r"`skip` of `adderize`"),
+        (
+            lambda: chain(layers.Conv2D(4, 1, name="half", dtype="mixed_float16")),
+            {},
+            ValueError,
+            r"`local_learning_rate` of `adderize`.*'half'.*mixed_bfloat16",
+        ),
         (chain, {"skip": (), "local_learning_rate": -1}, ValueError, r"`local_learning_rate` of `adderize`.*> 0"),
     ],
 )

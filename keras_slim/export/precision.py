@@ -9,24 +9,10 @@ import contextlib
 import keras
 
 from keras_slim.errors import ExportError
+from keras_slim.layers.within import layers_within
 from keras_slim.remaking import config_of, made_from
 
 _OTHER_FLOATS = ("float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16")
-
-
-def layers_within(layer):
-    """Returns a layer and all layers inside it, those of wrappers and custom layers too."""
-    found, waiting = {}, [layer]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, keras.Layer) and id(value) not in found:
-            found[id(value)] = value
-            waiting += vars(value).values()
-        elif isinstance(value, list | tuple):
-            waiting += value
-        elif isinstance(value, dict):
-            waiting += value.values()
-    return list(found.values())
 
 
 def check_not_quantized(model, owner):

@@ -79,6 +79,13 @@ def test_int8_needs_few_values(tmp_path):
     assert report.agreement.sqnr_db > 20
 
 
+def test_images_of_integers_go_to_the_phone(tmp_path):
+    model = keras.Sequential([keras.Input((6, 6, 3), dtype="uint8"), AdderConv2D(4, 3)])
+    data = np.random.default_rng(0).integers(0, 255, (8, 6, 6, 3)).astype("uint8")
+    report = slim.export_tflite(model, tmp_path / "model.tflite", data=data, verbose=0)
+    assert report.agreement.sqnr_db > 80
+
+
 def with_groups():
     return keras.Sequential([keras.Input((6, 6, 3)), AdderDepthwiseConv2D(3, name="adder")])
 
