@@ -32,7 +32,7 @@ def adder_convolution(
     `x - w` for the kernel (equation 5), and `w - x` clipped to -1 and 1 for the inputs (equation 6).
 
     Args:
-        inputs: Tensor of shape `(batch, height, width, channels)`.
+        inputs: Tensor of floats, of shape `(batch, height, width, channels)`.
         kernel: Tensor of shape `(rows, columns, channels // groups, filters)`.
         strides: Two integers.
         padding: `"valid"`, `"same"` as in `keras.ops.conv`, or `"causal"`: zeros on the near side alone.
@@ -42,10 +42,10 @@ def adder_convolution(
             `k` the number of its elements. `None` leaves it as it is.
 
     Returns:
-        Tensor of shape `(batch, new height, new width, filters)`, of the dtype that inputs and kernel have together,
-        as in `keras.ops.conv`: integers become floats. Sums are in float32 or wider.
+        Tensor of shape `(batch, new height, new width, filters)`, of the dtype of the inputs. Sums are in float32 or
+        wider.
     """
-    dtype = keras.backend.result_type(inputs.dtype, kernel.dtype)
+    dtype = keras.backend.standardize_dtype(inputs.dtype)
     wide = "float64" if dtype == "float64" else "float32"
     inputs, kernel = ops.cast(inputs, wide), ops.cast(kernel, wide)
     kind = Kind.of(inputs, kernel, strides, padding, dilation_rate, groups)

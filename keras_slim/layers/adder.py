@@ -34,8 +34,9 @@ class Adder:
 
     def distances(self, inputs, kernel, **options):
         """Returns minus the L1 distances of images to filters, channels last; see `adder_convolution`."""
+        if not keras.backend.is_float_dtype(inputs.dtype):
+            inputs = ops.cast(inputs, kernel.dtype)
         if form := FORMS.get():
-            inputs = ops.cast(inputs, keras.backend.result_type(inputs.dtype, kernel.dtype))
             return form(self, inputs, kernel, **options)
         return adder_convolution(inputs, kernel, local_learning_rate=self.local_learning_rate, **options)
 

@@ -151,14 +151,6 @@ def test_sums_of_narrow_numbers_are_wide(dtype):
     np.testing.assert_allclose(y, by_hand.distances(x, w), rtol=2 * 2.0**-8)
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int32"])
-def test_integers_are_measured_in_floats(dtype):
-    x, w = ops.convert_to_tensor([[[[1, 3]]], [[[2, 5]]]], dtype), ops.full((1, 1, 2, 1), 0.5)
-    y = adder_convolution(x, w)
-    assert keras.backend.standardize_dtype(y.dtype) == "float32"
-    np.testing.assert_array_equal(np.ravel(y), [-3.0, -6.0])  # 0.5 + 2.5 and 1.5 + 4.5
-
-
 def test_a_loss_scale_and_a_local_learning_rate_exclude_each_other():
     x, w = np.ones((1, 2, 2, 1), "float16"), np.ones((1, 1, 1, 1), "float16")
     with pytest.raises(ValueError, match="mixed_bfloat16"):
