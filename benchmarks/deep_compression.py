@@ -223,6 +223,7 @@ def main():
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
+    parser.add_argument("--levels", type=int, default=6, help="prune to the first so many levels (default: 6, all)")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only-seed", type=int, help="measure this seed alone, and write no table")
     options = parser.parse_args()
@@ -238,7 +239,7 @@ def main():
         for seed in seeds
         for name in options.networks
         for kind in options.starts
-        for level in [*(("dense", "paper") if kind == "dense" else ()), *range(len(LEVELS[name]))]
+        for level in [*(("dense", "paper") if kind == "dense" else ()), *range(len(LEVELS[name]))[: options.levels]]
     ]
     cells = {one: cell("deep_compression", "-".join(map(str, one)), settings, measure, *one) for one in wanted}
     if options.only_seed is not None:

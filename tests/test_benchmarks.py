@@ -17,6 +17,10 @@ SMALL = {
     "inversion": ["--images", "128", "--epochs", "1", "--samples", "32", "--rebuilt", "5", "--steps", "2"],
     "gradual": ["--images", "128", "--dense-epochs", "1", "--epochs", "2"],
     "adder_accuracy": ["--images", "128", "--epochs", "1", "--width", "2", "--networks", "VGG"],
+    "deep_compression": [
+        *("--images", "128", "--dense-epochs", "1", "--epochs", "1", "--sharing-epochs", "1", "--levels", "1"),
+        *("--networks", "LeNet-300-100", "--starts", "dense"),
+    ],
     "lottery": ["--images", "128", "--rounds", "1", "--steps", "8", "--every", "4", "--batch", "32"],
 }
 
