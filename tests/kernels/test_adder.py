@@ -81,10 +81,10 @@ def convolutions(draw):
 
 
 @settings(max_examples=60 if ON_TENSORFLOW else 6)  # the others compile each operation for each shape
-@given(convolutions())
-def test_random_convolutions_are_the_formulas(options):
+@given(convolutions(), st.sampled_from([("float64", 1e-10), ("float32", 1e-4)]))
+def test_random_convolutions_are_the_formulas(options, precision):
     with step_by_step():
-        check("float64", 1e-10, **options)
+        check(*precision, **options)
 
 
 COMPILED = {
