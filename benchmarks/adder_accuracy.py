@@ -173,7 +173,7 @@ def main():
     )
     write(
         options.output,
-        "Adder networks on CIFAR-10" + (", augmented" if options.augment else ""),
+        f"Adder networks on CIFAR-10{', augmented' * options.augment}: {', '.join(found)}",
         [("After the same schedule", columns, list(rows(found)))],
         f"{options.images:,} images of CIFAR-10, "
         + ("moved by up to 4 pixels and mirrored" if options.augment else "not augmented")
