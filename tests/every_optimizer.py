@@ -22,3 +22,12 @@ VARIANTS = {
     ),
     "Adam with loss scaling": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
 }
+
+
+def dense_model(optimizer="adam", **options):
+    """A small network that each of them trains, compiled in graph mode unless the options say otherwise."""
+    constraint = options.pop("constraint", None)
+    hidden = keras.layers.Dense(8, "tanh", name="hidden", kernel_constraint=constraint)
+    model = keras.Sequential([keras.Input((6,)), hidden, keras.layers.Dense(2, name="head")], name="net")
+    model.compile(optimizer, "mse", **{"jit_compile": False, **options})
+    return model

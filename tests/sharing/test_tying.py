@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from every_optimizer import VARIANTS
+from every_optimizer import VARIANTS, dense_model
 from keras import layers
 
 from keras_slim.layers import AdderConv2D, AdderDense
@@ -14,20 +14,6 @@ from keras_slim.sparsity import kernels, magnitude_masks, release
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(24, 6)).astype("float32")
 Y = RNG.normal(size=(24, 2)).astype("float32")
-
-
-def dense_model(optimizer="adam", **options):
-    constraint = options.pop("constraint", None)
-    model = keras.Sequential(
-        [
-            keras.Input((6,)),
-            layers.Dense(8, "tanh", name="hidden", kernel_constraint=constraint),
-            layers.Dense(2, name="head"),
-        ],
-        name="net",
-    )
-    model.compile(optimizer, "mse", **{"jit_compile": False, **options})
-    return model
 
 
 def tied(model, bits=2, sparsity=0.25, of_gradients="mean"):

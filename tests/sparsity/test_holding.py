@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from every_optimizer import VARIANTS
+from every_optimizer import VARIANTS, dense_model
 from keras import layers
 
 from keras_slim.sparsity import Masks, kernels, magnitude_masks, release
@@ -30,19 +30,6 @@ def largest_masked(model, masks):
     return max(
         float(np.abs(weight.numpy()[~masks[path]]).max(initial=0)) for path, weight in masks.weights(model).items()
     )
-
-
-def dense_model(optimizer="adam", **options):
-    constrained = options.pop("constraint", None)
-    model = keras.Sequential(
-        [
-            keras.Input((6,)),
-            layers.Dense(8, "tanh", name="hidden", kernel_constraint=constrained),
-            layers.Dense(2, name="head"),
-        ]
-    )
-    model.compile(optimizer, "mse", **{"jit_compile": False, **options})
-    return model
 
 
 def held(model, sparsity=0.5):
@@ -192,7 +179,7 @@ def test_other_masks_need_no_new_compilation():
     everything = Masks({path: np.ones(mask.shape) for path, mask in masks.items()})
     holder.hold(everything)
     assert model.train_function is step
-    freed = ~masks["sequential/hidden/kernel"]
+    freed = ~masks[model.get_layer("hidden").kernel.path]
     np.testing.assert_array_equal(model.get_layer("hidden").kernel.numpy()[freed], 0)
     model.fit(X, Y, epochs=3, verbose=0)  # a unit that nothing reads has no gradient in the first step
     assert np.all(model.get_layer("hidden").kernel.numpy()[freed] != 0)
