@@ -19,19 +19,28 @@ def cell(benchmark, name, settings, measure, *arguments):
         measure: Function that returns plain values.
         *arguments: Its arguments.
     """
-    path = FOLDER / benchmark / (re.sub(r"\W+", "-", name) + ".json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    settings = json.loads(json.dumps(settings))
-    if path.exists():
-        kept = json.loads(path.read_text())
-        if kept["settings"] == settings:
-            return kept["measured"]
+    found = measured_before(benchmark, name, settings)
+    if found is not None:
+        return found
     print(f"{benchmark}: {name} ...", flush=True)
     measured = measure(*arguments)
+    path = _path(benchmark, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".part")
     half.write_text(json.dumps({"settings": settings, "measured": measured}, indent=1) + "\n")
     half.replace(path)
     return json.loads(path.read_text())["measured"]
+
+
+def measured_before(benchmark, name, settings):
+    """Returns what an earlier run measured with the same settings, or `None`."""
+    path = _path(benchmark, name)
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    return kept.get("measured") if kept.get("settings") == json.loads(json.dumps(settings)) else None
+
+
+def _path(benchmark, name):
+    return FOLDER / benchmark / (re.sub(r"\W+", "-", name) + ".json")
 
 
 def dense_network(seed, samples, epochs, classes="all"):

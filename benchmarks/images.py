@@ -5,6 +5,8 @@ import pathlib
 import keras
 import numpy as np
 
+# Peers that need legacy Keras read these images too; batches are a `Sequence` there, which has no options.
+HAS_DATASETS = hasattr(keras.utils, "PyDataset")
 MEAN, DEVIATION = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)  # of each colour over the training set
 
 
@@ -54,11 +56,11 @@ def load_mnist(data_dir=None, train=55_000, validation=5_000, test=10_000):
     )
 
 
-class Shifted(keras.utils.PyDataset):
+class Shifted(keras.utils.PyDataset if HAS_DATASETS else keras.utils.Sequence):
     """Batches of images in random order, each moved by some pixels, half of them mirrored (He et al. 2016)."""
 
     def __init__(self, x, y, batch_size, seed, most=4, mirror=True):
-        super().__init__(workers=2)
+        super().__init__(**({"workers": 2} if HAS_DATASETS else {}))
         self._padded = np.pad(x, ((0, 0), (most, most), (most, most), (0, 0)))
         self._y, self._batch_size, self._most, self._mirror = y, batch_size, most, mirror
         self._random = np.random.default_rng(seed)
