@@ -4,6 +4,7 @@ import json
 
 from keras_slim.cli.arguments import add_command, add_json_option
 from keras_slim.cli.files import check_output, load_model
+from keras_slim.cli.silence import verbosity
 
 DETAILS = """\
 What pays is seen from the weights: zeros and shared values cost a few bits each, whole rows and columns of zeros next
@@ -30,5 +31,5 @@ def run(args):
     from keras_slim.compression import save_compressed
 
     check_output(args.output)
-    report = save_compressed(load_model(args.model), args.output, float16=args.float16)
+    report = save_compressed(load_model(args.model), args.output, float16=args.float16, verbose=verbosity(args))
     print(json.dumps(report.to_dict(), indent=1) if args.json else report)

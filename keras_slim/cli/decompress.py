@@ -2,6 +2,7 @@
 
 from keras_slim.cli.arguments import add_command, add_limit_option, limits, path_ending_with
 from keras_slim.cli.files import check_file, check_output
+from keras_slim.cli.silence import verbosity
 from keras_slim.whole_files import written_whole
 
 DETAILS = """\
@@ -34,7 +35,7 @@ def run(args):
 
     check_file(args.file, "a compressed model")
     check_output(args.output)
-    model = load_compressed(args.file, **limits(args))
+    model = load_compressed(args.file, **limits(args), verbose=verbosity(args))
     with written_whole(args.output) as scratch:
         model.save(scratch)
     print(f"Wrote {args.output}")

@@ -4,6 +4,7 @@ import json
 
 from keras_slim.cli.arguments import add_command, add_json_option, add_limit_option, limits
 from keras_slim.cli.files import check_file, check_output
+from keras_slim.cli.silence import verbosity
 from keras_slim.whole_files import written_whole
 
 DETAILS = """\
@@ -34,7 +35,7 @@ def run(args):
     check_file(args.file, "a compressed model")
     if args.histogram:
         check_output(args.histogram)
-    report = inspect_compressed(args.file, **limits(args))
+    report = inspect_compressed(args.file, **limits(args), verbose=verbosity(args))
     if args.histogram:
         _draw(args)
     print(json.dumps(report.to_dict(), indent=1) if args.json else report)

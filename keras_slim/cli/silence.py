@@ -14,6 +14,11 @@ def plain_warnings():
         yield
 
 
+def verbosity(args):
+    """Returns 1 where a person sees a progress bar, and 0 in pipes and where JSON is asked for."""
+    return int(sys.stdout.isatty() and not getattr(args, "json", False))
+
+
 def quiet_imports():
     """Imports Keras and its backend, which greet from C++ on standard error before any log level is read."""
     if "keras" not in sys.modules:

@@ -38,12 +38,12 @@ def encode_array(array: np.ndarray) -> bytes:
     >>> len(encode_array(kernel)), kernel.nbytes
     (62, 120000)
     """
-    return b"".join(encode_pieces(array))
+    return b"".join(code for _, code in encode_pieces(array))
 
 
 def encode_pieces(array):
-    """Yields what `encode_array` joins."""
-    return map(_encode_piece, _pieces(_as_matrix(array)))
+    """Yields what `encode_array` joins, each with the number of elements in it."""
+    return ((piece.size, _encode_piece(piece)) for piece in _pieces(_as_matrix(array)))
 
 
 def decode_array(code: bytes, dtype, shape: tuple[int, ...]) -> np.ndarray:
@@ -66,11 +66,18 @@ def decode_array(code: bytes, dtype, shape: tuple[int, ...]) -> np.ndarray:
     [0.0, -0.0, 2.5]
     """
     array = np.empty(shape, dtype)
+    for _ in decode_pieces(code, array):
+        pass
+    return array
+
+
+def decode_pieces(code, array):
+    """Fills an array as `decode_array` does, and yields the number of elements in each piece."""
     reader = ByteReader(code)
     for piece in _pieces(_as_matrix(array)):
         piece[:] = _decode_piece(reader, piece.shape, piece.dtype)
+        yield piece.size
     reader.check_end()
-    return array
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ vocabularies. What the optimizer has is left out.
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 from collections.abc import Callable
@@ -40,6 +41,11 @@ class SavedArray:
     dtype: str
     shape: tuple[int, ...]
     read: Callable[[], np.ndarray]
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
 
 
 def save_folder(model, folder):

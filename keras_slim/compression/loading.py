@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_slim.coding import decode_array, decode_text, take_census
+from keras_slim.coding import decode_text, take_census
+from keras_slim.coding.arrays import decode_pieces
 from keras_slim.compression.header import read_header
 from keras_slim.compression.keras_folder import load_folder, open_weights, write_array, write_asset, write_config
 from keras_slim.compression.report import CompressionReport
@@ -21,7 +22,11 @@ MAX_BYTES = 1 << 30
 
 
 def load_compressed(
-    path: str | os.PathLike, custom_objects: dict[str, Any] | None = None, *, max_bytes: int = MAX_BYTES
+    path: str | os.PathLike,
+    custom_objects: dict[str, Any] | None = None,
+    *,
+    max_bytes: int = MAX_BYTES,
+    verbose: int = 0,
 ) -> keras.Model:
     """Returns the model in a file that `save_compressed` wrote, bit for bit.
 
@@ -36,6 +41,7 @@ def load_compressed(
         max_bytes: Most bytes that the weights and assets may have in memory. The weights that the architecture asks for
             count too, as float32: those of dense, convolutional, recurrent and embedding layers. As a text, the
             architecture may have 16 MiB.
+        verbose: 1 shows a progress bar, in weights; after it, Keras builds the model.
 
     Returns:
         The model, a plain Keras model, not compiled.
@@ -62,8 +68,8 @@ def load_compressed(
         with _refusals(path), open_sealed(path) as content, open_weights(folder, "w") as file:
             header, start = read_header(content, max_bytes)
             write_config(folder, header.config, header.keras_version)
-            for entry, code in _parts(content, header.arrays, start):
-                array = _decode(entry, code).astype(entry.item_type, copy=False)
+            for entry, array in _arrays(content, header, start, verbose):
+                array = array.astype(entry.item_type, copy=False)
                 write_array(file, entry.group, entry.layer, entry.key, entry.dtype, array)
             start += sum(entry.length for entry in header.arrays)
             for entry, code in _parts(content, header.assets, start):
@@ -71,7 +77,7 @@ def load_compressed(
         return _load(folder, path, custom_objects)
 
 
-def inspect_compressed(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES) -> CompressionReport:
+def inspect_compressed(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES, verbose: int = 0) -> CompressionReport:
     """Returns what is in a file that `save_compressed` wrote, layer by layer.
 
     The model is not built.
@@ -79,6 +85,7 @@ def inspect_compressed(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES) -
     Args:
         path: Path of the file.
         max_bytes: As for `load_compressed`.
+        verbose: 1 shows a progress bar, in weights.
 
     Returns:
         The `CompressionReport`, the same that `save_compressed` returned.
@@ -90,7 +97,7 @@ def inspect_compressed(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES) -
     check_count(max_bytes, "max_bytes", "inspect_compressed")
     with _refusals(path), open_sealed(path) as content:
         header, start = read_header(content, max_bytes)
-        censuses = [take_census(_decode(entry, code)) for entry, code in _parts(content, header.arrays, start)]
+        censuses = [take_census(array) for _, array in _arrays(content, header, start, verbose)]
         return make_report(os.fspath(path), header, censuses, start, os.path.getsize(path))
 
 
@@ -101,11 +108,20 @@ def _parts(content, entries, place):
         place += entry.length
 
 
-def _decode(entry, code):
-    """Returns an array with the dtype it has in the file."""
+def _arrays(content, header, start, verbose):
+    """Yields each array with its entry, of the dtype it has in the file."""
+    bar = keras.utils.Progbar(sum(entry.size for entry in header.arrays), verbose=verbose, unit_name="weight")
+    for entry, code in _parts(content, header.arrays, start):
+        array = np.empty(entry.shape, _stored_type(entry))
+        for size in decode_pieces(code, array):
+            bar.add(size)
+        yield entry, array
+
+
+def _stored_type(entry):
     if entry.stored != entry.item_type.str and (entry.stored, entry.item_type.kind) != ("<f2", "f"):
         raise ValueError(f"the dtype {entry.dtype} is stored as {entry.stored}")
-    return decode_array(code, np.dtype(entry.stored), entry.shape)
+    return np.dtype(entry.stored)
 
 
 def _load(folder, path, custom_objects):

@@ -18,7 +18,9 @@ from keras_slim.errors import invalid_argument
 from keras_slim.whole_files import written_whole
 
 
-def save_compressed(model: keras.Model, path: str | os.PathLike, *, float16: bool = False) -> CompressionReport:
+def save_compressed(
+    model: keras.Model, path: str | os.PathLike, *, float16: bool = False, verbose: int = 0
+) -> CompressionReport:
     """Writes a model to a file that is as small as its weights allow.
 
     What pays is seen from each array itself: zeros cost a few bits each, or nearly nothing where whole rows and columns
@@ -34,6 +36,7 @@ def save_compressed(model: keras.Model, path: str | os.PathLike, *, float16: boo
         path: Path of the file, an HDF5 file. It is written whole or not at all.
         float16: Whether to round what is neither shared nor sparse to float16, where its range allows. It takes half
             the bytes; loaded, it is float32 again, with the rounded values.
+        verbose: 1 shows a progress bar, in weights.
 
     Returns:
         The `CompressionReport`: what each layer takes. Printed, it is a table that adds up to the size of the file.
@@ -63,7 +66,7 @@ def save_compressed(model: keras.Model, path: str | os.PathLike, *, float16: boo
     with written_whole(path, "save_compressed") as scratch:
         with tempfile.TemporaryDirectory(dir=os.path.dirname(scratch)) as folder:
             save_folder(model, folder)
-            header, censuses, parts = _compress(folder, float16)
+            header, censuses, parts = _compress(folder, float16, verbose)
         head = header.encode()
         write_sealed(scratch, [head, *parts])
         size = os.path.getsize(scratch)
@@ -93,24 +96,28 @@ def _layer(name, arrays):
     )
 
 
-def _compress(folder, float16):
+def _compress(folder, float16, verbose):
     """Returns the header, a census of each array, and the parts that follow the header."""
     config, version = read_config(folder)
     entries, censuses, parts = [], [], []
     with open_weights(folder, "r") as file:
-        for saved in _in_order_of(config, list_arrays(file)):
+        arrays = _in_order_of(config, list_arrays(file))
+        bar = keras.utils.Progbar(sum(saved.size for saved in arrays), verbose=verbose, unit_name="weight")
+        for saved in arrays:
             array = saved.read()
             census = take_census(array)
             if float16 and not (census.is_shared or census.is_sparse):
                 array = _rounded(array)
                 census = take_census(array)
-            pieces = list(encode_pieces(array))
-            length = sum(map(len, pieces))
+            length = 0
+            for size, code in encode_pieces(array):
+                parts.append(code)
+                length += len(code)
+                bar.add(size)
             entries.append(
                 ArrayEntry(saved.group, saved.layer, saved.key, saved.dtype, saved.shape, length, array.dtype.str)
             )
             censuses.append(census)
-            parts.extend(pieces)
     assets = []
     for name, content in read_assets(folder).items():
         parts.append(encode_text(content))

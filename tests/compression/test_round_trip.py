@@ -9,7 +9,7 @@ import pytest
 import zoo
 from keras import layers
 
-from keras_slim.compression import load_compressed, save_compressed, saving
+from keras_slim.compression import inspect_compressed, load_compressed, save_compressed, saving
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.layers import AdderDense
 
@@ -221,3 +221,17 @@ def test_layers_that_save_no_numbers_are_named(tmp_path):
     with pytest.raises(UnsupportedLayerError, match="wordy .words: .*numbers"):
         save_compressed(model, tmp_path / "model.slim.h5")
     assert os.listdir(tmp_path) == []
+
+
+def test_a_bar_counts_all_weights_and_silence_is_the_default(model, tmp_path, capsys):
+    path = tmp_path / "model.slim.h5"
+    number = model.count_params()
+    for run in (
+        lambda **options: save_compressed(model, path, **options),
+        lambda **options: load_compressed(path, **options),
+        lambda **options: inspect_compressed(path, **options),
+    ):
+        run()
+        assert capsys.readouterr().out == ""
+        run(verbose=1)
+        assert f"{number}/{number}" in capsys.readouterr().out
