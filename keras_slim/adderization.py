@@ -1,6 +1,5 @@
 """From a network of products to one of differences: adder layers where a model has convolutions and dense layers."""
 
-import contextlib
 import itertools
 import warnings
 from collections import Counter
@@ -8,12 +7,12 @@ from collections.abc import Iterable
 
 import keras
 
-from keras_slim.errors import SlimWarning, UnsupportedLayerError, did_you_mean, invalid_argument
-from keras_slim.graph.nodes import check_graph, is_graph, walk
-from keras_slim.graph.running import copy_of, run
+from keras_slim.errors import SlimWarning, did_you_mean, invalid_argument
+from keras_slim.graph.copying import copy_replacing, copying
+from keras_slim.graph.nodes import check_graph, is_graph, operations, walk
+from keras_slim.graph.running import run
 from keras_slim.layers.adder import LEARNING_RATE
 from keras_slim.layers.adder_twins import ADDERS, ORDINARY, adder_twin
-from keras_slim.remaking import config_of, made_from
 from keras_slim.validation import check_positive
 
 ENDS = ("first", "last")
@@ -100,7 +99,7 @@ def _check_skip(skip, model):
         hint = f"Give a tuple: skip=({skip!r},)." if isinstance(skip, str) else ""
         raise TypeError(invalid_argument("skip", "adderize", expected=expected, received=skip, hint=hint))
     skip = tuple(skip)
-    names = {*ENDS, *(operation.name for operation in _operations(model))}
+    names = {*ENDS, *(operation.name for operation in operations(model))}
     for name in skip:
         if name not in names:
             raise ValueError(
@@ -122,18 +121,10 @@ def _check_precision(replaced, local_learning_rate):
         )
 
 
-def _operations(model):
-    """Returns the operations of a model and of the models inside it, these included, each once."""
-    found = []
-    for node in walk(model):
-        found += [node.operation, *(_operations(node.operation) if is_graph(node.operation) else ())]
-    return list(dict.fromkeys(found))
-
-
 def _inside(model, names):
     """Returns the layers of those models inside a model that have one of some names."""
-    models = [each for each in _operations(model) if is_graph(each) and each.name in names]
-    return {layer for each in models for layer in _operations(each)}
+    models = [each for each in operations(model) if is_graph(each) and each.name in names]
+    return {layer for each in models for layer in operations(each)}
 
 
 def _layers_before(model):
@@ -176,7 +167,7 @@ def _stays(layer, before, skip):
 
 
 class _Adderizing:
-    """Copies a model, each operation once, and puts adder layers in place of some."""
+    """Copies a model, and puts adder layers in place of some."""
 
     def __init__(self, model, replaced, batch_normalization, local_learning_rate):
         self._model = model
@@ -184,50 +175,20 @@ class _Adderizing:
         self._normalized, self._fresh = _normalized(model, replaced)
         self._adds = batch_normalization
         self._options = {"local_learning_rate": local_learning_rate}
-        self._names = {operation.name for operation in _operations(model)}
-        self._copies = {}
+        self._names = {operation.name for operation in operations(model)}
 
     def copy(self):
         """Returns the copy of the model, with the weights of all that stays."""
-        copy = self._copy_model(self._model)
-        for old, (new, *_) in self._copies.items():
-            if getattr(old, "weights", ()) and not is_graph(old) and old not in self._replaced | self._fresh:
-                if not new.built:  # an activation: Keras builds it when the layer around it first sees data
-                    new.build_from_config(old.get_build_config())
-                new.set_weights(old.get_weights())
-                if isinstance(new, keras.layers.Normalization):
-                    new.finalize_state()  # it computes with constants that it makes from its weights
-        return copy
+        return copy_replacing(self._model, self._in_place_of, self._fresh)
 
-    def _copy_model(self, model):
-        return copy_of(model, _copied, self._copy, self._call)
-
-    def _call(self, node, inputs, args, kwargs):
-        first, *others = self._copy(node.operation)
-        outputs = first(*args, **kwargs)
-        for layer in others:
-            outputs = layer(outputs)
-        return outputs
-
-    def _copy(self, operation):
-        """Returns what stands for an operation: its copy, and what comes behind that."""
-        if operation not in self._copies:
-            self._copies[operation] = self._made(operation)
-        return self._copies[operation]
-
-    def _made(self, operation):
-        if is_graph(operation):
-            return [self._copy_model(operation)]
-        activation = getattr(operation, "activation", None)
-        changes = {}
-        if isinstance(activation, keras.layers.Layer):
-            (activation,) = self._copy(activation)
-            changes = {"activation": activation}
+    def _in_place_of(self, operation, changes):
+        """Returns an adder layer and what comes behind it, or `None` for what stays."""
         if operation not in self._replaced:
-            return [_copied(operation, **changes)]
-        with _copying(operation):
+            return None
+        with copying(operation):
             if operation in self._normalized or not self._adds:
                 return [adder_twin(operation, **self._options, **changes)]
+            activation = changes.get("activation", operation.activation)
             return [adder_twin(operation, **self._options, activation=None), *self._behind(operation, activation)]
 
     def _behind(self, layer, activation):
@@ -254,7 +215,7 @@ class _Adderizing:
 def _normalized(model, replaced):
     """Returns the layers whose outputs go into nothing but normalization as they are, and that normalization."""
     readers, calls = {}, {}
-    for each in [model, *filter(is_graph, _operations(model))]:
+    for each in [model, *filter(is_graph, operations(model))]:
         ends = Counter(map(id, each.outputs))
         nodes = walk(each)
         for node in nodes:
@@ -271,31 +232,3 @@ def _normalized(model, replaced):
         and all(isinstance(other, NORMALIZATIONS) for other in read)
     }
     return normalized, {other for layer in normalized for other in readers[layer]}
-
-
-def _copied(operation, **changes):
-    """Returns a copy of an operation, or itself if it is one of `keras.ops` that Keras cannot copy.
-
-    Args:
-        operation: The operation.
-        **changes: Entries of the config that are different, if it has them.
-    """
-    with _copying(operation):
-        config = config_of(operation)
-        if config is None:
-            return operation
-        return made_from({key: changes.get(key, value) for key, value in config.items()}, operation)
-
-
-@contextlib.contextmanager
-def _copying(operation):
-    """Raises `UnsupportedLayerError` for whatever goes wrong while an operation is copied."""
-    try:
-        yield
-    except Exception as error:
-        name = type(operation).__name__
-        raise UnsupportedLayerError(
-            f"Layer '{operation.name}' cannot be copied. Expected `{name}.from_config` to accept what `get_config` "
-            f"returns. Received: {error}. Give `{name}` a `get_config` that returns all arguments of its constructor, "
-            "and register functions of your own that it holds with `keras.saving.register_keras_serializable()`."
-        ) from error

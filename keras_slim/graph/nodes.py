@@ -89,6 +89,14 @@ def walk(model: keras.Model) -> list[Node]:
     return [_public(node) for node in ordered]
 
 
+def operations(model: keras.Model) -> list[keras.Operation]:
+    """Returns the operations of a model and of the models inside it, these included, each once."""
+    found = []
+    for node in walk(model):
+        found += [node.operation, *(operations(node.operation) if is_graph(node.operation) else ())]
+    return list(dict.fromkeys(found))
+
+
 def check_graph(model):
     """Raises what `walk` would raise about a model whose calls cannot be read."""
     if is_graph(model):

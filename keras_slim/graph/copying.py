@@ -1,0 +1,118 @@
+"""Copies of models in which something else stands for some of the layers."""
+
+import contextlib
+from collections.abc import Callable, Container
+
+import keras
+
+from keras_slim.errors import UnsupportedLayerError
+from keras_slim.graph.nodes import is_graph
+from keras_slim.graph.running import copy_of
+from keras_slim.remaking import config_of, made_from
+
+
+def copy_replacing(
+    model: keras.Model,
+    replacement: Callable[[keras.Operation, dict], list | None],
+    anew: Container[keras.Operation] = (),
+) -> keras.Model:
+    """Returns a copy of a model, and of those inside it, with others in the place of some layers.
+
+    Args:
+        model: A Functional or built Sequential model.
+        replacement: Function of a layer, or an operation of `keras.ops`, that returns a list of the layers in its
+            place, one behind the other; an empty one, if it is left out; `None`, if a copy is to stand for it. It is
+            called once for each, also with the entries of its config that the copy has different: an activation that
+            is a layer.
+        anew: Layers whose copies start with fresh weights; all other copies have the weights of theirs.
+
+    Returns:
+        The copy, not compiled: Sequential if the model is, else Functional.
+
+    Raises:
+        UnsupportedLayerError: If a layer cannot be copied.
+    """
+    return _Copying(replacement, anew).copy(model)
+
+
+def copied(operation: keras.Operation, **changes) -> keras.Operation:
+    """Returns a copy of an operation, or itself if it is one of `keras.ops` that Keras cannot copy.
+
+    Args:
+        operation: The operation.
+        **changes: Entries of the config that are different, if it has them.
+
+    Raises:
+        UnsupportedLayerError: If it cannot be copied.
+    """
+    with copying(operation):
+        config = config_of(operation)
+        if config is None:
+            return operation
+        return made_from({key: changes.get(key, value) for key, value in config.items()}, operation)
+
+
+@contextlib.contextmanager
+def copying(operation: keras.Operation):
+    """Raises `UnsupportedLayerError` for whatever goes wrong while an operation is copied."""
+    try:
+        yield
+    except Exception as error:
+        name = type(operation).__name__
+        raise UnsupportedLayerError(
+            f"Layer '{operation.name}' cannot be copied. Expected `{name}.from_config` to accept what `get_config` "
+            f"returns. Received: {error}. Give `{name}` a `get_config` that returns all arguments of its constructor, "
+            "and register functions of your own that it holds with `keras.saving.register_keras_serializable()`."
+        ) from error
+
+
+class _Copying:
+    """Copies a model, each operation once."""
+
+    def __init__(self, replacement, anew):
+        self._replacement = replacement
+        self._anew = anew
+        self._stands_for = {}
+        self._copies = {}  # of those that are the same, but for their activation
+
+    def copy(self, model):
+        copy = self._copy_model(model)
+        for old, new in self._copies.items():
+            if getattr(old, "weights", ()) and old not in self._anew:
+                if not new.built:  # an activation: Keras builds it when the layer around it first sees data
+                    new.build_from_config(old.get_build_config())
+                new.set_weights(old.get_weights())
+                if isinstance(new, keras.layers.Normalization):
+                    new.finalize_state()  # it computes with constants that it makes from its weights
+        return copy
+
+    def _copy_model(self, model):
+        return copy_of(model, copied, self._standing_for, self._call)
+
+    def _call(self, node, inputs, args, kwargs):
+        stack = self._standing_for(node.operation)
+        if not stack:
+            return inputs
+        outputs = stack[0](*args, **kwargs)
+        for layer in stack[1:]:
+            outputs = layer(outputs)
+        return outputs
+
+    def _standing_for(self, operation):
+        if operation not in self._stands_for:
+            self._stands_for[operation] = self._made(operation)
+        return self._stands_for[operation]
+
+    def _made(self, operation):
+        if is_graph(operation):
+            return [self._copy_model(operation)]
+        activation = getattr(operation, "activation", None)
+        changes = {}
+        if isinstance(activation, keras.layers.Layer):
+            (activation,) = self._standing_for(activation)
+            changes = {"activation": activation}
+        made = self._replacement(operation, changes)
+        if made is None:
+            self._copies[operation] = copied(operation, **changes)
+            made = [self._copies[operation]]
+        return made
