@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from keras_slim.adderization import adderize
     from keras_slim.compression import load_compressed, save_compressed
     from keras_slim.export import benchmark_tflite, export_tflite, verify_tflite
+    from keras_slim.folding import fold_batch_normalization
     from keras_slim.profiling import profile
     from keras_slim.pruning import PruningPlan, mask, plan_pruning, prune, shrink
     from keras_slim.sharing import share_weights
@@ -41,6 +42,7 @@ _HOMES = {
     "adderize": "adderization",
     "benchmark_tflite": "export",
     "export_tflite": "export",
+    "fold_batch_normalization": "folding",
     "load_compressed": "compression",
     "mask": "pruning",
     "plan_pruning": "pruning",
@@ -63,6 +65,7 @@ __all__ = [
     "errors",
     "export",
     "export_tflite",
+    "fold_batch_normalization",
     "graph",
     "layers",
     "load_compressed",

@@ -11,6 +11,7 @@ from keras_slim.errors import SlimWarning, did_you_mean, invalid_argument
 from keras_slim.graph.copying import copy_replacing, copying
 from keras_slim.graph.nodes import check_graph, is_graph, operations, walk
 from keras_slim.graph.running import run
+from keras_slim.graph.stock import differs_because
 from keras_slim.layers.adder import LEARNING_RATE
 from keras_slim.layers.adder_twins import ADDERS, ORDINARY, adder_twin
 from keras_slim.validation import check_positive
@@ -153,11 +154,7 @@ def _left_because(layer):
     """Returns why a layer is left as it is though its type has a twin, or an empty string."""
     if not isinstance(layer, tuple(ADDERS)) or type(layer) in ORDINARY:
         return ""
-    if type(layer) not in ADDERS:
-        return f"`{type(layer).__name__}` derives from a layer of Keras and may compute something else"
-    if getattr(layer, "lora_enabled", False):
-        return "it has a low-rank adaptation"
-    return "it is quantized" if getattr(layer, "quantization_mode", None) else ""
+    return differs_because(layer, ADDERS)
 
 
 def _stays(layer, before, skip):

@@ -34,6 +34,7 @@ RANKS = {
     "scoring": 4,
     "export": 4,
     "adderization": 5,
+    "folding": 5,
     "pruning": 5,
     "sparsity": 5,
     "compression": 5,
