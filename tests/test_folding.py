@@ -7,6 +7,7 @@ from keras import layers
 from model_zoo import randomise, residual
 
 import keras_slim as slim
+from keras_slim.export.tflite_file import TfliteFile
 
 
 def norm(**options):
@@ -263,6 +264,24 @@ def test_the_copy_trains_saves_and_loads(tmp_path):
     folded.fit(np.zeros((4, 8, 8, 3)), np.zeros((4, 5)), epochs=1, verbose=0)
     folded.save(tmp_path / "folded.keras")
     assert_same(keras.saving.load_model(tmp_path / "folded.keras"), folded)
+
+
+def values_in_file(model, path):
+    """Returns how many values the first kernel of a model has in its file."""
+    slim.export_tflite(model, path, verbose=0)
+    interpreter = TfliteFile(path).interpreter
+    shape = [8, 3, 3, 4]  # channels of the output come first there
+    (found,) = (each for each in interpreter.get_tensor_details() if each["shape"].tolist() == shape)
+    return len(np.unique(interpreter.get_tensor(found["index"])))
+
+
+def test_shared_values_stay_as_few_in_a_file_if_the_model_is_folded_first(tmp_path):
+    inside = [layers.Conv2D(8, 3, use_bias=False), norm(), layers.ReLU(), layers.Flatten(), layers.Dense(2)]
+    model, folded = folded_of(keras.Sequential([keras.Input((6, 6, 4)), *inside]))
+    for each in (model, folded):
+        slim.share_weights(each, bits=2)
+    assert values_in_file(model, tmp_path / "model.tflite") == 8 * 4
+    assert values_in_file(folded, tmp_path / "folded.tflite") == 4
 
 
 class Subclassed(keras.Model):
