@@ -65,3 +65,23 @@ def test_a_benchmark_runs_and_resumes(name, data_dir, results, monkeypatch, caps
     benchmark.main()
     assert " ..." not in capsys.readouterr().out
     assert (results / f"{name}.md").read_text() == written
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_shared_files_runs_and_resumes(results, monkeypatch, capsys):
+    benchmark = importlib.import_module("shared_export")
+    few = ("16 values", "16 values, folded first")
+    monkeypatch.setattr(benchmark, "NETWORKS", {name: benchmark.NETWORKS[name] for name in few})
+    monkeypatch.setattr(benchmark, "PRECISIONS", {"float32": None, "int8": "int8"})
+    monkeypatch.setattr(sys, "argv", ["shared_export.py", "--seeds", "1", "--epochs", "1", "--tuning-epochs", "1"])
+    benchmark.main()
+    assert "shared_export: 0 ..." in capsys.readouterr().out
+    measured = json.loads((results / "shared_export.json").read_text())["measured"]["0"]
+    plain, folded = (measured[name]["float32"] for name in few)
+    assert folded["values"] <= 16 < plain["values"]
+    assert folded["gzip"] < plain["gzip"]
+
+    written = (results / "shared_export.md").read_text()
+    benchmark.main()
+    assert " ..." not in capsys.readouterr().out
+    assert (results / "shared_export.md").read_text() == written
