@@ -35,9 +35,9 @@ def fold_batch_normalization(model: keras.Model) -> keras.Model:
     `w' = w * gamma / sqrt(variance + epsilon)`, `b' = beta + (b - mean) * gamma / sqrt(variance + epsilon)`.
 
     The copy answers as the model does, is smaller, and computes less. Converters for phones fold in the same way.
-    That is why to fold first, before weights share values (`share_weights`): folded afterwards, each channel has a
-    scale of its own, and values of a kernel become as many in each channel. The price is that the copy trains on
-    without normalization.
+    That is why to fold first, before weights share values (`share_weights`) for a float32 file: folded afterwards, each
+    channel has a scale of its own, and values of a kernel become as many in each channel. The price is that the copy
+    trains on without normalization.
 
     Folded are all ordinary, transposed, depthwise and separable convolutions of Keras, and `Dense`, in models inside
     the model too. Zeros stay zero. The layer keeps its name, precision, constraints and regularizers.

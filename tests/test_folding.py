@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from model_zoo import randomise, residual
+from model_zoo import inputs_for, randomise, residual
+from zoo import BUILDERS
 
 import keras_slim as slim
 from keras_slim.export.tflite_file import TfliteFile
@@ -113,6 +114,16 @@ def test_residual_sums_are_kept_and_all_normalizations_folded():
     assert not isinstance(folded, keras.Sequential)
     assert not folded.compiled
     assert_same(folded, model)
+
+
+@pytest.mark.parametrize("builder", BUILDERS)
+def test_every_model_of_the_zoo_answers_as_before(builder):
+    model = randomise(builder())
+    folded = slim.fold_batch_normalization(model)
+    inputs = inputs_for(model)
+    ours, theirs = (keras.tree.flatten(each(inputs)) for each in (folded, model))
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())
 
 
 def nested():
