@@ -7,7 +7,7 @@ from keras_slim.callbacks.holding_callback import HoldingCallback
 from keras_slim.coding.codebook import INITS
 from keras_slim.errors import SlimWarning, invalid_argument
 from keras_slim.sharing.codes import Codes
-from keras_slim.sharing.share_weights import check_bits, share, weights_to_share
+from keras_slim.sharing.share_weights import check_bias_bits, check_bits, share, weights_to_share
 from keras_slim.sharing.tying import GRADIENTS, TyingHolder
 from keras_slim.validation import check_choice, check_count
 
@@ -34,6 +34,9 @@ class WeightSharing(HoldingCallback):
             paper, which is the gradient of the loss by the value. With the sum, SGD wants a learning rate smaller by
             the number of weights that share a value; an optimizer that divides by the size of gradients, such as Adam,
             does much the same with both.
+        bias_bits: Bits that count the values of a bias, of the layers whose kernels share values. In a network with few
+            weights left, biases are a large part of the file. Those that are zero when weights become tied stay zero.
+            `None` leaves all biases free.
         free_epochs: Epochs of `fit` before weights are shared. Defaults to 0.
         ignore: Names of layers, or paths, to leave free.
         seed: Seed of what `"kmeans++"` draws.
@@ -67,6 +70,7 @@ class WeightSharing(HoldingCallback):
         init: str = "linear",
         gradient: str = "mean",
         *,
+        bias_bits: int | None = None,
         free_epochs: int = 0,
         ignore=(),
         seed: int = 0,
@@ -77,6 +81,7 @@ class WeightSharing(HoldingCallback):
         self.bits = check_bits(bits, owner)
         self.init = check_choice(init, "init", owner, INITS)
         self.gradient = check_choice(gradient, "gradient", owner, GRADIENTS)
+        self.bias_bits = check_bias_bits(bias_bits, owner)
         self.free_epochs = check_count(free_epochs, "free_epochs", owner, minimum=0)
         self.ignore = check_ignore(ignore, owner)
         self.seed = check_count(seed, "seed", owner, minimum=0)
@@ -88,7 +93,7 @@ class WeightSharing(HoldingCallback):
         return self._held
 
     def choose(self):
-        weights, self._bits = weights_to_share(self.model, self.bits, self.ignore, type(self).__name__)
+        weights, self._bits = weights_to_share(self.model, self.bits, self.ignore, type(self).__name__, self.bias_bits)
         return weights
 
     def begin(self, epoch):
@@ -128,6 +133,7 @@ class WeightSharing(HoldingCallback):
             "bits": self.bits,
             "init": self.init,
             "gradient": self.gradient,
+            "bias_bits": self.bias_bits,
             "free_epochs": self.free_epochs,
             "ignore": self.ignore,
             "seed": self.seed,

@@ -17,7 +17,13 @@ MOST_BITS = 8
 
 
 def share_weights(
-    model: keras.Model, bits: int | dict[str, int] = 5, init: str = "linear", *, ignore=(), seed: int = 0
+    model: keras.Model,
+    bits: int | dict[str, int] = 5,
+    init: str = "linear",
+    *,
+    bias_bits: int | None = None,
+    ignore=(),
+    seed: int = 0,
 ) -> Codes:
     """Rounds each kernel of a model to a few values, in place.
 
@@ -34,6 +40,8 @@ def share_weights(
             leaves all other layers as they are.
         init: Where k-means begins: `"linear"`, which the paper found to be best, `"density"` or `"kmeans++"`, as in
             `keras_slim.coding.shared_values`.
+        bias_bits: Bits that count the values of a bias, of the layers whose kernels share values. In a network with few
+            weights left, biases are a large part of the file. `None` leaves them as they are.
         ignore: Names of layers, or paths, to leave as they are.
         seed: Seed of what `"kmeans++"` draws.
 
@@ -60,21 +68,29 @@ def share_weights(
     if not isinstance(model, keras.Model):
         raise TypeError(invalid_argument("model", owner, expected="a Keras model", received=model))
     bits, init = check_bits(bits, owner), check_choice(init, "init", owner, INITS)
+    check_bias_bits(bias_bits, owner)
     check_count(seed, "seed", owner, minimum=0)
-    weights, chosen = weights_to_share(model, bits, ignore, owner, trained_only=False)
+    weights, chosen = weights_to_share(model, bits, ignore, owner, bias_bits, trained_only=False)
     return share(weights, chosen, init, seed)
 
 
-def check_bits(bits, owner):
+def check_bits(bits, owner, argument="bits"):
     """Returns the bits of a kernel, or the dictionary of them, or raises `TypeError` or `ValueError`."""
     for each in bits.values() if isinstance(bits, dict) else [bits]:
-        if check_count(each, "bits", owner) > MOST_BITS:
-            expected = f"an integer from 1 to {MOST_BITS}, of which 2 to the power are the values of a kernel"
-            raise ValueError(invalid_argument("bits", owner, expected=expected, received=bits))
+        if check_count(each, argument, owner) > MOST_BITS:
+            expected = f"an integer from 1 to {MOST_BITS}, of which 2 to the power are the values"
+            raise ValueError(invalid_argument(argument, owner, expected=expected, received=bits))
     return bits
 
 
-def weights_to_share(model, bits, ignore, owner, trained_only=True) -> tuple[dict[str, keras.Variable], dict[str, int]]:
+def check_bias_bits(bias_bits, owner):
+    """Returns the bits of a bias, or `None`, or raises `TypeError` or `ValueError`."""
+    return None if bias_bits is None else check_bits(check_count(bias_bits, "bias_bits", owner), owner, "bias_bits")
+
+
+def weights_to_share(
+    model, bits, ignore, owner, bias_bits=None, trained_only=True
+) -> tuple[dict[str, keras.Variable], dict[str, int]]:
     """Returns the weights that are to share values and the bits of each, both by path.
 
     Args:
@@ -82,6 +98,7 @@ def weights_to_share(model, bits, ignore, owner, trained_only=True) -> tuple[dic
         bits: Bits for all, or a dictionary of layer names or paths to bits, which leaves out all others.
         ignore: Names of layers, or paths, to leave out.
         owner: Name of the callback or function, for error messages.
+        bias_bits: Bits for the biases of the layers of these weights; `None` leaves them out.
         trained_only: Whether to leave out those of layers that are not trained.
 
     Raises:
@@ -98,6 +115,11 @@ def weights_to_share(model, bits, ignore, owner, trained_only=True) -> tuple[dic
             "whose name ends in 'kernel' or 'embeddings' and which is not ignored. Received weights: "
             f"{list(found)}, and ignore={list(ignore)!r}."
         )
+    if bias_bits is not None:
+        layers = {found[path].path.rpartition("/")[0] for path in chosen}
+        for path, weight in weights_ending_in("bias", model, trained_only).items():
+            if weight.path.rpartition("/")[0] in layers:
+                found[path], chosen[path] = weight, bias_bits
     return {path: found[path] for path in chosen}, chosen
 
 

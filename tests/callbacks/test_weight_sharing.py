@@ -48,6 +48,20 @@ def test_weights_are_shared_as_without_training():
         np.testing.assert_array_equal(new, old)
 
 
+def test_biases_are_tied_too_if_asked():
+    model = build()
+    model.fit(**FIT)
+    sharing = share(2, bias_bits=3)
+    before = model.layers[0].bias.numpy()
+    model.fit(**FIT, epochs=2, callbacks=[sharing])
+    bias = model.layers[0].bias.numpy()
+    codes = sharing.codes["net/hidden/bias"]
+    assert len(set(bias.tolist())) == 8
+    for code in set(codes.tolist()):
+        assert len(set(bias[codes == code].tolist())) == 1
+    assert not np.isin(bias, before).any()
+
+
 def test_epochs_before_are_free():
     model, sharing, seen = build(), share(2, free_epochs=2), []
     note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(num_values(model)))

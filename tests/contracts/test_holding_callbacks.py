@@ -40,7 +40,8 @@ EXAMPLES = {
     "HoldMasks as they are": {},
     "WeightSharing": {"bits": 2, "verbose": 0},
     "WeightSharing of some, later": {
-        "bits": {"first": 1, "head": 3}, "init": "kmeans++", "gradient": "sum", "free_epochs": 2, "verbose": 0,
+        "bits": {"first": 1, "head": 3}, "init": "kmeans++", "gradient": "sum", "bias_bits": 2,
+        "free_epochs": 2, "verbose": 0,
     },
 }  # fmt: skip
 NAMES = list(EXAMPLES)

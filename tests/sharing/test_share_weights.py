@@ -46,6 +46,28 @@ def test_biases_stay_as_they_are():
     assert model.layers[0].bias.numpy().tolist() == list(range(8))
 
 
+def test_biases_share_values_too_if_asked():
+    model = network()
+    model.layers[0].bias.assign([0, 1, 1.5, 2, 7, 7.5, 8, 0])
+    model.layers[1].bias.assign([1, 2, 3])
+    codes = slim.share_weights(model, {"hidden": 2}, bias_bits=1)
+    assert model.layers[0].bias.numpy().tolist() == [0, 1.5, 1.5, 1.5, 7.5, 7.5, 7.5, 0]
+    assert model.layers[1].bias.numpy().tolist() == [1, 2, 3]
+    assert list(codes) == ["net/hidden/kernel", "net/hidden/bias"]
+
+
+@pytest.mark.parametrize(
+    ("bits", "error"), [(0, ValueError), (9, ValueError), (1.5, TypeError), ({"hidden": 2}, TypeError)]
+)
+def test_bits_of_biases_are_checked(bits, error):
+    for share in (
+        lambda: slim.share_weights(network(), bias_bits=bits),
+        lambda: slim.callbacks.WeightSharing(bias_bits=bits),
+    ):
+        with pytest.raises(error, match="`bias_bits` of"):
+            share()
+
+
 @pytest.mark.parametrize("builder", zoo.BUILDERS, ids=lambda builder: builder.__name__)
 def test_every_model_of_the_zoo(builder):
     model = builder()
