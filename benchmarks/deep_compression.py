@@ -12,6 +12,7 @@ from matplotlib import pyplot
 from results_file import mean_and_range, write
 
 STARTS = ("dense", "structured", "TFMOT")
+SMALL = 2  # the level from which on biases share values too
 COLUMNS = [
     *("start", "weights left", "stage", "seeds", "bytes", "times smaller"),
     *("test error, %", "validation error, %", "gzip"),
@@ -20,39 +21,48 @@ STAGE_COLUMNS = ["stage", "bytes", "times smaller", "test error, %"]
 
 
 def wanted(tasks, options):
-    """Yields network, start, seed and level of everything to measure."""
+    """Yields network, start, seed, level, and whether biases share values too, of everything to measure."""
     seeds = range(options.seeds) if options.only_seed is None else [options.only_seed]
     for name in options.networks:
         for seed in seeds:
             for kind in options.starts:
                 if kind == "dense":
-                    yield name, kind, seed, "dense"
+                    yield name, kind, seed, "dense", False
                     if tasks[name].paper:
-                        yield name, kind, seed, "paper"
+                        yield name, kind, seed, "paper", False
                 if kind != "TFMOT" or tasks[name].goal:
-                    yield from ((name, kind, seed, level) for level in range(len(tasks[name].levels[: options.levels])))
+                    levels = range(len(tasks[name].levels[: options.levels]))
+                    yield from ((name, kind, seed, level, False) for level in levels)
+                    if kind != "TFMOT":
+                        yield from ((name, kind, seed, level, True) for level in levels if level >= SMALL)
 
 
-def measure(name, kind, seed, level, tasks, options):
+def label(name, kind, seed, level, biases):
+    return f"{name}-{kind}-{seed}-{level}{'-biases' if biases else ''}"
+
+
+def measure(name, kind, seed, level, biases, tasks, options):
     """Returns what each stage of a level weighs, and how often it errs; `None` if it is not to be measured now."""
-    task, label = tasks[name], f"{name}-{kind}-{seed}-{level}"
+    task, cell_name = tasks[name], label(name, kind, seed, level, biases)
     if options.as_is:
-        return measured_before("deep_compression", label, task.settings)
+        return measured_before("deep_compression", cell_name, task.settings)
 
     def examine():
         data = task.load(options.data_dir, train=task.images)
         if kind == "TFMOT":
             return stages.examine_tfmot(options.tfmot_python, name, seed, level, data, task, options.data_dir)
-        return stages.examine(name, kind, seed, level, data, task)
+        return stages.examine(name, kind, seed, level, data, task, biases)
 
-    return cell("deep_compression", label, task.settings, examine)
+    return cell("deep_compression", cell_name, task.settings, examine)
 
 
 def files(name, cells):
     """Yields each kind of file of a network: start, level, stage, and what was found for each seed."""
-    for kind, level in {(kind, level): None for network, kind, _, level in cells if network == name}:
-        runs = [found for (*each, seed, at), found in cells.items() if (*each, at) == (name, kind, level)]
-        for stage in [stage for stage in runs[0] if stage != "left"]:
+    for kind, level, biases in {(kind, *how): None for network, kind, _, *how in cells if network == name}:
+        runs = [
+            found for (*each, _, at, too), found in cells.items() if (*each, at, too) == (name, kind, level, biases)
+        ]
+        for stage in runs[0]:
             yield kind, level, stage, [run[stage] for run in runs]
 
 
@@ -176,7 +186,7 @@ def main():
     draw(found, tasks)
     tables = []
     for name, kinds in found.items():
-        seeds = [seed for network, _, seed, level in cells if (network, level) == (name, "paper")]
+        seeds = [seed for network, _, seed, level, _ in cells if (network, level) == (name, "paper")]
         if seeds:
             rows = list(stage_by_stage(name, tasks[name], kinds, seeds))
             tables.append((f"{name}, stage by stage, with the paper's settings", STAGE_COLUMNS, rows))
@@ -190,13 +200,14 @@ def main():
         + "".join(trained(name, tasks[name]) for name in found)
         + "Adam along a cosine; each level of pruning is global and goes on from the level before. Bytes are those of "
         "the whole file, biases as float16; errors are those of the model that came back from it. *Times smaller* is "
-        "against the float32 weights of the dense network; *gzip* is that ratio for the same float32 weights gzipped. "
+        "against the float32 weights of the dense network; *and biases*: these share 16 values in each layer too. "
+        "*gzip* is the ratio for the same float32 weights gzipped. "
         "The *structured* start has 40 % of the parameters of the dense network cut as whole neurons first. *TFMOT* is "
         "TensorFlow Model Optimization 0.8 in legacy Keras: pruned to the same share of weights in every layer, then "
         "clustered with zeros kept, as many epochs; *gzip* is how it measures itself, *bytes* is our file with its "
         "weights. Mean (range). Han et al. (2016) have 40 times at 1.58 % for LeNet-300-100 and 39 times at 0.74 % "
         "for LeNet-5.",
-        {"-".join(map(str, one)): value for one, value in cells.items()},
+        {label(*one): value for one, value in cells.items()},
     )
 
 

@@ -19,7 +19,7 @@ import results_file
 import keras_slim as slim
 
 RATE, SHARING_RATE = 1e-3, 3e-4
-BITS = (3, 2)
+BITS, BIAS_BITS = (3, 2), 4
 SETTINGS = ("images", "dense_epochs", "epochs", "sharing_epochs", "batch")
 
 
@@ -185,18 +185,22 @@ def weigh(model, test, validation):
     }
 
 
-def examine(name, kind, seed, level, data, task):
-    """Returns what each stage of a level weighs, and how often it errs."""
+def examine(name, kind, seed, level, data, task, biases=False):
+    """Returns what each stage of a level weighs, and how often it errs; or those in which biases share values too."""
     train, validation, test = data
     if level == "dense":
         return {"dense": weigh(start(name, "dense", seed, train=train, task=task), test, validation)}
     pruned = sparse(name, kind, seed, level, train=train, task=task)
-    found = {"pruned": weigh(pruned, test, validation), "left": 1 - slim.sparsity.Masks.nonzero(pruned).sparsity}
-    for bits in [task.paper[1]] if level == "paper" else BITS:
+    if level == "paper":
+        stages = {"paper": task.paper[1]}
+    else:
+        stages = {f"{bits} bits{' and biases' if biases else ''}": bits for bits in BITS}
+    found = {} if biases else {"pruned": weigh(pruned, test, validation)}
+    for stage, bits in stages.items():
         model = sparse(name, kind, seed, level, train=train, task=task)
-        sharing = slim.callbacks.WeightSharing(bits, verbose=0)
+        sharing = slim.callbacks.WeightSharing(bits, bias_bits=BIAS_BITS if biases else None, verbose=0)
         fit(model, train, task.sharing_epochs, SHARING_RATE, seed, task, [sharing])
-        found["paper" if level == "paper" else f"{bits} bits"] = weigh(model, test, validation)
+        found[stage] = weigh(model, test, validation)
     return found
 
 
@@ -244,7 +248,7 @@ def examine_tfmot(python, name, seed, level, data, task, data_dir):
     found = {}
     for stage in ["pruned", *(f"{bits} bits" for bits in BITS)]:
         model = task.build()
-        model.set_weights(_stage(made, stage))
+        model.set_weights([weight + 0.0 for weight in _stage(made, stage)])  # not -0.0, whose sign costs a bit each
         found[stage] = weigh(model, test, validation)
     return found
 

@@ -20,6 +20,8 @@ GRADIENTS = ("mean", "sum")
 class Tying(Holding):
     """Makes all weights of one code the same, and those of code 0 zero.
 
+    Where most weights are zero, it looks at the others only.
+
     Args:
         weight: The weight, whose constraint it takes over.
         average: Moving average that the optimizer keeps of the weight, tied along with it. Optional.
@@ -30,6 +32,11 @@ class Tying(Holding):
     def __init__(self, weight, average, codes: np.ndarray, of_gradients: str):
         super().__init__(weight, average)
         codes = codes.ravel().astype("int64")
+        self._places, self._size = None, codes.size
+        places = np.flatnonzero(codes)
+        if 0 < 2 * places.size <= codes.size:
+            self._places = keras.Variable(places[:, np.newaxis], trainable=False, dtype="int", name="places")
+            codes = codes[places]
         sizes = np.bincount(codes, minlength=1)
         self._dtype = "float64" if weight.dtype == "float64" else "float32"
         self._codes = keras.Variable(codes, trainable=False, dtype="int", name="codes")
@@ -58,14 +65,19 @@ class Tying(Holding):
         vars(model.optimizer).pop("apply", None)
 
     def _flat(self, w):
-        return ops.cast(ops.reshape(w, (-1,)), self._dtype)
+        """Returns a weight, or what of it is not zero, as a vector."""
+        flat = ops.reshape(w, (-1,))
+        return ops.cast(flat if self._places is None else ops.take(flat, self._places[:, 0]), self._dtype)
 
     def _sums(self, flat):
         return ops.segment_sum(flat, self._codes, len(self._members))
 
     def _spread(self, values, like):
-        values = ops.cast(ops.where(self._is_value, values, 0), like.dtype)
-        return ops.reshape(ops.take(values, self._codes), like.shape)
+        """Returns the value of each code at the places of its weights, and zeros elsewhere."""
+        flat = ops.take(ops.cast(ops.where(self._is_value, values, 0), like.dtype), self._codes)
+        if self._places is not None:
+            flat = ops.scatter(self._places, flat, (self._size,))
+        return ops.reshape(flat, like.shape)
 
 
 class TyingHolder(Holder):

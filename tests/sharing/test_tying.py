@@ -77,9 +77,20 @@ def test_every_optimizer_under_xla(name):
     check_ties(dense_model(VARIANTS[name](), steps_per_execution=4, jit_compile=True))
 
 
+SPARSITIES = (0.25, 0.75)  # above a half, only what is not zero is looked at
+
+
+@pytest.mark.parametrize("sparsity", SPARSITIES)
 @pytest.mark.parametrize("options", [{"run_eagerly": True}, {"jit_compile": True}, {"steps_per_execution": 3}], ids=str)
-def test_every_way_to_compile(options):
-    check_ties(dense_model("adamw", **options))
+def test_every_way_to_compile(options, sparsity):
+    check_ties(dense_model("adamw", **options), sparsity=sparsity)
+
+
+def test_a_kernel_of_zeros_stays_so():
+    model = dense_model("adamw")
+    tied(model, sparsity=1)
+    model.fit(X, Y, verbose=0)
+    assert not any(np.asarray(kernel).any() for kernel in kernels(model).values())
 
 
 LAYERS = {
@@ -100,8 +111,9 @@ LAYERS = {
 }
 
 
+@pytest.mark.parametrize("sparsity", SPARSITIES)
 @pytest.mark.parametrize("name", LAYERS)
-def test_every_layer_with_a_kernel(name):
+def test_every_layer_with_a_kernel(name, sparsity):
     shape, make = LAYERS[name]
     is_embedding = name == "Embedding"
     model = keras.Sequential(
@@ -109,7 +121,7 @@ def test_every_layer_with_a_kernel(name):
     )
     model.compile("adam", "mse", jit_compile=False)
     x = RNG.integers(0, 9, (12, *shape)) if is_embedding else RNG.normal(size=(12, *shape)).astype("float32")
-    check_ties(model, x, Y[:12])
+    check_ties(model, x, Y[:12], sparsity=sparsity)
 
 
 def test_attention():
@@ -155,9 +167,10 @@ def reference(model, codes, of_gradients, momentum, steps):
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("of_gradients", ["mean", "sum"])
-def test_gradient_descent_trains_the_values(of_gradients, momentum):
+@pytest.mark.parametrize("sparsity", SPARSITIES)
+def test_gradient_descent_trains_the_values(sparsity, of_gradients, momentum):
     model = dense_model(keras.optimizers.SGD(0.1, momentum=momentum))
-    _, codes = tied(model, of_gradients=of_gradients)
+    _, codes = tied(model, sparsity=sparsity, of_gradients=of_gradients)
     expected = reference(model, codes, of_gradients, momentum, steps=5)
     model.fit(X, Y, batch_size=24, epochs=5, verbose=0)
     for mine, theirs in zip(model.get_weights(), expected, strict=True):
