@@ -232,25 +232,30 @@ def examine_tfmot(python, name, seed, level, data, task, data_dir):
     """
     train, validation, test = data
     made = _made_by_tfmot(name, seed, level, task)
-    if level:
-        before, weights = task.levels[level - 1], _stage(_made_by_tfmot(name, seed, level - 1, task), "pruned")
-    else:
-        before, weights = 1.0, start(name, "dense", seed, train=train, task=task).get_weights()
-    with tempfile.TemporaryDirectory() as scratch:
-        given = pathlib.Path(scratch) / "given.npz"
-        np.savez(given, **{f"given/{index}": weight for index, weight in enumerate(weights)})
-        shares = [str(1 - before), str(1 - task.levels[level])]
-        script = pathlib.Path(__file__).with_name("deep_compression_tfmot.py")
-        numbers = map(str, [task.images, task.batch, task.epochs, task.sharing_epochs, seed])
-        command = [python, str(script), str(given), str(made), name, *shares, *numbers, *map(str, BITS)]
-        environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1"}
-        subprocess.run([*command, "--data-dir", str(data_dir)] if data_dir else command, check=True, env=environment)
+    if not made.exists():
+        if level:
+            before, weights = task.levels[level - 1], _stage(_made_by_tfmot(name, seed, level - 1, task), "pruned")
+        else:
+            before, weights = 1.0, start(name, "dense", seed, train=train, task=task).get_weights()
+        shares = 1 - before, 1 - task.levels[level]
+        _run_tfmot(python, weights, made, name, *shares, seed=seed, task=task, data_dir=data_dir)
     found = {}
     for stage in ["pruned", *(f"{bits} bits" for bits in BITS)]:
         model = task.build()
         model.set_weights([weight + 0.0 for weight in _stage(made, stage)])  # not -0.0, whose sign costs a bit each
         found[stage] = weigh(model, test, validation)
     return found
+
+
+def _run_tfmot(python, weights, made, name, *shares, seed, task, data_dir):
+    with tempfile.TemporaryDirectory() as scratch:
+        given = pathlib.Path(scratch) / "given.npz"
+        np.savez(given, **{f"given/{index}": weight for index, weight in enumerate(weights)})
+        script = pathlib.Path(__file__).with_name("deep_compression_tfmot.py")
+        numbers = [*shares, task.images, task.batch, task.epochs, task.sharing_epochs, seed, *BITS]
+        command = [python, str(script), str(given), str(made), name, *map(str, numbers)]
+        environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1"}
+        subprocess.run([*command, "--data-dir", str(data_dir)] if data_dir else command, check=True, env=environment)
 
 
 def _made_by_tfmot(name, seed, level, task):
