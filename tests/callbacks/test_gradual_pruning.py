@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from killing import KilledError, Killer
 
 import keras_slim as slim
 from keras_slim.callbacks import GradualPruning
@@ -263,29 +264,6 @@ def test_epochs_are_counted_from_the_first_of_fit():
     np.testing.assert_allclose(history["sparsity"], [0.3, 0.6, 0.9, 0.9])
 
 
-class KilledError(Exception):
-    pass
-
-
-class Kill(keras.callbacks.Callback):
-    """Ends the process, as it were, in the middle of an epoch or between two callbacks at its end."""
-
-    def __init__(self, epoch, batch=None):
-        super().__init__()
-        self.at, self.epoch = (epoch, batch), None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == self.at:
-            raise KilledError
-
-    def on_epoch_end(self, epoch, logs=None):
-        if (epoch, None) == self.at:
-            raise KilledError
-
-
 def unknown_steps():
     return {"x": batches(), "verbose": 0, "shuffle": False}
 
@@ -310,7 +288,7 @@ def test_a_killed_fit_goes_on_as_if_nothing_had_been(tmp_path, data, kill, backu
     undisturbed = build()
     expected = undisturbed.fit(**data, epochs=9, callbacks=[prune(0.9, frequency=3)]).history
     with pytest.raises(KilledError):
-        fit(Kill(*kill))
+        fit(Killer(*kill))
     model, history = fit()
     assert history["sparsity"] == expected["sparsity"][-len(history["sparsity"]) :]
     assert len(history["sparsity"]) < 9
@@ -454,7 +432,7 @@ def test_a_killed_fit_goes_on_by_the_steps_of_its_schedule(tmp_path):
 
     expected = fit(build())["sparsity"]
     with pytest.raises(KilledError):
-        fit(build(), keras.callbacks.BackupAndRestore(tmp_path), Kill(2, 1))
+        fit(build(), keras.callbacks.BackupAndRestore(tmp_path), Killer(2, 1))
     assert fit(build(), keras.callbacks.BackupAndRestore(tmp_path))["sparsity"] == expected[2:]
 
 

@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from killing import KilledError, Killer
 
 import keras_slim as slim
 from keras_slim.callbacks import LotteryTicket
@@ -242,25 +243,6 @@ def test_random_mask_keeps_as_many_at_random(scope):
         np.testing.assert_array_equal(ours.ticket.weights[path], true.ticket.weights[path])
 
 
-class KilledError(Exception):
-    """What ends a `fit` in the middle of an epoch."""
-
-
-class Kill(keras.callbacks.Callback):
-    """Raises in the middle of a given epoch."""
-
-    def __init__(self, epoch, batch=3):
-        super().__init__()
-        self.at = epoch, batch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == self.at:
-            raise KilledError
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("is_first", [True, False], ids=["before ours", "behind ours"])
 @pytest.mark.parametrize(
@@ -292,7 +274,7 @@ def check_taking_up(epoch, options, is_first, tmp_path, **compiling):
         return [backup, ours, *more] if is_first else [ours, backup, *more]
 
     with pytest.raises(KilledError):
-        fit(build(**compiling), *beside(lottery(**options), Kill(epoch)), validation_data=(X, Y))
+        fit(build(**compiling), *beside(lottery(**options), Killer(epoch, 3)), validation_data=(X, Y))
     again, ours = build(**compiling), lottery(**options)
     again.set_weights([value + 1 for value in again.get_weights()])  # nothing is known of the first values
     fit(again, *beside(ours), validation_data=(X, Y))

@@ -9,6 +9,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+from killing import KilledError, Killer
 
 import keras_slim as slim
 from keras_slim.callbacks.backup import METADATA, WEIGHTS
@@ -24,29 +25,6 @@ SEARCH = {
     "ratio": None, "max_drop": 0.1, "monitor": "val_scripted", "mode": "max", "ratio_per_round": (0.25, 0.125),
     "patience": 2, "window": (0, 0.99),
 }  # fmt: skip
-
-
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-class Killer(keras.callbacks.Callback):
-    """Ends `fit` in the middle of an epoch; for the number of epochs, after the last of them."""
-
-    def __init__(self, epoch):
-        super().__init__()
-        self.epoch = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.now = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.now, batch) == (self.epoch, 1):
-            raise KilledError
-
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch + 1 == self.epoch == self.params["epochs"]:
-            raise KilledError
 
 
 class Scripted(keras.callbacks.Callback):
@@ -69,7 +47,8 @@ def train(x, y, tmp_path):
             keras.utils.set_random_seed(3)
             model, callback = build(), ours()
             saving = keras.callbacks.BackupAndRestore(tmp_path / folder, **backup)
-            callbacks = [Scripted(values), *([saving, callback] if first else [callback, saving]), Killer(kill)]
+            killer = Killer(kill - 1, None) if kill == len(values) else Killer(kill)
+            callbacks = [Scripted(values), *([saving, callback] if first else [callback, saving]), killer]
             options = {"epochs": len(values), "batch_size": 16, "shuffle": False, "verbose": 0}
             try:
                 model.fit(x, y, **options, callbacks=callbacks)

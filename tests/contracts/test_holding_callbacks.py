@@ -10,6 +10,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+from killing import KilledError, Killer
 
 import keras_slim as slim
 from keras_slim.callbacks.holding_callback import HoldingCallback
@@ -114,25 +115,6 @@ class Held(keras.callbacks.Callback):
             self.checked += 1
 
 
-class Killed(BaseException):
-    pass
-
-
-class KillAt(keras.callbacks.Callback):
-    """Ends a fit in the middle of an epoch, as if the machine had failed."""
-
-    def __init__(self, epoch):
-        super().__init__()
-        self.epoch = epoch
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.now = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.now == self.epoch and batch == 1:
-            raise Killed
-
-
 def test_every_callback_that_holds_has_an_example():
     holding = {name for name in slim.callbacks.__all__ if issubclass(getattr(slim.callbacks, name), HoldingCallback)}
     assert holding == {name.partition(" ")[0] for name in EXAMPLES}
@@ -213,8 +195,8 @@ def test_a_fit_that_is_killed_is_taken_up(name, epoch, first, tmp_path):
 
     whole, callback = build(), make(name)
     whole.fit(**DATA, callbacks=[callback])
-    with pytest.raises(Killed):
-        fit(KillAt(epoch))
+    with pytest.raises(KilledError):
+        fit(Killer(epoch))
     resumed, again = fit()
     check_same(resumed, whole)
     assert held(again) == held(callback)
@@ -224,8 +206,8 @@ def test_a_fit_that_is_killed_is_taken_up(name, epoch, first, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_interrupted_fit_leaves_a_model_that_works(name):
     model = build()
-    with pytest.raises(Killed):
-        model.fit(**DATA, callbacks=[make(name), KillAt(3)])
+    with pytest.raises(KilledError):
+        model.fit(**DATA, callbacks=[make(name), Killer(3)])
     slim.sparsity.release(model)
     assert [weight.constraint for weight in model.weights].count(None) == len(model.weights) - 1
     model.fit(**DATA)
@@ -242,14 +224,10 @@ def test_a_fit_that_is_killed_after_its_last_epoch_is_taken_up(name, tmp_path):
         model.fit(**DATA, callbacks=callbacks)
         return model, callback
 
-    def end(epoch, logs=None):
-        if epoch + 1 == EPOCHS:
-            raise Killed
-
     whole, callback = build(), make(name)
     whole.fit(**DATA, callbacks=[callback])
-    with pytest.raises(Killed):
-        fit(keras.callbacks.LambdaCallback(on_epoch_end=end))
+    with pytest.raises(KilledError):
+        fit(Killer(EPOCHS - 1, None))
     resumed, again = fit()
     check_same(resumed, whole)
     assert held(again) == held(callback)
@@ -267,8 +245,8 @@ def test_layers_without_names_of_their_own_are_known_again(tmp_path):
         model.fit(**DATA, callbacks=[keras.callbacks.BackupAndRestore(tmp_path), callback, *others])
         return model
 
-    with pytest.raises(Killed):
-        fit(KillAt(4))
+    with pytest.raises(KilledError):
+        fit(Killer(4))
     masks = Masks.nonzero(fit())
     assert masks.sparsity == 0.5
     assert "sequential/dense/kernel" not in masks
@@ -279,8 +257,8 @@ def test_other_arguments_cannot_take_up_a_fit(tmp_path):
         dsd = slim.callbacks.DenseSparseDense(sparsity, 1, 3, 2, verbose=0)
         build().fit(**DATA, callbacks=[keras.callbacks.BackupAndRestore(tmp_path), dsd, *others])
 
-    with pytest.raises(Killed):
-        fit(0.5, KillAt(2))
+    with pytest.raises(KilledError):
+        fit(0.5, Killer(2))
     with pytest.raises(RuntimeError, match="Expected the arguments it had then"):
         fit(0.25)
 
@@ -292,8 +270,8 @@ def test_backups_within_epochs_are_refused(tmp_path):
 
 
 def test_weights_of_an_unknown_backup_are_warned_of(tmp_path):
-    with pytest.raises(Killed):
-        build().fit(**DATA, callbacks=[keras.callbacks.BackupAndRestore(tmp_path), KillAt(2)])
+    with pytest.raises(KilledError):
+        build().fit(**DATA, callbacks=[keras.callbacks.BackupAndRestore(tmp_path), Killer(2)])
     with pytest.warns(SlimWarning, match="begins anew with weights out of"):
         build().fit(**DATA, callbacks=[keras.callbacks.BackupAndRestore(tmp_path), make("HoldMasks")])
 
