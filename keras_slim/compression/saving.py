@@ -63,7 +63,7 @@ def save_compressed(model: keras.Model, path: str | os.PathLike, *, float16: boo
     with written_whole(path, "save_compressed") as scratch:
         with tempfile.TemporaryDirectory(dir=os.path.dirname(scratch)) as folder:
             save_folder(model, folder)
-            header, censuses, parts = _compress(folder, float16)
+            header, censuses, parts = _compress(folder, model, float16)
         head = header.encode()
         write_sealed(scratch, [head, *parts])
         size = os.path.getsize(scratch)
@@ -93,12 +93,12 @@ def _layer(name, arrays):
     )
 
 
-def _compress(folder, float16):
+def _compress(folder, model, float16):
     """Returns the header, a census of each array, and the parts that follow the header."""
     config, version = read_config(folder)
     entries, censuses, parts = [], [], []
     with open_weights(folder, "r") as file:
-        for saved in _in_order_of(config, list_arrays(file)):
+        for saved in _in_order_of(config, list_arrays(file, model)):
             array = saved.read()
             census = take_census(array)
             if float16 and not (census.is_shared or census.is_sparse):
