@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+import keras_slim.layers  # noqa: F401  so that Keras knows them
 from keras_slim.coding import decode_array, decode_text, take_census
 from keras_slim.compression.header import read_header
 from keras_slim.compression.keras_folder import load_folder, open_weights, write_array, write_asset, write_config
