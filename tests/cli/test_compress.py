@@ -65,9 +65,11 @@ def test_a_damaged_file_is_a_failure(fails, compressed_path, tmp_path):
         (["compress", "no.keras", "-o", "out.h5"], "There is no file no.keras"),
         (["compress", "no.keras"], "the following arguments are required: -o"),
         (["compress", "no.keras", "-o", "missing/out.h5"], "folder that exists"),
+        (["compress", "no.keras", "-o", "no.keras"], "ends with .h5, received 'no.keras'"),
         (["decompress", "no.h5", "-o", "out.keras"], "There is no file no.h5"),
         (["decompress", "no.h5", "-o", "out.h5"], "ends with .keras, received 'out.h5'"),
         (["inspect", "no.h5"], "There is no file no.h5"),
+        (["inspect", "no.h5", "--histogram", "weights"], "ends with .png or .svg or .pdf, received 'weights'"),
         (["inspect", "no.h5", "--max-bytes", "0"], "--max-bytes: expected an integer of at least 1"),
     ],
 )
