@@ -33,18 +33,21 @@ def _kernel_size(layer):
     if str(module).partition(".")[0] != "keras" or not isinstance(kind, str) or not isinstance(config, dict):
         return 0
     kind = kind.rpartition(".")[2]
-    if kind == "Embedding":
-        return _size(config.get("input_dim")) * _size(config.get("output_dim"))
-    shape = (layer.get("build_config") or {}).get("input_shape") or [1]
-    channels = _size(shape[1 if config.get("data_format") == "channels_first" else -1])
     if kind == "Dense":
-        return channels * _size(config.get("units"))
+        return _channels(layer) * _size(config.get("units"))
     if kind in _CONVOLUTIONS:
-        inputs = max(1, channels // _size(config.get("groups")))
+        inputs = max(1, _channels(layer) // _size(config.get("groups")))
         return inputs * _size(config.get("filters")) * math.prod(map(_size, config["kernel_size"][:3]))
     if kind in _RECURRENT:
-        return (channels + _size(config.get("units"))) * _size(config.get("units"))
+        return (_channels(layer) + _size(config.get("units"))) * _size(config.get("units"))
+    if kind == "Embedding":
+        return _size(config.get("input_dim")) * _size(config.get("output_dim"))
     return 0
+
+
+def _channels(layer):
+    shape = (layer.get("build_config") or {}).get("input_shape") or [1]
+    return _size(shape[1 if layer["config"].get("data_format") == "channels_first" else -1])
 
 
 def _size(value):
