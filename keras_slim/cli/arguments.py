@@ -76,12 +76,14 @@ def seed(text):
     return _checked(lambda value, *names: check_count(value, *names, minimum=0), text, int)
 
 
-def path_ending_with(suffix):
-    """Returns the type of a path with that ending."""
+def path_ending_with(*suffixes):
+    """Returns the type of a path with one of these endings."""
 
     def path(text):
-        if not text.endswith(suffix):
-            raise argparse.ArgumentTypeError(f"expected a path that ends with {suffix}, received {text!r}")
+        if not text.endswith(suffixes):
+            raise argparse.ArgumentTypeError(
+                f"expected a path that ends with {' or '.join(suffixes)}, received {text!r}"
+            )
         return text
 
     return path

@@ -24,6 +24,8 @@ def load_model(path):
     """
     import keras
 
+    import keras_slim.layers  # noqa: F401  so that Keras knows them
+
     check_file(path, "a model")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is not a .keras file. Save the model with: model.save('model.keras')")

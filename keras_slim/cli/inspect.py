@@ -2,7 +2,7 @@
 
 import json
 
-from keras_slim.cli.arguments import add_command, add_json_option, add_limit_option, limits
+from keras_slim.cli.arguments import add_command, add_json_option, add_limit_option, limits, path_ending_with
 from keras_slim.cli.files import check_file, check_output
 from keras_slim.cli.silence import verbosity
 from keras_slim.whole_files import written_whole
@@ -23,7 +23,12 @@ def add_parser(subparsers, parents):
     """Adds the command to the command line."""
     parser = add_command(subparsers, parents, "inspect", "Show what each layer takes in a file", DETAILS, run)
     parser.add_argument("file", metavar="FILE", help="a file that `keras-slim compress` wrote")
-    parser.add_argument("--histogram", metavar="IMAGE", help="also draw the weights: a .png, .svg or .pdf file")
+    parser.add_argument(
+        "--histogram",
+        type=path_ending_with(".png", ".svg", ".pdf"),
+        metavar="IMAGE",
+        help="also draw the weights: a .png, .svg or .pdf file",
+    )
     add_limit_option(parser)
     add_json_option(parser)
 

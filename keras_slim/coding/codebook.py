@@ -48,8 +48,7 @@ def shared_values(weights: np.ndarray, number: int, init: str = "density", *, se
     np.cumsum(weights, out=totals[1:])
     values = _BEGINNINGS[init](weights, number, seed)
     for _ in range(_MOST_ROUNDS):
-        middles = ((values[1:] + values[:-1]) / 2).astype(weights.dtype)  # or all weights would be copied to float64
-        ends = np.searchsorted(weights, middles, side="right")
+        ends = np.searchsorted(weights, _middles(values, weights.dtype), side="right")
         bounds = np.unique([0, *ends, len(weights)])
         before, values = values, np.diff(totals[bounds]) / np.diff(bounds)
         if np.array_equal(before, values):
@@ -72,7 +71,7 @@ def nearest_codes(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
     >>> nearest_codes(np.array([[0.4, 0.6]]), np.array([0.0, 1.0])).tolist()
     [[0, 1]]
     """
-    return np.searchsorted((values[1:] + values[:-1]) / 2, weights)
+    return np.searchsorted(_middles(values, np.asarray(weights).dtype), weights)
 
 
 def nearest_values(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -93,8 +92,18 @@ def nearest_values(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
     return values[nearest_codes(weights, values)]
 
 
+def _middles(values, dtype):
+    """Returns the middles between values, each below the upper of the two, to which it may be rounded.
+
+    In the dtype of the weights, which would all be copied else.
+    """
+    dtype = np.result_type(dtype, 0.0)
+    middles = (values[1:].astype("float64") + values[:-1]) / 2
+    return np.minimum(middles.astype(dtype), np.nextafter(values[1:].astype(dtype), dtype.type(-np.inf)))
+
+
 def _linear(weights, number, seed):
-    return np.linspace(weights[0], weights[-1], number, dtype="float64")
+    return np.linspace(float(weights[0]), float(weights[-1]), number)
 
 
 def _density(weights, number, seed):

@@ -2,6 +2,7 @@
 
 import math
 
+_MOST_ALONG_AN_AXIS = 1 << 62
 _CONVOLUTIONS = {f"Conv{axes}D{kind}" for axes in (1, 2, 3) for kind in ("", "Transpose")}
 _RECURRENT = {"SimpleRNN", "GRU", "LSTM"}
 
@@ -23,21 +24,32 @@ def declared_weights(config) -> int:
         return sum(map(declared_weights, config))
     if not isinstance(config, dict):
         return 0
-    own = _kernel_size(config) if config.get("module") == "keras.layers" else 0
-    return own + sum(map(declared_weights, config.values()))
+    return _kernel_size(config) + sum(map(declared_weights, config.values()))
 
 
 def _kernel_size(layer):
     """Returns the size of a layer's kernel; 1 stands for the number of channels where it is not known."""
-    kind, config = layer["class_name"], layer["config"]
-    shape = (layer.get("build_config") or {}).get("input_shape") or [1]
-    channels = shape[1 if config.get("data_format") == "channels_first" else -1] or 1
+    module, kind, config = layer.get("module", "keras"), layer.get("class_name"), layer.get("config")
+    if str(module).partition(".")[0] != "keras" or not isinstance(kind, str) or not isinstance(config, dict):
+        return 0
+    kind = kind.rpartition(".")[2]
     if kind == "Dense":
-        return channels * config["units"]
+        return _channels(layer) * _size(config.get("units"))
     if kind in _CONVOLUTIONS:
-        return channels * config["filters"] * math.prod(config["kernel_size"]) // config.get("groups", 1)
+        inputs = max(1, _channels(layer) // _size(config.get("groups")))
+        return inputs * _size(config.get("filters")) * math.prod(map(_size, config["kernel_size"][:3]))
     if kind in _RECURRENT:
-        return (channels + config["units"]) * config["units"]
+        return (_channels(layer) + _size(config.get("units"))) * _size(config.get("units"))
     if kind == "Embedding":
-        return config["input_dim"] * config["output_dim"]
+        return _size(config.get("input_dim")) * _size(config.get("output_dim"))
     return 0
+
+
+def _channels(layer):
+    shape = (layer.get("build_config") or {}).get("input_shape") or [1]
+    return _size(shape[1 if layer["config"].get("data_format") == "channels_first" else -1])
+
+
+def _size(value):
+    """Returns the length of an axis; 1 for what is none, such as a negative one that would hide others in a sum."""
+    return min(max(1, value), _MOST_ALONG_AN_AXIS) if isinstance(value, int) else 1

@@ -20,6 +20,7 @@ from keras_slim.compression.keras_folder import NUMBERS
 from keras_slim.errors import CompressedFileError
 
 MOST_HEADER_BYTES = 1 << 24
+_MOST_AXES = 32  # of HDF5
 _MOST_PREFIX = 10  # bytes that hold the length of the header
 
 
@@ -47,8 +48,8 @@ class ArrayEntry:
 
     def __post_init__(self):
         _check_types(self)
-        if any(type(size) is not int or size < 0 for size in self.shape):
-            raise ValueError(f"'{self.group}/{self.key}' has the shape {self.shape}")
+        if len(self.shape) > _MOST_AXES or any(type(size) is not int or not 0 <= size < 1 << 63 for size in self.shape):
+            raise ValueError(f"'{self.group}/{self.key}' has the shape {str(self.shape)[:99]}")
         if self.item_type.kind not in NUMBERS or self.item_type.fields:
             raise ValueError(f"'{self.group}/{self.key}' has the dtype {self.dtype}")
 

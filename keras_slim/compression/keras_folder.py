@@ -1,7 +1,7 @@
 """The parts of a model as Keras itself saves them to a folder: configuration, weights, assets.
 
 Keras walks the model, so that whatever it can save is saved: nested models, layers that store their own variables,
-vocabularies. What the optimizer has is left out.
+vocabularies. What optimizers have is left out, and how models were compiled, those inside the model too.
 """
 
 import dataclasses
@@ -16,9 +16,10 @@ import keras
 import numpy as np
 
 from keras_slim.errors import UnsupportedLayerError
+from keras_slim.layers.within import layers_within
+from keras_slim.optimizer_slots import with_inner
 
 _CONFIG, _METADATA, _WEIGHTS, _ASSETS = "config.json", "metadata.json", "model.weights.h5", "assets"
-_OPTIMIZER = "optimizer/"
 NUMBERS = "biufcSV"  # kinds of dtypes; V is what HDF5 makes of bfloat16
 
 
@@ -61,15 +62,20 @@ def load_folder(folder, custom_objects):
 def read_config(folder):
     """Returns the configuration of the model in a folder without that of its training, and Keras's version."""
     folder = pathlib.Path(folder)
-    config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"), object_hook=_renumber({}))
+    config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"), object_hook=_tidy({}))
     metadata = json.loads((folder / _METADATA).read_text(encoding="utf-8"))
-    return config | {"compile_config": None}, metadata["keras_version"]
+    return config, metadata["keras_version"]
 
 
-def _renumber(numbers):
-    """Returns a hook that numbers shared objects from 1 on: their addresses would differ from one run to the next."""
+def _tidy(numbers):
+    """Returns a hook that leaves out what `compile` was given, and numbers shared objects from 1 on.
+
+    The numbers are addresses, which differ from one run to the next.
+    """
 
     def hook(entry):
+        if "class_name" in entry and "compile_config" in entry:
+            entry["compile_config"] = None
         if "shared_object_id" in entry:
             entry["shared_object_id"] = numbers.setdefault(entry["shared_object_id"], len(numbers) + 1)
         return entry
@@ -107,19 +113,24 @@ def open_weights(folder, mode):
     return h5py.File(os.path.join(folder, _WEIGHTS), mode)
 
 
-def list_arrays(file):
-    """Returns the arrays in a file of weights, those of the optimizer left out.
+def list_arrays(file, model):
+    """Returns the arrays in a model's file of weights, those of optimizers left out.
 
     Raises:
         UnsupportedLayerError: If some are no arrays of numbers.
     """
     found, wrong = [], []
+    attributes, names = _optimizers(model)
 
     def visit(path, item):
-        if isinstance(item, h5py.Dataset) and not path.startswith(_OPTIMIZER):
-            group, _, key = path.rpartition("/")
-            array = SavedArray(group, _layer(item.parent), key, _dtype(item), item.shape, lambda: item[()])
-            (found if item.dtype.kind in NUMBERS and not item.dtype.fields else wrong).append(array)
+        if not isinstance(item, h5py.Dataset):
+            return
+        group, _, key = path.rpartition("/")
+        layer = _layer(item.parent)
+        if layer in names and not attributes.isdisjoint(group.split("/")):
+            return
+        array = SavedArray(group, layer, key, _dtype(item), item.shape, lambda: item[()])
+        (found if item.dtype.kind in NUMBERS and not item.dtype.fields else wrong).append(array)
 
     file.visititems(visit)
     if wrong:
@@ -129,6 +140,18 @@ def list_arrays(file):
             "Save it as an asset instead (`save_assets`)."
         )
     return found
+
+
+def _optimizers(model):
+    """Returns the attributes of a model, and of models inside it, that are optimizers, and the names of these."""
+    found = [
+        (attribute, value)
+        for layer in layers_within(model)
+        for attribute, value in vars(layer).items()
+        if isinstance(value, keras.optimizers.Optimizer)
+    ]
+    names = {each.name for _, optimizer in found for each in with_inner(optimizer)}
+    return {attribute for attribute, _ in found}, names
 
 
 def write_array(file, group, layer, key, dtype, array):

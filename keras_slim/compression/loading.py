@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+import keras_slim.layers  # noqa: F401  so that Keras knows them
 from keras_slim.coding import decode_text, take_census
 from keras_slim.coding.arrays import decode_pieces
 from keras_slim.compression.header import read_header
@@ -39,8 +40,8 @@ def load_compressed(
         path: Path of the file.
         custom_objects: Layers and functions of your own by name, as for `keras.saving.load_model`.
         max_bytes: Most bytes that the weights and assets may have in memory. The weights that the architecture asks for
-            count too, as float32: those of dense, convolutional, recurrent and embedding layers. As a text, the
-            architecture may have 16 MiB.
+            count too, as float32: those of dense, convolutional, recurrent and embedding layers, by the input shapes
+            that it tells. As a text, the architecture may have 16 MiB.
         verbose: 1 shows a progress bar, in weights; after it, Keras builds the model.
 
     Returns:
@@ -137,10 +138,10 @@ def _load(folder, path, custom_objects):
 @contextlib.contextmanager
 def _refusals(path):
     """Words everything that is wrong with a file in the same way."""
+    with open(path, "rb"):  # a file that is missing, or a folder, is named by Python itself
+        pass
     try:
         yield
-    except (FileNotFoundError, IsADirectoryError, PermissionError):
-        raise
     except Exception as error:  # HDF5, JSON, zlib and NumPy each raise their own
         reason = error if isinstance(error, CompressedFileError) else f"It is damaged: {error}"
         raise CompressedFileError(

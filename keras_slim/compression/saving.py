@@ -66,7 +66,7 @@ def save_compressed(
     with written_whole(path, "save_compressed") as scratch:
         with tempfile.TemporaryDirectory(dir=os.path.dirname(scratch)) as folder:
             save_folder(model, folder)
-            header, censuses, parts = _compress(folder, float16, verbose)
+            header, censuses, parts = _compress(folder, model, float16, verbose)
         head = header.encode()
         write_sealed(scratch, [head, *parts])
         size = os.path.getsize(scratch)
@@ -96,12 +96,12 @@ def _layer(name, arrays):
     )
 
 
-def _compress(folder, float16, verbose):
+def _compress(folder, model, float16, verbose):
     """Returns the header, a census of each array, and the parts that follow the header."""
     config, version = read_config(folder)
     entries, censuses, parts = [], [], []
     with open_weights(folder, "r") as file:
-        arrays = _in_order_of(config, list_arrays(file))
+        arrays = _in_order_of(config, list_arrays(file, model))
         bar = keras.utils.Progbar(sum(saved.size for saved in arrays), verbose=verbose, unit_name="weight")
         for saved in arrays:
             array = saved.read()

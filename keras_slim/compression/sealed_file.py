@@ -64,7 +64,7 @@ def open_sealed(path):
     """
     _check_seal(path)
     with h5py.File(path, "r") as file:
-        dataset = file.get(_DATASET)
+        dataset = file.get(_DATASET) if isinstance(file.get(_DATASET, getlink=True), h5py.HardLink) else None
         if not isinstance(dataset, h5py.Dataset) or not _is_plain(dataset, os.path.getsize(path)):
             raise CompressedFileError("It does not hold what its seal promises")
         yield dataset

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -20,6 +22,17 @@ def test_a_model_goes_there_and_back(prints, model_path, compressed_path, tmp_pa
     model, same = keras.saving.load_model(model_path), keras.saving.load_model(path)
     for old, new in zip(model.weights, same.weights, strict=True):
         np.testing.assert_array_equal(new.numpy(), old.numpy(), strict=True)
+
+
+def test_adder_layers_need_no_import(tmp_path):
+    """In processes of their own: Keras knows only layers of modules that were imported."""
+    from keras_slim.layers import AdderDense
+
+    keras.Sequential([keras.Input((3,)), AdderDense(2)]).save(tmp_path / "model.keras")
+    for words in (["compress", "model.keras", "-o", "model.h5"], ["decompress", "model.h5", "-o", "back.keras"]):
+        command = [sys.executable, "-m", "keras_slim.cli", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_table(prints, model_path, compressed_path, tmp_path):
@@ -52,9 +65,11 @@ def test_a_damaged_file_is_a_failure(fails, compressed_path, tmp_path):
         (["compress", "no.keras", "-o", "out.h5"], "There is no file no.keras"),
         (["compress", "no.keras"], "the following arguments are required: -o"),
         (["compress", "no.keras", "-o", "missing/out.h5"], "folder that exists"),
+        (["compress", "no.keras", "-o", "no.keras"], "ends with .h5, received 'no.keras'"),
         (["decompress", "no.h5", "-o", "out.keras"], "There is no file no.h5"),
         (["decompress", "no.h5", "-o", "out.h5"], "ends with .keras, received 'out.h5'"),
         (["inspect", "no.h5"], "There is no file no.h5"),
+        (["inspect", "no.h5", "--histogram", "weights"], "ends with .png or .svg or .pdf, received 'weights'"),
         (["inspect", "no.h5", "--max-bytes", "0"], "--max-bytes: expected an integer of at least 1"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import time
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,15 +70,34 @@ def test_what_is_drawn_is_drawn_alike_each_time():
 
 
 @EVERY_INIT
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, "float16", "float32", "float64"])
 def test_the_type_is_kept(init, dtype):
     weights = np.random.default_rng(0).normal(size=300).astype(dtype)
-    assert shared_values(weights, 9, init).dtype == dtype
+    values = shared_values(weights, 9, init)
+    assert values.dtype == nearest_values(weights, values).dtype == dtype
 
 
 def test_codes_tell_which_value_is_nearest():
     assert nearest_codes(np.array([[9, -9], [0.9, 1.1]]), np.array([-1, 1, 3.0])).tolist() == [[2, 0], [1, 1]]
     assert nearest_codes(np.array([9, -9]), np.array([1.0])).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_values_next_to_each_other_are_told_apart(dtype):
+    values = [np.array(1, dtype)]
+    while len(values) < 9:
+        values.append(np.nextafter(values[-1], np.array(2, dtype)))
+    assert nearest_codes(np.array(values), np.array(values)).tolist() == list(range(9))
+    assert nearest_codes(-np.array(values), -np.array(values)[::-1]).tolist() == list(range(9))[::-1]
+
+
+@EVERY_INIT
+def test_half_precision_is_computed_in_double(init):
+    """The largest and the smallest weight are further apart than the largest number of half precision."""
+    weights = np.linspace(-60000, 60000, 1000).astype("float16")
+    values = shared_values(weights, 8, init)
+    assert len(values) == 8
+    assert np.abs(weights.astype("float32") - nearest_values(weights, values)).max() < 120000 / 8
 
 
 @pytest.mark.slow

@@ -53,6 +53,14 @@ def seal(path, plain, rest):
     sealed_file.write_sealed(path, [framed(coding.encode_text(text, header._words())), rest])
 
 
+def sign(path):
+    """Puts the right digest behind a file."""
+    with open(path, "r+b") as file:
+        digest = sealed_file._digest(file, os.path.getsize(path), 1)
+        file.seek(0, os.SEEK_END)
+        file.write(sealed_file._SEAL.pack(digest, 1, b"keras_slim"))
+
+
 @pytest.mark.parametrize("start", [b"", b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"text " * 300])
 def test_other_files_are_refused(start, path):
     refuses(path, start, "no compressed model")
@@ -115,10 +123,7 @@ def test_hdf5_that_was_changed_on_purpose(index, path, content):
     places = [*range(300), *range(len(changed) - 600, len(changed))]
     changed[places[index]] ^= 0xFF
     path.write_bytes(changed)
-    with open(path, "r+b") as file:
-        digest = sealed_file._digest(file, len(changed), 1)
-        file.seek(0, os.SEEK_END)
-        file.write(sealed_file._SEAL.pack(digest, 1, b"keras_slim"))
+    sign(path)
     with contextlib.suppress(CompressedFileError):
         inspect_compressed(path)
 
@@ -149,6 +154,9 @@ def changed_array(**changes):
         (changed_array(shape=[1 << 40]), "takes 4,398,0.* Expected 1,073,741,824 at most.*higher `max_bytes`"),
         (changed_array(shape=[1 << 62, 1 << 62]), "higher `max_bytes`"),
         (changed_array(shape=[-1]), "shape"),
+        (changed_array(shape=[1 << 63]), "shape"),
+        (changed_array(shape=[10**4000] * 400), "shape"),  # whose product takes minutes
+        (changed_array(shape=[1] * 33), "shape"),
         (changed_array(shape=[1.5]), "shape"),
         (changed_array(shape=[True]), "shape"),
         (changed_array(shape=[3, 3, 1, 7]), "damaged"),
@@ -184,12 +192,62 @@ def test_an_asset_leads_nowhere_else(path, saved, tmp_path):
             load_compressed(path)
 
 
-def test_an_architecture_that_is_too_large(path, saved):
+def test_assets_that_exclude_each_other(path, saved):
+    """One is a folder of the other's."""
+    plain, rest = parts_of(saved.path)
+    code = coding.encode_text(b"one")
+    seal(path, plain | {"assets": [["a/b", 3, len(code)], ["a", 3, len(code)]]}, rest + 2 * code)
+    with pytest.raises(CompressedFileError, match="damaged"):
+        load_compressed(path)
+
+
+def test_bytes_that_stand_in_another_file(path, saved):
+    with h5py.File(path, "w") as file:
+        file["model"] = h5py.ExternalLink(saved.path, "model")
+        file["filling"] = [0] * 10_000
+    sign(path)
+    refuses(path, None, "does not hold what its seal promises")
+
+
+TOO_LARGE = {
+    "as it is": {},
+    "by a longer name": {"module": "keras", "class_name": "layers.Dense"},
+    "from its own module": {"module": "keras.src.layers.core.dense"},
+    "beside a negative one": {"x": {"module": "keras.layers", "class_name": "Dense", "config": {"units": -(1 << 50)}}},
+    "beside a text": {"x": {"module": "keras.layers", "class_name": "Embedding", "config": {"input_dim": "x"}}},
+}
+
+
+@pytest.mark.parametrize("change", TOO_LARGE.values(), ids=TOO_LARGE)
+def test_an_architecture_that_is_too_large(change, path, saved):
     """The weights in the file are few; Keras would make the others before it missed them."""
     plain, rest = parts_of(saved.path)
-    plain["config"]["config"]["layers"][-1]["config"]["units"] = 1 << 40
+    layer = plain["config"]["config"]["layers"][-1]
+    layer["config"]["units"] = 1 << 40
+    layer.update(change)
     seal(path, plain, rest)
     refuses(path, None, "higher `max_bytes`")
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("Dense", {"units": [0]}),
+        ("Dense", {"units": "x"}),
+        ("Conv2D", {"filters": 1, "kernel_size": [10**4000] * 400}),
+    ],
+)
+def test_an_architecture_of_odd_sizes(name, config, path, saved):
+    """As Python multiplies them, a list or a text would take gigabytes, and long numbers minutes."""
+    plain, rest = parts_of(saved.path)
+    layer = {"module": "keras.layers", "class_name": name, "config": config}
+    plain["config"]["config"]["layers"].append(layer | {"build_config": {"input_shape": [None, 1 << 27]}})
+    seal(path, plain, rest)
+    tracemalloc.start()
+    with pytest.raises(CompressedFileError):
+        load_compressed(path)
+    assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    tracemalloc.stop()
 
 
 def test_streams_that_expand_are_stopped(path, saved):

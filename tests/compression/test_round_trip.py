@@ -162,6 +162,43 @@ def test_what_training_needs_is_left_out(tmp_path):
     same.fit(np.zeros((4, 40)), np.zeros((4, 30)), verbose=0)
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    [lambda: "adam", lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(use_ema=True))],
+    ids=["adam", "wrapped"],
+)
+def test_what_training_needs_of_models_inside_is_left_out(optimizer, tmp_path):
+    """As after transfer learning: the model inside was trained by itself."""
+    base = keras.Sequential([keras.Input((40,)), layers.Dense(30)], name="base")
+    model = keras.Sequential([keras.Input((40,)), base, layers.Dense(2)])
+    _, untrained = check(model, tmp_path)
+    base.compile(optimizer(), "mse", metrics=["mae"])
+    base.fit(np.zeros((4, 40)), np.zeros((4, 30)), verbose=0)
+    same, report = check(model, tmp_path)
+    assert [layer.name for layer in report.layers] == [layer.name for layer in untrained.layers]
+    assert abs(report.file_bytes - untrained.file_bytes) < 200  # other weights
+    assert not same.layers[0].compiled
+
+
+def test_layers_that_are_called_optimizer_are_kept(tmp_path):
+    @keras.saving.register_keras_serializable("test_round_trip")
+    class Learned(layers.Layer):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.optimizer = layers.Dense(3)
+
+        def build(self, shape):
+            self.optimizer.build(shape)
+
+        def call(self, x):
+            return self.optimizer(x)
+
+    model = keras.Sequential([keras.Input((4,)), Learned(), layers.Dense(2)])
+    model.compile("adam", "mse")
+    model.fit(np.zeros((4, 4)), np.zeros((4, 2)), verbose=0)
+    check(model, tmp_path)
+
+
 def test_float16_rounds_what_is_neither_shared_nor_sparse(tmp_path, model):
     exact = save_compressed(model, tmp_path / "exact.slim.h5")
     report = save_compressed(model, tmp_path / "half.slim.h5", float16=True)
