@@ -82,11 +82,11 @@ class CompressionReport:
         text = io.StringIO()
         width = shutil.get_terminal_size((100, 24)).columns
         Console(file=text, width=width, color_system=None, highlight=False).print(_table(self))
-        return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip("\n")
+        return "\n".join([self.path, *(line.rstrip() for line in text.getvalue().splitlines())]).strip("\n")
 
 
 def _table(report):
-    table = Table(title=escape(report.path), box=box.SIMPLE_HEAD, show_footer=True, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True)
     table.add_column("Layer", "File", overflow="fold", ratio=1)
     weights, kept = report.total("weights"), report.total("kept")
     totals = _cells(weights, kept, "", report.file_bytes, report.dense_bytes)
