@@ -19,15 +19,16 @@ def save(figure, name):
     figure.savefig(FOLDER / name, metadata=metadata, bbox_inches="tight", dpi=100)
 
 
-def curve(axes, points, label):
+def curve(axes, points, label, **style):
     """Draws the medians of y over the medians of x, with the range of y over the seeds behind.
 
     Args:
         axes: The axes to draw in.
         points: For each point along the curve a list of `(x, y)`, one per seed.
         label: Name in the legend.
+        **style: How to draw the line, as for `axes.plot`.
     """
-    values = np.array(points)
-    x = np.median(values[..., 0], axis=1)
-    (line,) = axes.plot(x, np.median(values[..., 1], axis=1), marker="o", markersize=3, label=label)
-    axes.fill_between(x, values[..., 1].min(axis=1), values[..., 1].max(axis=1), color=line.get_color(), alpha=0.15)
+    x, y = np.transpose([np.median(runs, axis=0) for runs in points])
+    (line,) = axes.plot(x, y, marker="o", markersize=3, label=label, **style)
+    lowest, highest = np.transpose([(min(each for _, each in runs), max(each for _, each in runs)) for runs in points])
+    axes.fill_between(x, lowest, highest, color=line.get_color(), alpha=0.15)

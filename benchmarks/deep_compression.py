@@ -2,16 +2,18 @@
 
 import argparse
 import dataclasses
+import itertools
 
 import charts
 import deep_compression_stages as stages
 import numpy as np
 from cells import cell, measured_before
 from deep_compression_stages import SETTINGS, TASKS
-from matplotlib import pyplot
+from matplotlib import pyplot, ticker
 from results_file import mean_and_range, write
 
-STARTS = ("dense", "structured", "TFMOT")
+STARTS = {"dense": "-", "structured": "--", "TFMOT": ":"}  # and how their lines are drawn
+DRAWN = {"pruned": "C0", "3 bits": "C1", "2 bits": "C2", "3 bits and biases": "C3"}
 SMALL = 2  # the level from which on biases share values too
 COLUMNS = [
     *("start", "weights left", "stage", "seeds", "bytes", "times smaller"),
@@ -114,40 +116,62 @@ def stage_by_stage(name, task, found, seeds):
 
 
 def draw(found, tasks):
-    """Draws error over ratio, a line for each number of bits and each start."""
+    """Draws error over ratio, a colour for each stage and a kind of line for each start."""
     figure, panels = pyplot.subplots(1, len(found), figsize=(4 * len(found), 3.6), squeeze=False)
+    lines = {}
     for axes, (name, kinds) in zip(panels[0], found.items(), strict=True):
         task = tasks[name]
-        curves = [each for each in kinds if each[1] not in ("dense", "paper")]
-        for kind, stage in {(kind, stage): None for kind, _, stage, _ in curves}:
-            points = [runs for k, _, s, runs in curves if (k, s) == (kind, stage)]
+        for kind, stage in itertools.product(STARTS, DRAWN):
+            points = [
+                runs for k, level, s, runs in kinds if (k, s) == (kind, stage) and level not in ("dense", "paper")
+            ]
             points = [[(task.dense_bytes / run["bytes"], run["test"]) for run in runs] for runs in points]
-            charts.curve(axes, points, stage if kind == "dense" else f"{stage}, {kind}")
+            if points:
+                charts.curve(axes, points, f"{stage}, {kind}", color=DRAWN[stage], linestyle=STARTS[kind])
         for _, level, stage, runs in kinds:
-            if level == "paper" == stage:
+            if stage in ("dense", "paper"):
                 point = np.mean([(task.dense_bytes / run["bytes"], run["test"]) for run in runs], axis=0)
-                axes.plot(*point, "k*", label="the paper's settings")
+                label = "dense" if level == "dense" else "the paper's settings"
+                axes.plot(*point, {"dense": "ks", "paper": "k*"}[stage], label=label)
         axes.set(title=name, xlabel="times smaller", xscale="log")
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
         if task.goal:
             ratio, most = task.goal
             axes.axhline(most, color="0.6", linewidth=0.8, linestyle="--")
             axes.axvline(ratio, color="0.6", linewidth=0.8, linestyle="--")
-            axes.set_ylim(top=min(3 * most, axes.get_ylim()[1]))
-        axes.legend(frameon=False, fontsize=6)
+            axes.set_ylim(top=min(2.5 * most, axes.get_ylim()[1]))
+        lines |= {label: line for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     panels[0, 0].set_ylabel("test error, %")
+    figure.legend(
+        lines.values(),
+        lines,
+        frameon=False,
+        fontsize=7,
+        ncols=3,
+        handlelength=4,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.02),
+    )
     charts.save(figure, "deep_compression.svg")
 
 
 def verdict(name, task, found):
-    """Returns in words what the method came to. Test error chooses nothing."""
+    """Returns in words what the method came to. Test error chooses nothing, and nothing of fewer seeds is chosen."""
     ratio, most = task.goal
-    small = [each for each in found if each[0] != "TFMOT" and np.mean(ratios(task, each[3])) >= ratio]
+    seeds = max(len(runs) for *_, runs in found)
+    small = [
+        (kind, level, stage, runs)
+        for kind, level, stage, runs in found
+        if kind != "TFMOT" and len(runs) == seeds and np.mean(ratios(task, runs)) >= ratio
+    ]
     if not small:
         return f"{name}: no file is {ratio} times smaller. "
     kind, level, stage, runs = min(small, key=lambda each: np.mean([run["validation"] for run in each[3]]))
     return (
-        f"{name}: of the files that are at least {ratio} times smaller, the one with the least validation error "
-        f"({kind} start, {share_left(task, level)} of the weights, {stage}) is "
+        f"{name}: of the files with {seeds} seeds that are at least {ratio} times smaller, the one with the least "
+        f"validation error ({kind} start, {share_left(task, level)} of the weights, {stage}) is "
         f"{mean_and_range(ratios(task, runs), 1)} times smaller at a test error of "
         f"{mean_and_range([run['test'] for run in runs])} % (asked: {most:.2f} % at most). "
     )
@@ -166,7 +190,7 @@ def main():
     for key in SETTINGS:
         parser.add_argument(f"--{key.replace('_', '-')}", type=int, help="instead of the network's own")
     parser.add_argument("--networks", nargs="+", choices=TASKS, default=list(TASKS))
-    parser.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS[:2]))
+    parser.add_argument("--starts", nargs="+", choices=STARTS, default=["dense", "structured"])
     parser.add_argument("--tfmot-python", help="interpreter that has tensorflow-model-optimization and tf_keras")
     parser.add_argument("--levels", type=int, help="prune to the first so many levels")
     parser.add_argument("--seeds", type=int, default=5)
