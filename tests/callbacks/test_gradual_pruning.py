@@ -344,7 +344,7 @@ def test_one_line_tells_when_it_is_reached(capsys):
         {"pattern": NOfM(1, 4), "initial_sparsity": 0.25, "skip_first_convolution": True},
         {"sparsity": 0.4, "pattern": Block(2, 2, "max"), "schedule": "constant"},
     ],
-    ids=str,
+    ids=" ".join,  # of the names of the arguments: their values show where they lie in memory
 )
 def test_config_survives_json(options):
     pruning = GradualPruning(**options)
