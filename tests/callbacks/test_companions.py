@@ -187,26 +187,53 @@ def test_a_user_may_change_the_learning_rate_through_the_optimizer_made_for_comp
     assert float(model.optimizer.learning_rate) == pytest.approx(0.0125)
 
 
+class Asking(keras.callbacks.Callback):
+    """Asks who is beside it when an epoch begins, and makes them forget."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.beside = beside(self)
+        self.forgot = forget_best(self.beside)
+
+
 def in_one_fit(model, *callbacks):
-    """The list that holds the callbacks of a `fit`, as Keras makes it; whoever is in it lives as long as it does."""
+    """The list that calls the callbacks of a `fit`, as Keras makes it."""
     return keras.callbacks.CallbackList(list(callbacks), model=model, epochs=3)
 
 
-def test_only_callbacks_of_this_fit_forget(build, prune):
+def test_only_callbacks_of_this_fit_forget(build):
     stops = [keras.callbacks.EarlyStopping(patience=3) for _ in range(2)]
-    pruning = prune()
-    lists = [in_one_fit(build(), stops[0], pruning), in_one_fit(build(), stops[1])]
+    asking = Asking()
+    lists = [in_one_fit(build(), stops[0], asking), in_one_fit(build(), stops[1])]
     for stop in stops:
         stop.best, stop.wait, stop.best_weights = 0.5, 2, [np.zeros(3)]
-    assert beside(pruning) == lists[0].callbacks
-    assert forget_best(beside(pruning)) == ["EarlyStopping"]
+    for each in lists:
+        each.on_epoch_begin(0)
+    assert asking.beside == lists[0].callbacks
+    assert asking.forgot == ["EarlyStopping"]
     assert (stops[0].best, stops[0].wait, stops[0].best_weights) == (None, 0, None)
     assert (stops[1].best, stops[1].wait) == (0.5, 2)
 
 
-def test_a_callback_that_has_seen_nothing_has_nothing_to_forget(build, prune):
-    stop, pruning = keras.callbacks.EarlyStopping(), prune()
-    fit = in_one_fit(build(), stop, pruning)
+def test_a_callback_that_has_seen_nothing_has_nothing_to_forget(build):
+    stop, asking = keras.callbacks.EarlyStopping(), Asking()
+    fit = in_one_fit(build(), stop, asking)
     stop.on_train_begin()
-    assert fit.callbacks == beside(pruning)
-    assert forget_best(beside(pruning)) == []
+    fit.on_epoch_begin(0)
+    assert asking.beside == fit.callbacks
+    assert asking.forgot == []
+
+
+def test_in_a_fit_within_a_fit_the_inner_one_counts(build):
+    inner, outer = Asking(), Asking()
+    inside = in_one_fit(build(), inner)
+    around = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: inside.on_epoch_begin(epoch))
+    outside = in_one_fit(build(), around, outer)
+    outside.on_epoch_begin(0)
+    assert inner.beside == inside.callbacks
+    assert outer.beside == outside.callbacks
+
+
+def test_outside_a_fit_nobody_is_beside(build):
+    asking = Asking()
+    in_one_fit(build(), asking)
+    assert beside(asking) == []
