@@ -96,6 +96,7 @@ def search(arm, seed, data, options):
     lottery = slim.callbacks.LotteryTicket(options.rounds, NETWORKS[options.network][3], control=control, seed=seed)
     fit(compiled(seed, options), options.rounds + 1, data, [lottery], options)
     if arm == "ticket":
+        path_of(seed, 0, options).parent.mkdir(parents=True, exist_ok=True)
         for number, ticket in enumerate(lottery.tickets):
             ticket.save(path_of(seed, number, options))
     return [_summary(each["density"], each["history"], options.every) for each in lottery.rounds_done]
