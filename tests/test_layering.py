@@ -54,6 +54,7 @@ WITHIN_RANK_0 = {("validation", "errors"), ("identifiers", "errors")}
 MAY_IMPORT_TENSORFLOW = ("export/", "kernels/backends.py", "scoring/gradients.py")
 MAY_READ_NODES = ("graph/nodes.py",)
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")
+MAY_IMPORT_PRIVATE = ("compression/late_weights.py",)
 PRIVATE_NODES = {"_inbound_nodes", "_outbound_nodes", "_nodes", "_nodes_by_depth", "_keras_history"}
 OPTIONAL = {"matplotlib", "keras_tuner", "tensorflow_model_optimization"}
 
@@ -142,12 +143,12 @@ def test_imports_are_absolute():
     assert wrong == []
 
 
-def test_no_private_module_is_imported():
+def test_private_modules_are_imported_in_one_file():
     wrong = [
         f"{path}:{line} imports {name}"
         for path, tree in trees().items()
         for name, line in imports(tree)
-        if begins_with(name, *PRIVATE_MODULES)
+        if begins_with(name, *PRIVATE_MODULES) and path not in MAY_IMPORT_PRIVATE
     ]
     wrong += [
         f"{path}:{node.lineno} reads {ast.unparse(node)}"

@@ -148,12 +148,12 @@ def read_header(content, max_bytes: int) -> tuple[Header, int]:
     _check_types(header)
     if start + length + sum(entry.length for entry in header.entries) != len(content):
         raise ValueError("the parts do not add up to the file")
-    _check_size(sum(entry.bytes for entry in header.entries), max_bytes)
-    _check_size(4 * declared_weights(header.config), max_bytes)
+    check_size(sum(entry.bytes for entry in header.entries), max_bytes)
+    check_size(4 * declared_weights(header.config), max_bytes)
     return header, start + length
 
 
-def _check_size(size, max_bytes):
+def check_size(size, max_bytes):
     """Raises `CompressedFileError` if a model is larger than allowed."""
     if size > max_bytes:
         raise CompressedFileError(

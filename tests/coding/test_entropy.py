@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_slim.coding import decode_symbols, encode_symbols, information
+from keras_slim.coding import decode_symbols, encode_symbols, entropy, information
 
 FEW_BYTES = 13  # what a table and a lane take at least
 
@@ -56,6 +56,28 @@ def test_symbols_come_back(numbers, bits):
     code = encode_symbols(symbols)
     assert len(code) <= 1 + len(symbols) or len(code) == 2
     np.testing.assert_array_equal(decode_symbols(code, len(symbols)), symbols, strict=True)
+
+
+def decoded(code, number):
+    """Returns the symbols, or why there are none."""
+    try:
+        return decode_symbols(code, number).tolist()
+    except ValueError as error:
+        return str(error)
+
+
+def test_few_lanes_are_read_as_many_are(monkeypatch):
+    """Two ways to walk through a code, and one answer, whatever the code is."""
+    symbols = STREAMS["nearly one"](np.random.default_rng(2), 40_000).astype("uint8")
+    code = encode_symbols(symbols)
+    changed = [code, code[:-2], code + b"\0\0"]
+    for place in range(0, len(code), 97):
+        changed.append(code[:place] + bytes([code[place] ^ 0xFF]) + code[place + 1 :])
+    few = [decoded(each, symbols.size) for each in changed]
+    monkeypatch.setattr(entropy, "_FEW_LANES", 0)
+    assert few == [decoded(each, symbols.size) for each in changed]
+    assert few[0] == symbols.tolist()
+    assert {"a code ends too early", "a code does not end where it began"} <= set(map(str, few))
 
 
 def test_a_symbol_that_is_rare_among_many():

@@ -229,6 +229,20 @@ def test_an_architecture_that_is_too_large(change, path, saved):
     refuses(path, None, "higher `max_bytes`")
 
 
+def test_an_architecture_that_hides_how_large_it_is(path, saved):
+    """Without its build configuration a dense layer is built by what comes in."""
+    plain, rest = parts_of(saved.path)
+    first, *_ = layers = plain["config"]["config"]["layers"]
+    first["config"]["batch_shape"] = [None, 1 << 40]
+    plain["config"]["build_config"] = None
+    dense = {name: entry for name, entry in layers[-1].items() if name != "build_config"}
+    plain["config"]["config"]["layers"] = [first, dense]
+    seal(path, plain, rest)
+    with pytest.raises(CompressedFileError, match="takes 13,194,139,533,324 bytes.*higher `max_bytes`") as error:
+        load_compressed(path)
+    error.match(REFUSED)
+
+
 @pytest.mark.parametrize(
     ("name", "config"),
     [
