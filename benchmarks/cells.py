@@ -43,6 +43,23 @@ def _path(benchmark, name):
     return FOLDER / benchmark / (re.sub(r"\W+", "-", name) + ".json")
 
 
+def kept_network(name, make):
+    """Returns the network that `make()` returned, now or in an earlier run, not compiled.
+
+    Args:
+        name: Name of its file, with everything that it depends on.
+        make: Function without arguments that returns a trained network.
+    """
+    path = FOLDER / "networks" / f"{name}.keras"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        print(f"training {name} ...", flush=True)
+        half = path.with_suffix(".part.keras")
+        make().save(half)
+        half.replace(path)
+    return keras.models.load_model(path, compile=False)
+
+
 def dense_network(seed, samples, epochs, classes="all"):
     """Returns the sequential network, trained before any cut; it is trained once and shared by the benchmarks.
 
@@ -52,12 +69,5 @@ def dense_network(seed, samples, epochs, classes="all"):
         epochs: Number of epochs.
         classes: What the samples show, part of a file name.
     """
-    path = FOLDER / "networks" / f"sequential-{classes}-{len(samples[0])}-{epochs}-{seed}.keras"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        print(f"training the sequential network, seed {seed} ...", flush=True)
-        half = path.with_suffix(".part.keras")
-        calibration.train("sequential", seed, samples, epochs).save(half)
-        half.replace(path)
-    model = keras.models.load_model(path, compile=False)
-    return networks.compiled(model, 1e-3)
+    name = f"sequential-{classes}-{len(samples[0])}-{epochs}-{seed}"
+    return networks.compiled(kept_network(name, lambda: calibration.train("sequential", seed, samples, epochs)), 1e-3)

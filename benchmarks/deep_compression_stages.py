@@ -14,7 +14,8 @@ import images
 import keras
 import networks
 import numpy as np
-import results_file
+from cells import kept_network
+from results_file import FOLDER
 
 import keras_slim as slim
 
@@ -124,14 +125,8 @@ def kept_on_disk(make):
 
     @functools.wraps(make)
     def wrapper(name, *arguments, train, task):
-        label = "-".join(map(str, [name, *arguments, *task.settings.values()]))
-        path = results_file.FOLDER / "networks" / f"deep-{make.__name__}-{label}.keras"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            half = path.with_suffix(".part.keras")
-            make(name, *arguments, train=train, task=task).save(half)
-            half.replace(path)
-        return keras.saving.load_model(path, compile=False)
+        label = "-".join(map(str, ["deep", make.__name__, name, *arguments, *task.settings.values()]))
+        return kept_network(label, lambda: make(name, *arguments, train=train, task=task))
 
     return wrapper
 
@@ -260,7 +255,7 @@ def _run_tfmot(python, weights, made, name, *shares, seed, task, data_dir):
 
 def _made_by_tfmot(name, seed, level, task):
     label = "-".join(map(str, [name, seed, level, *task.settings.values()]))
-    return results_file.FOLDER / "networks" / f"deep-tfmot-{label}.npz"
+    return FOLDER / "networks" / f"deep-tfmot-{label}.npz"
 
 
 def _stage(path, stage):

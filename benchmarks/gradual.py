@@ -6,8 +6,7 @@ import charts
 import images
 import keras
 import networks
-import results_file
-from cells import cell
+from cells import cell, kept_network
 from matplotlib import pyplot
 from results_file import mean_and_range, write
 
@@ -23,17 +22,15 @@ NETWORKS = {"LeNet-300-100": networks.lenet_300_100, "LeNet-5": networks.lenet_5
 
 def trained(name, seed, train, options):
     """Returns the dense network of a seed, trained once."""
-    folder = results_file.FOLDER / "networks"
-    path = folder / f"{name}-{len(train[0])}-{options.dense_epochs}-{options.batch}-{seed}.keras"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def make():
         keras.utils.set_random_seed(seed)
         model = networks.compiled(NETWORKS[name](), 1e-3)
         model.fit(*train, batch_size=options.batch, epochs=options.dense_epochs, verbose=0)
-        half = path.with_suffix(".part.keras")
-        model.save(half)
-        half.replace(path)
-    return networks.compiled(keras.saving.load_model(path, compile=False), 1e-3)
+        return model
+
+    label = f"{name}-{len(train[0])}-{options.dense_epochs}-{options.batch}-{seed}"
+    return networks.compiled(kept_network(label, make), 1e-3)
 
 
 def examine(name, scope, sparsity, seed, train, test, options):

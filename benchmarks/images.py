@@ -22,15 +22,7 @@ def load_cifar10(data_dir=None, train=45_000, validation=5_000, test=10_000):
     Returns:
         `((x_train, y_train), (x_validation, y_validation), (x_test, y_test))`.
     """
-    if data_dir is None:
-        (x, y), (x_test, y_test) = keras.datasets.cifar10.load_data()
-    else:
-        x, y, x_test, y_test = _from_file(data_dir, "cifar10.npz")
-    return (
-        _normalised(x[:train], y[:train]),
-        _normalised(x[-validation:], y[-validation:]),
-        _normalised(x_test[:test], y_test[:test]),
-    )
+    return _load("cifar10", data_dir, _normalised, train, validation, test)
 
 
 def load_mnist(data_dir=None, train=55_000, validation=5_000, test=10_000):
@@ -45,15 +37,7 @@ def load_mnist(data_dir=None, train=55_000, validation=5_000, test=10_000):
     Returns:
         `((x_train, y_train), (x_validation, y_validation), (x_test, y_test))`.
     """
-    if data_dir is None:
-        (x, y), (x_test, y_test) = keras.datasets.mnist.load_data()
-    else:
-        x, y, x_test, y_test = _from_file(data_dir, "mnist.npz")
-    return (
-        _scaled(x[:train], y[:train]),
-        _scaled(x[-validation:], y[-validation:]),
-        _scaled(x_test[:test], y_test[:test]),
-    )
+    return _load("mnist", data_dir, _scaled, train, validation, test)
 
 
 class Shifted(keras.utils.PyDataset if HAS_DATASETS else keras.utils.Sequence):
@@ -90,15 +74,20 @@ def pixels(x):
     return np.clip(x * DEVIATION + MEAN, 0, 255)
 
 
-def _from_file(data_dir, name):
-    with np.load(pathlib.Path(data_dir) / name, allow_pickle=False) as file:
-        return [file[part] for part in ("x_train", "y_train", "x_test", "y_test")]
+def _load(name, data_dir, prepare, train, validation, test):
+    """Returns the three parts of a set, their images prepared."""
+    if data_dir is None:
+        (x, y), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+    else:
+        with np.load(pathlib.Path(data_dir) / f"{name}.npz", allow_pickle=False) as file:
+            x, y, x_test, y_test = (file[part] for part in ("x_train", "y_train", "x_test", "y_test"))
+    parts = (x[:train], y[:train]), (x[-validation:], y[-validation:]), (x_test[:test], y_test[:test])
+    return tuple((prepare(x), y.ravel().astype("int64")) for x, y in parts)
 
 
-def _scaled(x, y):
-    return x[..., None].astype("float32") / 255, y.ravel().astype("int64")
+def _scaled(x):
+    return x[..., None].astype("float32") / 255
 
 
-def _normalised(x, y):
-    x = (x.astype("float32") - MEAN) / DEVIATION
-    return x.astype("float32"), y.ravel().astype("int64")
+def _normalised(x):
+    return ((x.astype("float32") - MEAN) / DEVIATION).astype("float32")
