@@ -127,7 +127,7 @@ def test_several_steps_in_a_call_are_pruned_for_when_a_turn_has_passed():
 )
 def test_zeros_are_held_and_never_come_back(optimizer):
     model, seen = build(optimizer()), []
-    note = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(Masks.nonzero(model)))
+    note = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(Masks.nonzero(note.model)))
     pruning = prune(0.9, frequency=3)
     model.fit(**FIT, epochs=6, callbacks=[pruning, note])
     for before, after in itertools.pairwise(seen):
