@@ -214,7 +214,7 @@ class GradualPruning(MaskCallback):
 
     def _prune(self, way):
         """Makes masks anew, within those of now."""
-        _ = self.model  # asked for its model, a callback has weights within an epoch on JAX too
+        _ = self.model  # within an epoch, Keras's JAX trainer gives the variables their values when this is read
         self.hold(magnitude_masks(self._weights, self._sparsities(way), self.scope, self.pattern, within=self.masks))
 
     def _sparsities(self, way):

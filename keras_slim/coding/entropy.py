@@ -18,7 +18,6 @@ _LEAST_BITS, _MOST_BITS = 10, 14
 _BYTES_PER_LANE, _MOST_STEPS = 1024, 1 << 14
 _FEW_LANES = 32
 _MOST_DEFLATED = 1 << 16
-_EARLY = "a code ends too early"
 
 
 def encode_symbols(symbols: np.ndarray) -> bytes:
@@ -166,8 +165,11 @@ def _decode(reader, number):
     table = np.repeat(np.arange(len(frequencies), dtype="uint8"), frequencies)
     state = np.frombuffer(reader.take(4 * lanes), "<u4").astype("uint32")
     words = np.frombuffer(reader.take(reader.left), "<u2")
+    num_steps = -(-number // lanes)
+    if len(words) > num_steps * lanes:
+        raise ValueError("a code is longer than its symbols")
     walk = _walk_few if lanes <= _FEW_LANES else _walk
-    symbols, left = walk(state, words, table, frequencies, starts, bits, -(-number // lanes))
+    symbols, left = walk(state, words, table, frequencies, starts, bits, num_steps)
     if left or (state != _LOWEST).any():
         raise ValueError("a code does not end where it began")
     return symbols[:number]
@@ -184,7 +186,7 @@ def _walk(state, words, table, frequencies, starts, bits, num_steps):
         empty = state < _LOWEST
         end = place + int(np.count_nonzero(empty))
         if end > len(words):
-            raise ValueError(_EARLY)
+            raise ValueError("a code ends too early")
         state[empty] = (state[empty] << 16) | words[place:end]
         place = end
     return steps.ravel(), len(words) - place
@@ -204,6 +206,6 @@ def _walk_few(state, words, table, frequencies, starts, bits, num_steps):
                 lanes[lane] = number if number >= _LOWEST else number << 16 | next(words)
                 symbols.append(symbol)
     except StopIteration:
-        raise ValueError(_EARLY) from None
+        raise ValueError("a code ends too early") from None
     state[:] = lanes
     return np.frombuffer(symbols, "uint8"), sum(1 for _ in words)

@@ -154,11 +154,11 @@ def read_header(content, max_bytes: int) -> tuple[Header, int]:
 
 
 def check_size(size, max_bytes):
-    """Raises `CompressedFileError` if a model is larger than allowed."""
+    """Raises `CompressedFileError` if a model takes more bytes than it may."""
     if size > max_bytes:
         raise CompressedFileError(
-            f"The model takes {size:,} bytes. Expected {max_bytes:,} at most. If you trust the file, give a higher "
-            "`max_bytes`"
+            f"The model takes at least {size:,} bytes. Expected {max_bytes:,} at most. If you trust the file, give a "
+            "higher `max_bytes`"
         )
 
 

@@ -13,7 +13,7 @@ from keras_slim.coding import decode_text, take_census
 from keras_slim.coding.arrays import decode_pieces
 from keras_slim.compression.header import read_header
 from keras_slim.compression.keras_folder import load_folder, open_weights, write_array, write_asset, write_config
-from keras_slim.compression.late_weights import load_late
+from keras_slim.compression.late_weights import can_load_late, load_late
 from keras_slim.compression.report import CompressionReport
 from keras_slim.compression.saving import make_report
 from keras_slim.compression.sealed_file import open_sealed
@@ -40,8 +40,8 @@ def load_compressed(
     Args:
         path: Path of the file.
         custom_objects: Layers and functions of your own by name, as for `keras.saving.load_model`.
-        max_bytes: Most bytes that the weights and assets may have in memory, in the file and as the architecture asks
-            for them. As a text, the architecture may have 16 MiB.
+        max_bytes: Most bytes that the weights and assets may have in memory, those in the file and those that the
+            architecture asks for. As a text, the architecture may have 16 MiB.
         verbose: 1 shows a progress bar, in weights; after it, Keras builds the model.
 
     Returns:
@@ -75,7 +75,7 @@ def load_compressed(
             start += sum(entry.length for entry in header.arrays)
             for entry, code in _parts(content, header.assets, start):
                 write_asset(folder, entry.name, decode_text(code, entry.bytes))
-        return _load(folder, path, custom_objects, max_bytes)
+        return _load(folder, path, header.config, custom_objects, max_bytes)
 
 
 def inspect_compressed(path: str | os.PathLike, *, max_bytes: int = MAX_BYTES, verbose: int = 0) -> CompressionReport:
@@ -125,17 +125,19 @@ def _stored_type(entry):
     return np.dtype(entry.stored)
 
 
-def _load(folder, path, custom_objects, max_bytes):
-    with _refusals(path):
-        try:
-            return load_late(lambda: load_folder(folder, custom_objects), max_bytes)
-        except CompressedFileError:
-            raise
-        except Exception as error:  # whatever Keras, or a layer, makes of a configuration
-            raise CompressedFileError(
-                f"Keras cannot build its model: {first_sentence(error)} (Layers of your own have to be given as "
-                "`custom_objects`, or be registered)"
-            ) from error
+def _load(folder, path, config, custom_objects, max_bytes):
+    def load():
+        return load_folder(folder, custom_objects)
+
+    try:
+        return load_late(load, max_bytes) if can_load_late(config) else load()
+    except CompressedFileError as error:
+        raise CompressedFileError(_refusal(path, error)) from error
+    except Exception as error:  # whatever Keras, or a layer, makes of a configuration
+        raise CompressedFileError(
+            f"Keras cannot build the model in this file: {first_sentence(error)} (Layers of your own have to be given "
+            f"as `custom_objects`, or be registered.) Received: {path}"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -147,7 +149,10 @@ def _refusals(path):
         yield
     except Exception as error:  # HDF5, JSON, zlib and NumPy each raise their own
         reason = error if isinstance(error, CompressedFileError) else f"It is damaged: {error}"
-        raise CompressedFileError(
-            f"This file cannot be read. {reason}. Expected a file that `keras_slim.save_compressed` wrote. "
-            f"Received: {path}"
-        ) from error
+        raise CompressedFileError(_refusal(path, reason)) from error
+
+
+def _refusal(path, reason):
+    return (
+        f"This file cannot be read. {reason}. Expected a file that `keras_slim.save_compressed` wrote. Received: {path}"
+    )

@@ -1,5 +1,7 @@
 """Symbols come back, in little more than their entropy; what is no code is refused."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -80,6 +82,16 @@ def test_few_lanes_are_read_as_many_are(monkeypatch):
     assert {"a code ends too early", "a code does not end where it began"} <= set(map(str, few))
 
 
+def test_bytes_behind_a_code_take_no_memory():
+    code = encode_symbols(STREAMS["nearly one"](np.random.default_rng(2), 5000).astype("uint8"))
+    code += bytes(10_000_000)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="longer than its symbols"):
+        decode_symbols(code, 5000)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
 def test_a_symbol_that_is_rare_among_many():
     symbols = np.zeros(300_000, "uint8")
     symbols[7], symbols[1000:1255] = 3, np.arange(255)
@@ -105,7 +117,7 @@ def test_what_is_no_code_is_refused(code):
     """A changed code is refused, or one of other symbols; it is never something else."""
     for number in (0, 499, 501):
         if code[0] != 1:
-            with pytest.raises(ValueError, match=r"missing|left over|hold|early|began|lanes"):
+            with pytest.raises(ValueError, match=r"missing|left over|hold|early|began|lanes|longer"):
                 decode_symbols(code, number)
     for length in range(len(code)):
         with pytest.raises(ValueError, match=r"missing|hold|early|began|damaged|multiple"):
