@@ -160,21 +160,21 @@ def draw(found, tasks):
 def verdict(name, task, found):
     """Returns in words what the method came to. Test error chooses nothing, and nothing of fewer seeds is chosen."""
     ratio, most = task.goal
-    seeds = max(len(runs) for *_, runs in found)
-    small = [
-        (kind, level, stage, runs)
-        for kind, level, stage, runs in found
-        if kind != "TFMOT" and len(runs) == seeds and np.mean(ratios(task, runs)) >= ratio
-    ]
-    if not small:
-        return f"{name}: no file is {ratio} times smaller. "
-    kind, level, stage, runs = min(small, key=lambda each: np.mean([run["validation"] for run in each[3]]))
-    return (
-        f"{name}: of the files with {seeds} seeds that are at least {ratio} times smaller, the one with the least "
-        f"validation error ({kind} start, {share_left(task, level)} of the weights, {stage}) is "
-        f"{mean_and_range(ratios(task, runs), 1)} times smaller at a test error of "
-        f"{mean_and_range([run['test'] for run in runs])} % (asked: {most:.2f} % at most). "
-    )
+    told = f"{name}, asked: {ratio} times smaller at a test error of {most:.2f} % at most; chosen by validation error. "
+    for start in [kind for kind in STARTS if kind != "TFMOT"]:
+        seeds = max((len(runs) for kind, *_, runs in found if kind == start), default=0)
+        small = [
+            (level, stage, runs)
+            for kind, level, stage, runs in found
+            if kind == start and len(runs) == seeds and np.mean(ratios(task, runs)) >= ratio
+        ]
+        if small:
+            level, stage, runs = min(small, key=lambda each: np.mean([run["validation"] for run in each[2]]))
+            told += (
+                f"{start.capitalize()} start ({share_left(task, level)} of the weights, {stage}; seeds: {seeds}): "
+                f"{mean_and_range(ratios(task, runs), 1)} times at {mean_and_range([run['test'] for run in runs])} %. "
+            )
+    return told
 
 
 def trained(name, task):
