@@ -6,7 +6,6 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 import keras
@@ -56,30 +55,20 @@ def fill(model, share, number, seed=0):
     return model
 
 
-def resident():
-    """Returns the megabytes of this process that are in memory."""
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
-
-
 def watched(run):
-    """Returns what a function returns, its seconds, and by how many megabytes memory grew at most meanwhile."""
-    before, done, highest = resident(), threading.Event(), []
-
-    def watch():
-        while not done.wait(0.02):
-            highest.append(resident())
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
+    """Returns what a function returns, its seconds, and by how many MiB the memory of this process grew at most."""
+    process = pathlib.Path("/proc/self")
+    (process / "clear_refs").write_text("5")  # the peak is that of now
+    before = peak(process)
     start = time.perf_counter()
-    try:
-        result = run()
-    finally:
-        seconds = time.perf_counter() - start
-        done.set()
-        watcher.join()
-    return result, seconds, max([*highest, resident()]) - before
+    result = run()
+    return result, time.perf_counter() - start, peak(process) - before
+
+
+def peak(process):
+    """Returns the most MiB of a process that have been in memory at once."""
+    lines = (process / "status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def save(name, folder):
@@ -156,7 +145,7 @@ def row(name, found):
         f"{saved['ratio']:.1f}",
         f"{saved['architecture_bytes']:,}",
         f"{saved['hdf5_bytes']:,}",
-        *(f"{found[step]['seconds']:.1f} s, {found[step]['growth']:,.0f} MB" for step in STEPS),
+        *(f"{found[step]['seconds']:.1f} s, {found[step]['growth']:,.0f} MiB" for step in STEPS),
     ]
 
 
@@ -179,7 +168,7 @@ def main():
     ]
     note = (
         "Random weights at random places, which no code can shorten below their entropy; biases are not pruned. "
-        "Seconds, and by how many megabytes the process grew at most, each in a process of its own. Loading ends with "
+        "Seconds, and by how many MiB the process grew at most, each in a process of its own. Loading ends with "
         "Keras loading a plain folder, which stands beside it. Seed 0."
     )
     tables = [
