@@ -27,22 +27,26 @@ class Calibration:
     Args:
         compensate: Whether kept units stand in for removed ones: what units put out before the cut is fitted as a
             linear function of what the kept ones put out after it, and folded into the weights that read them. Takes
-            two passes over the data, through all layers before it, for each layer.
+            one pass over the data, through the model and its twin.
         recalibrate: Whether batch normalizations estimate their means and variances anew, in one pass. It helps where
             nothing is compensated, and harmed a little where all was, on three small networks.
         ridge: Least penalty of the fit, as a share of the mean variance of the kept units. Up to 1e6 times as much is
             taken where samples that were not fitted are explained better then.
         samples: Samples to look at, at most.
+        memory: Bytes of activations to hold at most while weights are fitted, in both networks. Where it is not enough
+            for all samples, the first layers, whose activations have many positions, are fitted on fewer of them.
     """
 
     compensate: bool = True
     recalibrate: bool = False
     ridge: float = 1e-6
     samples: int = 1024
+    memory: int = 2**30
 
     def __post_init__(self):
         check_positive(self.ridge, "ridge", "Calibration")
         check_count(self.samples, "samples", "Calibration")
+        check_count(self.memory, "memory", "Calibration")
 
 
 def check_calibration(calibration, owner):
@@ -92,7 +96,11 @@ def calibrated(make, graph, keep, batches, calibration):
     """
     if batches is None:
         return make(graph, keep)
-    values = compensated_weights(graph, keep, batches, calibration.ridge) if calibration.compensate else {}
+    values = (
+        compensated_weights(graph, keep, batches, calibration.ridge, calibration.memory)
+        if calibration.compensate
+        else {}
+    )
     model, transfers = make(graph, keep, values=values)
     if calibration.recalibrate:
         recalibrate(model, batches)

@@ -14,32 +14,30 @@ Relatives: Kim et al. 2020 (neuron merging, arXiv 2010.13160), Chee et al. 2022 
 """
 
 import dataclasses
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable
 
 import keras
 import numpy as np
 
-from keras_slim.graph.channels import WHOLE
+from keras_slim.errors import SlimWarning
 from keras_slim.graph.nodes import is_graph, walk
-from keras_slim.graph.running import KeptState, observed_run
+from keras_slim.graph.program import Program
+from keras_slim.graph.running import KeptState
 from keras_slim.graph.silencing import silent_value
+from keras_slim.pruning.lock_step import LockStep
+from keras_slim.pruning.moments import Moments, Spread, columns_of
 from keras_slim.pruning.surgery import silence
 
-ROWS_PER_COLUMN, FEWEST_ROWS = 8, 4096
-MOST_COLUMNS = 4096
-"""How many stand in for each other at most: the matrices of very wide layers would not fit into memory."""
 
-RIDGES = (1, 1e2, 1e4, 1e6)
-"""Multiples of the least penalty that are tried."""
-
-
-def compensated_weights(graph, keep, batches, ridge):
+def compensated_weights(graph, keep, batches, ridge, memory):
     """Returns the weights with which the kept units stand in for the others.
 
-    A pass over the data for each tensor that is summed over, through the model and through its masked twin. What is
-    summed up meanwhile are square matrices of that tensor's channels. The first half of each batch is fitted, and the
-    second half chooses how much the fit is trusted, down to not at all.
+    One pass over the data, through the model and its masked twin side by side. Where something is summed over, both
+    stop, square matrices of that tensor's channels are summed up, and the twin goes on with the weights that follow
+    from them. The first half of each batch is fitted, and the second half chooses how much the fit is trusted, down to
+    not at all.
 
     Args:
         graph: Channel graph of the model, which is not changed.
@@ -47,6 +45,7 @@ def compensated_weights(graph, keep, batches, ridge):
         batches: Function of no argument that returns an iterator over flat lists of the model's inputs.
         ridge: Least penalty on the squares of what `beta` differs from keeping each unit as it is, as a share of the
             mean variance of the kept units.
+        memory: Bytes of activations to hold at most.
 
     Returns:
         Dictionary from the id of a variable to its new value, in the shape it has before the cut.
@@ -54,46 +53,80 @@ def compensated_weights(graph, keep, batches, ridge):
     Raises:
         ValueError: If activations are not finite.
     """
+    program, norms = Program(graph.model), _norms(graph)
+    steps = _steps(graph, keep, program, norms)
+    if not steps:
+        return {}
     twin, transfers = silence(graph, keep)
     copies = {id(transfer.old): transfer.new for transfer in transfers}
-    tensors = _same_tensors(graph.model, twin)
-    norms = _norms(graph)
     values = {}
-    with KeptState(graph.model):
-        for (sources, _), parts in _steps(graph, keep).items():
-            moments = {part: _moments(readings[0], keep) for part, readings in parts.items()}
-            _observe(graph.model, twin, sources, tensors, moments, batches)
-            for part, readings in parts.items():
-                for moment in moments[part]:
-                    for reading in readings:
-                        for changed in _fold(reading, moment, ridge, norms, values):
-                            value = silent_value(graph, keep, changed, values[id(changed)])
-                            copies[id(changed)].assign(value)
+
+    def fold(step):
+        for changed in step.fold(ridge, norms, values):
+            copies[id(changed)].assign(silent_value(graph, keep, changed, values[id(changed)]))
+
+    state = KeptState(graph.model)
+    with state:
+        networks = LockStep(program, Program(twin), batches, [step.stop for step in steps], memory)
+    early = [step for step in steps if step.is_early]
+    if early:
+        with state:
+            for piece in networks.alone({source.place for step in early for source in step.sources}):
+                for step in early:
+                    seen = [piece.before[source.place] for source in step.sources]
+                    step.add(seen, seen, piece.share)
+        for step in early:
+            fold(step)
+    with state:
+        for step in sorted(set(steps) - set(early), key=lambda step: step.stop):
+            for piece in networks.stop(step.stop):
+                before, after = networks.look(piece, step.sources[0].place)
+                step.add([before], [before if step.is_remembered else after], piece.share)
+            fold(step)
+    if not networks.is_all:
+        warnings.warn(
+            f"A cut was made up for with {networks.size} samples, not with all: activations of more take more than "
+            f"memory={memory} bytes. Give `Calibration(memory=...)` more, or `samples=` fewer.",
+            SlimWarning,
+            stacklevel=2,
+        )
     return values
 
 
-def _steps(graph, keep):
-    """Returns what is read, from input to output, from the first that loses a unit on.
-
-    From the tensors that are read together (those of the calls of one layer), and whether they are distances, to the
-    parts of their axis, and from each part to the readings of different weights.
-    """
+def _steps(graph, keep, program, norms):
+    """Returns the `_Step`s from the first that loses a unit on."""
     sums = defaultdict(list)
     for reading in graph.readings:
         sums[id(reading.variable), reading.axis, reading.part.start].append(reading)
-    steps = defaultdict(lambda: defaultdict(list))
+    together = defaultdict(lambda: defaultdict(list))
     cut = False
-    for readings in sums.values():
-        kept = np.append(keep, True)[readings[0].units]
+    for first, *others in sums.values():
+        kept = np.append(keep, True)[first.units]
         cut = cut or not kept.all()
         if cut and kept.any():
-            sources = tuple(
-                dict.fromkeys(
-                    _Source(each.tensor, each.tensor_axis, each.through, each.is_remembered) for each in readings
-                )
+            sources = dict.fromkeys(
+                _Source(place, each.tensor_axis, each.through)
+                for each in (first, *others)
+                for place in program.places[id(each.tensor)]
             )
-            positions = readings[0].positions
-            steps[sources, readings[0].is_distance][positions.start, positions.stop].append(readings[0])
+            together[tuple(sources), first.is_distance][first.positions.start, first.positions.stop].append(first)
+    makers = {number: index for index, call in enumerate(program.calls) for number in call.outputs}
+    callers = {}
+    for index, call in enumerate(program.calls):
+        for variable in getattr(call.operation, "variables", ()):
+            callers.setdefault(id(variable), index)
+    steps = []
+    for (sources, is_distance), parts in together.items():
+        readings = [reading for each in parts.values() for reading in each]
+        known = max(makers.get(source.place, -1) for source in sources) + 1
+        if is_distance:  # a normalization can be set behind the sums, a bias before them
+            stop = known if id(readings[0].output) in norms else known - 1
+            is_early = len(sources) > 1
+        else:
+            stop = min(callers[id(reading.variable)] for reading in readings)
+            is_early = len(sources) > 1 or known > stop
+        moments = {part: _moments(first, keep) for part, (first, *_) in parts.items()}
+        steps.append(_Step(sources, dict(parts), moments, stop, is_early))
     return steps
 
 
@@ -101,196 +134,64 @@ def _moments(reading, keep):
     """Returns what is to be summed up for a reading."""
     if reading.is_distance:
         return [Spread()]
-    return [Moments(columns, keep, reading.units) for columns in _columns(reading.units, keep)]
+    return [Moments(columns, keep, reading.units) for columns in columns_of(reading.units, keep)]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-    """A tensor, or what a layer makes of it first, and the axis along which it is read."""
+    """A value in both networks, or what a layer makes of it first, and the axis along which it is read."""
 
-    tensor: keras.KerasTensor
+    place: int
     axis: int
     through: Callable | None
-    is_remembered: bool
-
-    def __hash__(self):
-        return hash((id(self.tensor), self.axis, self.through))
-
-    def __eq__(self, other):
-        return self.tensor is other.tensor and (self.axis, self.through) == (other.axis, other.through)
 
     def rows(self, value):
-        """Returns the tensor's value as an array of shape `(rows, positions)`, sample after sample."""
+        """Returns the value as an array of shape `(rows, positions)`, sample after sample."""
         value = keras.ops.convert_to_numpy(self.through(value) if self.through else value)
         return np.moveaxis(value, self.axis, -1).reshape(-1, value.shape[self.axis])
 
 
-def _columns(units, keep):
-    """Returns where the units stand along an axis, in arrays of one row per unit and a column per time it is there.
-
-    Units that are there equally often stand in one array, and can stand in for each other: a flattened image has each
-    filter once for every pixel, in the same order. Where all are there once, so can positions that are never cut. Very
-    many are divided, and where all are kept then, none has to stand in.
-    """
-    positions = defaultdict(list)
-    for position, unit in enumerate(units.tolist()):
-        positions[unit if unit != WHOLE else f"whole {position}"].append(position)
-    by_count = defaultdict(list)
-    for unit, places in positions.items():
-        if len(places) == 1 or not isinstance(unit, str):
-            by_count[len(places)].append(places)
-    arrays = []
-    for places in map(np.array, by_count.values()):
-        parts = np.array_split(places, -(-len(places) // MOST_COLUMNS))
-        alive = np.append(keep, True)
-        arrays += [part for part in parts if len(parts) == 1 or not alive[units[part[:, 0]]].all()]
-    return arrays
-
-
-class Moments:
-    """Second moments of columns of activations, before the cut and after it, summed up batch by batch.
+@dataclasses.dataclass(eq=False)
+class _Step:
+    """What is read of the same values, and fitted at once.
 
     Args:
-        columns: Where each column stands along the axis, as many times as it does, shape `(columns, times)`.
-        keep: Boolean array: whether each unit is kept.
-        units: The unit at each position of the axis, as in `Slot`.
+        sources: The `_Source`s.
+        parts: From a part of their axis, its first position and the one behind it, to readings of different weights.
+        moments: From the same to what is summed up for it.
+        stop: Number of the call before which its weights are to be set.
+        is_early: Whether values that it reads depend on the very weights that are to be fitted, so that they must be
+            set before: where a weight reads several values. Then the model stands for its twin.
     """
 
-    def __init__(self, columns, keep, units):
-        self.columns = columns
-        self.kept = np.append(keep, True)[units[columns[:, 0]]]
-        num_kept = int(self.kept.sum())
-        self._halves = [_Sums(num_kept, len(columns)) for _ in range(2)]
+    sources: tuple[_Source, ...]
+    parts: dict[tuple, list]
+    moments: dict[tuple, list]
+    stop: int
+    is_early: bool
+
+    def __post_init__(self):
+        self._rng = np.random.default_rng(0)
 
     @property
-    def count(self):
-        """How many rows there were."""
-        return sum(half.count for half in self._halves)
+    def is_remembered(self):
+        """Whether it reads what a layer remembers, which depends on its weights too: the model stands for its twin."""
+        return next(iter(self.parts.values()))[0].is_remembered
 
-    @property
-    def is_finite(self):
-        """Whether there was no NaN and no infinity among the activations."""
-        return all(np.isfinite(half.between).all() for half in self._halves)
+    def add(self, before, after, share):
+        """Takes in the values of the sources in the model and in its twin, for a share of a batch."""
+        for source, *values in zip(self.sources, before, after, strict=True):
+            old, new = map(source.rows, values)
+            for (start, stop), found in self.moments.items():
+                for moment in found:
+                    moment.add(old[:, start:stop], new[:, start:stop], self._rng, share)
 
-    def add(self, before, after, rng):
-        """Takes in activations before and after, each `(rows, positions)`; of very many rows, a random part."""
-        limit = max(FEWEST_ROWS, ROWS_PER_COLUMN * len(self.columns)) // self.columns.shape[1] + 1
-        if len(before) > limit:
-            chosen = np.sort(rng.choice(len(before), limit, replace=False))
-            before, after = before[chosen], after[chosen]
-        middle = (len(before) + 1) // 2
-        for half, part in zip(self._halves, (slice(middle), slice(middle, None)), strict=True):
-            half.add(_table(before[part], self.columns), _table(after[part], self.columns[self.kept]))
-
-    def fit(self, ridge, intercept):
-        """Returns `beta`, shape `(kept, columns)`, and the constants, shape `(columns,)`, of the ridge regression."""
-        first, second = self._halves
-        as_it_is = np.eye(len(self.kept))[self.kept]
-        penalties = [ridge * factor for factor in RIDGES]
-        fits = [first.fit(penalty, as_it_is, intercept) for penalty in penalties]
-        errors = [second.error(*each) for each in (*fits, first.fit(None, as_it_is, intercept))]
-        good = 1.01 * min(errors) + 1e-12 * second.among_before  # of those about as good, the least penalty
-        chosen = next(each for each, error in zip([*penalties, None], errors, strict=True) if error <= good)
-        return (first + second).fit(chosen, as_it_is, intercept)
-
-
-class Spread:
-    """Means and variances of sums, before the cut and after it."""
-
-    def __init__(self):
-        self.count = 0
-        self._sums = np.zeros((2, 2, 1))
-
-    @property
-    def is_finite(self):
-        """Whether there was no NaN and no infinity among the sums."""
-        return bool(np.isfinite(self._sums).all())
-
-    def add(self, before, after, rng):
-        """Takes in sums before and after, each `(rows, positions)`."""
-        self.count += len(before)
-        pair = (each.astype(float) for each in (before, after))
-        self._sums = self._sums + [[each.sum(axis=0), np.square(each).sum(axis=0)] for each in pair]
-
-    def means(self):
-        """Returns the means before and after."""
-        return self._sums[:, 0] / self.count
-
-    def scale(self):
-        """Returns the standard deviations after, as multiples of those before; 1 where there are none."""
-        squares = self._sums[:, 1] / self.count
-        before, after = np.maximum(squares - self.means() ** 2, 1e-12 * squares)
-        return np.sqrt(np.divide(after, before, out=np.ones_like(before), where=before > 0))
-
-
-def _table(rows, columns):
-    """Returns columns of rows, a row for each time they are there."""
-    table = np.moveaxis(rows[:, columns], 1, -1).astype(float)
-    return table.reshape(table.shape[0] * table.shape[1], len(columns))
-
-
-class _Sums:
-    """Sums of products, of the kept columns after the cut and of all before it."""
-
-    def __init__(self, num_kept, num_columns):
-        self.count = 0
-        self.before, self.after = np.zeros(num_columns), np.zeros(num_kept)
-        self.among_before = 0.0  # the squares alone
-        self.among_after, self.between = np.zeros((num_kept, num_kept)), np.zeros((num_kept, num_columns))
-
-    def __add__(self, other):
-        both = _Sums(len(self.after), len(self.before))
-        for name, value in vars(self).items():
-            setattr(both, name, value + vars(other)[name])
-        return both
-
-    def add(self, before, after):
-        self.count += len(before)
-        self.before += before.sum(axis=0)
-        self.after += after.sum(axis=0)
-        self.among_before += np.square(before).sum()
-        self.among_after += after.T @ after
-        self.between += after.T @ before
-
-    def fit(self, ridge, as_it_is, intercept):
-        """Returns `beta` and the constants; without a ridge, each unit stands for itself alone."""
-        before, after = (each / max(1, self.count) * intercept for each in (self.before, self.after))
-        beta = as_it_is
-        if ridge is not None:
-            among = self.among_after / self.count - np.outer(after, after)
-            between = self.between / self.count - np.outer(after, before)
-            penalty = max(ridge * np.trace(among) / max(1, len(among)), np.finfo(float).tiny ** 0.5)
-            beta = as_it_is + np.linalg.solve(among + penalty * np.eye(len(among)), between - among @ as_it_is)
-        return beta, before - after @ beta
-
-    def error(self, beta, constants):
-        """Returns the sum of the squared errors of a fit."""
-        explained = 2 * np.sum(beta * self.between) + 2 * constants @ self.before
-        size = np.sum(beta * (self.among_after @ beta)) + 2 * constants @ (self.after @ beta)
-        return self.among_before - explained + size + self.count * constants @ constants
-
-
-def _observe(model, twin, sources, tensors, moments, batches):
-    """Adds up the moments of what is read of some tensors, in the model and in its twin.
-
-    Where a weight reads several tensors, or one that is computed several times, or what the layer remembers, what comes
-    later in the twin depends on the very weight that is to be fitted. Then the model stands for its twin.
-    """
-    rng = np.random.default_rng(0)
-    number = None
-    for inputs in batches():
-        before = observed_run(model, inputs, {id(source.tensor) for source in sources}, number)[1]
-        number = sum(map(len, before.values()))  # the first batch tells how often they are computed
-        after = before
-        if number == 1 and not sources[0].is_remembered:
-            (seen,) = observed_run(twin, inputs, {tensors[id(sources[0].tensor)]}, number)[1].values()
-            after = {id(sources[0].tensor): seen}
-        for source in sources:
-            for pair in zip(before.get(id(source.tensor), ()), after.get(id(source.tensor), ()), strict=True):
-                old, new = map(source.rows, pair)
-                for (start, stop), found in moments.items():
-                    for moment in found:
-                        moment.add(old[:, start:stop], new[:, start:stop], rng)
+    def fold(self, ridge, norms, values):
+        """Changes the values of the weights, and yields each variable of which the value is another now."""
+        for part, readings in self.parts.items():
+            for moment in self.moments[part]:
+                for reading in readings:
+                    yield from _fold(reading, moment, ridge, norms, values)
 
 
 def _fold(reading, moments, ridge, norms, values):
@@ -351,17 +252,6 @@ def _summed_to(rank, array):
 def _value(variable, values):
     """Returns the value of a variable that is being changed, an array of float64."""
     return values.setdefault(id(variable), keras.ops.convert_to_numpy(variable).astype(float))
-
-
-def _same_tensors(model, copy):
-    """Returns the id of the tensor in a copy of a model that stands for each in the model, by its id."""
-    same = {}
-    for node, other in zip(_every_node(model), _every_node(copy), strict=True):
-        pairs = [*zip(node.outputs, other.outputs, strict=True)]
-        if is_graph(node.operation):
-            pairs += zip(node.operation.inputs, other.operation.inputs, strict=True)
-        same.update({id(tensor): id(twin) for tensor, twin in pairs})
-    return same
 
 
 def _norms(graph):

@@ -10,7 +10,7 @@ from zoo import BUILDERS
 import keras_slim as slim
 from keras_slim.graph import analyse
 from keras_slim.layers import AdderConv1D, AdderConv2D, AdderDense
-from keras_slim.pruning import Calibration, Guards, compensation
+from keras_slim.pruning import Calibration, Guards, moments
 
 LOOSE = Guards(min_units=1, max_ratio=1.0, align=1)
 COMPENSATE = Calibration(recalibrate=False, ridge=1e-9)
@@ -220,7 +220,7 @@ def test_a_copy_that_its_own_layer_reads_goes_without_a_trace(name):
 
 
 def test_very_wide_layers_are_divided(monkeypatch):
-    monkeypatch.setattr(compensation, "MOST_COLUMNS", 4)
+    monkeypatch.setattr(moments, "MOST_COLUMNS", 4)
     model = CONSUMERS["concatenated"]()
     copies = copied_units(analyse(model))  # of the first unit of each group, which lies among the first four
     plan, x = plan_without(model, copies), inputs_for(model, samples=64)

@@ -1,0 +1,102 @@
+"""A model, with the models inside it, as one list of calls that are carried out one after the other."""
+
+import dataclasses
+from collections import defaultdict
+from typing import Any
+
+import keras
+
+from keras_slim.graph.nodes import is_graph, walk
+from keras_slim.graph.registry import find_rule
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Stands in the arguments of a call for a value that is computed.
+
+    Args:
+        number: Which of the program's values.
+    """
+
+    number: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Call:
+    """One call of one operation.
+
+    Args:
+        operation: The layer, or the operation of `keras.ops`.
+        args: Positional arguments, with a `Place` for each tensor.
+        kwargs: Keyword arguments, likewise.
+        inputs: Numbers of the values that go in.
+        outputs: Numbers of the values that come out, flat.
+    """
+
+    operation: keras.Operation
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    def __call__(self, values):
+        """Returns what comes out, by its numbers, given what goes in by its numbers."""
+        args, kwargs = keras.tree.map_structure(
+            lambda leaf: values[leaf.number] if isinstance(leaf, Place) else leaf, (self.args, self.kwargs)
+        )
+        outputs = keras.tree.flatten(self.operation(*args, **kwargs))
+        return dict(zip(self.outputs, outputs, strict=True))
+
+
+class Program:
+    """The calls of a model in the order in which it makes them, those of inner models in place of the model's.
+
+    A copy of the model has the same program, number by number, with other operations in it.
+
+    Args:
+        model: A Functional or built Sequential model.
+
+    Attributes:
+        calls: List of `Call`s.
+        inputs: Numbers of the model's inputs, flat.
+        batch_size: The number of samples that it takes at a time, or `None` if any.
+        places: Dictionary from the id of a symbolic tensor to the numbers of its values, one for each time that it is
+            computed: several times in a model that is called at several places.
+    """
+
+    def __init__(self, model):
+        self.calls = []
+        self.places = defaultdict(list)
+        self.batch_size = model.inputs[0].shape[0]
+        self._count = 0
+        self.inputs = self._new(len(model.inputs))
+        self._add(model, self.inputs)
+
+    def _new(self, count):
+        first, self._count = self._count, self._count + count
+        return range(first, self._count)
+
+    def _add(self, model, given):
+        """Appends the calls of a model on values that are given, and returns the numbers of its outputs."""
+        place = {}
+
+        def note(tensors, numbers):
+            for tensor, number in zip(tensors, numbers, strict=True):
+                place[id(tensor)] = number
+                self.places[id(tensor)].append(number)
+
+        note(model.inputs, given)
+        for node in walk(model):
+            if isinstance(node.operation, keras.layers.InputLayer):
+                continue
+            inputs = tuple(place[id(tensor)] for tensor in node.inputs)
+            if is_graph(node.operation) and find_rule(node.operation) is None:
+                outputs = self._add(node.operation, inputs)
+            else:
+                outputs = self._new(len(node.outputs))
+                args, kwargs = keras.tree.map_structure(
+                    lambda leaf: Place(place[id(leaf)]) if id(leaf) in place else leaf, (node.args, node.kwargs)
+                )
+                self.calls.append(Call(node.operation, args, kwargs, inputs, tuple(outputs)))
+            note(node.outputs, outputs)
+        return [place[id(tensor)] for tensor in model.outputs]

@@ -1,0 +1,162 @@
+"""What is summed up of activations, batch by batch, to fit those before a cut by those after it."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from keras_slim.graph.channels import WHOLE
+
+ROWS_PER_COLUMN, FEWEST_ROWS = 8, 4096
+MOST_COLUMNS = 4096
+"""How many stand in for each other at most: the matrices of very wide layers would not fit into memory."""
+
+RIDGES = (1, 1e2, 1e4, 1e6)
+"""Multiples of the least penalty that are tried."""
+
+
+def columns_of(units, keep):
+    """Returns where the units stand along an axis, in arrays of one row per unit and a column per time it is there.
+
+    Units that are there equally often stand in one array, and can stand in for each other: a flattened image has each
+    filter once for every pixel, in the same order. Where all are there once, so can positions that are never cut. Very
+    many are divided, and where all are kept then, none has to stand in.
+    """
+    positions = defaultdict(list)
+    for position, unit in enumerate(units.tolist()):
+        positions[unit if unit != WHOLE else f"whole {position}"].append(position)
+    by_count = defaultdict(list)
+    for unit, places in positions.items():
+        if len(places) == 1 or not isinstance(unit, str):
+            by_count[len(places)].append(places)
+    arrays = []
+    for places in map(np.array, by_count.values()):
+        parts = np.array_split(places, -(-len(places) // MOST_COLUMNS))
+        alive = np.append(keep, True)
+        arrays += [part for part in parts if len(parts) == 1 or not alive[units[part[:, 0]]].all()]
+    return arrays
+
+
+class Moments:
+    """Second moments of columns of activations, before the cut and after it, summed up batch by batch.
+
+    Args:
+        columns: Where each column stands along the axis, as many times as it does, shape `(columns, times)`.
+        keep: Boolean array: whether each unit is kept.
+        units: The unit at each position of the axis, as in `Slot`.
+    """
+
+    def __init__(self, columns, keep, units):
+        self.columns = columns
+        self.kept = np.append(keep, True)[units[columns[:, 0]]]
+        num_kept = int(self.kept.sum())
+        self._halves = [_Sums(num_kept, len(columns)) for _ in range(2)]
+
+    @property
+    def count(self):
+        """How many rows there were."""
+        return sum(half.count for half in self._halves)
+
+    @property
+    def is_finite(self):
+        """Whether there was no NaN and no infinity among the activations."""
+        return all(np.isfinite(half.between).all() for half in self._halves)
+
+    def add(self, before, after, rng, share=1.0):
+        """Takes in activations before and after, each `(rows, positions)`; of very many rows, a random part.
+
+        They are those of a batch, or of a share of it.
+        """
+        limit = int(share * max(FEWEST_ROWS, ROWS_PER_COLUMN * len(self.columns))) // self.columns.shape[1] + 1
+        if len(before) > limit:
+            chosen = np.sort(rng.choice(len(before), limit, replace=False))
+            before, after = before[chosen], after[chosen]
+        middle = (len(before) + 1) // 2
+        for half, part in zip(self._halves, (slice(middle), slice(middle, None)), strict=True):
+            half.add(_table(before[part], self.columns), _table(after[part], self.columns[self.kept]))
+
+    def fit(self, ridge, intercept):
+        """Returns `beta`, shape `(kept, columns)`, and the constants, shape `(columns,)`, of the ridge regression."""
+        first, second = self._halves
+        as_it_is = np.eye(len(self.kept))[self.kept]
+        penalties = [ridge * factor for factor in RIDGES]
+        fits = [first.fit(penalty, as_it_is, intercept) for penalty in penalties]
+        errors = [second.error(*each) for each in (*fits, first.fit(None, as_it_is, intercept))]
+        good = 1.01 * min(errors) + 1e-12 * second.among_before  # of those about as good, the least penalty
+        chosen = next(each for each, error in zip([*penalties, None], errors, strict=True) if error <= good)
+        return (first + second).fit(chosen, as_it_is, intercept)
+
+
+class Spread:
+    """Means and variances of sums, before the cut and after it."""
+
+    def __init__(self):
+        self.count = 0
+        self._sums = np.zeros((2, 2, 1))
+
+    @property
+    def is_finite(self):
+        """Whether there was no NaN and no infinity among the sums."""
+        return bool(np.isfinite(self._sums).all())
+
+    def add(self, before, after, rng, share=1.0):
+        """Takes in sums before and after, each `(rows, positions)`."""
+        self.count += len(before)
+        pair = (each.astype(float) for each in (before, after))
+        self._sums = self._sums + [[each.sum(axis=0), np.square(each).sum(axis=0)] for each in pair]
+
+    def means(self):
+        """Returns the means before and after."""
+        return self._sums[:, 0] / self.count
+
+    def scale(self):
+        """Returns the standard deviations after, as multiples of those before; 1 where there are none."""
+        squares = self._sums[:, 1] / self.count
+        before, after = np.maximum(squares - self.means() ** 2, 1e-12 * squares)
+        return np.sqrt(np.divide(after, before, out=np.ones_like(before), where=before > 0))
+
+
+def _table(rows, columns):
+    """Returns columns of rows, a row for each time they are there."""
+    table = np.moveaxis(rows[:, columns], 1, -1).astype(float)
+    return table.reshape(table.shape[0] * table.shape[1], len(columns))
+
+
+class _Sums:
+    """Sums of products, of the kept columns after the cut and of all before it."""
+
+    def __init__(self, num_kept, num_columns):
+        self.count = 0
+        self.before, self.after = np.zeros(num_columns), np.zeros(num_kept)
+        self.among_before = 0.0  # the squares alone
+        self.among_after, self.between = np.zeros((num_kept, num_kept)), np.zeros((num_kept, num_columns))
+
+    def __add__(self, other):
+        both = _Sums(len(self.after), len(self.before))
+        for name, value in vars(self).items():
+            setattr(both, name, value + vars(other)[name])
+        return both
+
+    def add(self, before, after):
+        self.count += len(before)
+        self.before += before.sum(axis=0)
+        self.after += after.sum(axis=0)
+        self.among_before += np.square(before).sum()
+        self.among_after += after.T @ after
+        self.between += after.T @ before
+
+    def fit(self, ridge, as_it_is, intercept):
+        """Returns `beta` and the constants; without a ridge, each unit stands for itself alone."""
+        before, after = (each / max(1, self.count) * intercept for each in (self.before, self.after))
+        beta = as_it_is
+        if ridge is not None:
+            among = self.among_after / self.count - np.outer(after, after)
+            between = self.between / self.count - np.outer(after, before)
+            penalty = max(ridge * np.trace(among) / max(1, len(among)), np.finfo(float).tiny ** 0.5)
+            beta = as_it_is + np.linalg.solve(among + penalty * np.eye(len(among)), between - among @ as_it_is)
+        return beta, before - after @ beta
+
+    def error(self, beta, constants):
+        """Returns the sum of the squared errors of a fit."""
+        explained = 2 * np.sum(beta * self.between) + 2 * constants @ self.before
+        size = np.sum(beta * (self.among_after @ beta)) + 2 * constants @ (self.after @ beta)
+        return self.among_before - explained + size + self.count * constants @ constants
