@@ -19,6 +19,7 @@ RANKS = {
     "identifiers": 0,
     "remaking": 0,
     "whole_files": 1,
+    "progress_display": 1,
     "schedules": 1,
     "datasets": 1,
     "kernels": 1,
