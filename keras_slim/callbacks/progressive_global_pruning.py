@@ -428,7 +428,8 @@ class ProgressiveGlobalPruning(CuttingCallback):
 
     def _smaller(self, graph, keep, data):
         """Returns the smaller model, calibrated if there is data, and how its variables came from the old ones."""
-        return calibrated(rebuild, graph, keep, self._calibration_inputs(data), self.calibration)
+        inputs = self._calibration_inputs(data)
+        return calibrated(rebuild, graph, keep, inputs, self.calibration, self.verbose)
 
     def _calibration_inputs(self, data):
         """Returns the function that starts a pass over what cuts are made up for with, or `None` if they are not."""

@@ -84,7 +84,7 @@ def calibration_inputs(data, model, steps, owner, samples) -> Callable:
     return inputs
 
 
-def calibrated(make, graph, keep, batches, calibration):
+def calibrated(make, graph, keep, batches, calibration, verbose=0):
     """Returns what `rebuild` or `silence` makes, calibrated.
 
     Args:
@@ -93,14 +93,11 @@ def calibrated(make, graph, keep, batches, calibration):
         keep: Boolean array of shape `(graph.num_units,)`.
         batches: As `calibration_inputs` returns them; `None` for a plain cut.
         calibration: The `Calibration`.
+        verbose: 0 shows nothing, 1 how far it is, if it takes more than five seconds.
     """
     if batches is None:
         return make(graph, keep)
-    values = (
-        compensated_weights(graph, keep, batches, calibration.ridge, calibration.memory)
-        if calibration.compensate
-        else {}
-    )
+    values = compensated_weights(graph, keep, batches, calibration, verbose) if calibration.compensate else {}
     model, transfers = make(graph, keep, values=values)
     if calibration.recalibrate:
         recalibrate(model, batches)

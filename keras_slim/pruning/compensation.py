@@ -26,12 +26,13 @@ from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.program import Program
 from keras_slim.graph.running import KeptState
 from keras_slim.graph.silencing import silent_value
+from keras_slim.progress_display import progress
 from keras_slim.pruning.lock_step import LockStep
 from keras_slim.pruning.moments import Moments, Spread, columns_of
 from keras_slim.pruning.surgery import silence
 
 
-def compensated_weights(graph, keep, batches, ridge, memory):
+def compensated_weights(graph, keep, batches, calibration, verbose=0):
     """Returns the weights with which the kept units stand in for the others.
 
     One pass over the data, through the model and its masked twin side by side. Where something is summed over, both
@@ -43,9 +44,9 @@ def compensated_weights(graph, keep, batches, ridge, memory):
         graph: Channel graph of the model, which is not changed.
         keep: Boolean array of shape `(graph.num_units,)`.
         batches: Function of no argument that returns an iterator over flat lists of the model's inputs.
-        ridge: Least penalty on the squares of what `beta` differs from keeping each unit as it is, as a share of the
-            mean variance of the kept units.
-        memory: Bytes of activations to hold at most.
+        calibration: The `Calibration`. Its `ridge` is the least penalty on the squares of what `beta` differs from
+            keeping each unit as it is, as a share of the mean variance of the kept units.
+        verbose: 0 shows nothing, 1 how far it is, if it takes more than five seconds.
 
     Returns:
         Dictionary from the id of a variable to its new value, in the shape it has before the cut.
@@ -62,12 +63,12 @@ def compensated_weights(graph, keep, batches, ridge, memory):
     values = {}
 
     def fold(step):
-        for changed in step.fold(ridge, norms, values):
+        for changed in step.fold(calibration.ridge, norms, values):
             copies[id(changed)].assign(silent_value(graph, keep, changed, values[id(changed)]))
 
     state = KeptState(graph.model)
     with state:
-        networks = LockStep(program, Program(twin), batches, [step.stop for step in steps], memory)
+        networks = LockStep(program, Program(twin), batches, [step.stop for step in steps], calibration.memory)
     early = [step for step in steps if step.is_early]
     if early:
         with state:
@@ -77,8 +78,9 @@ def compensated_weights(graph, keep, batches, ridge, memory):
                     step.add(seen, seen, piece.share)
         for step in early:
             fold(step)
-    with state:
-        for step in sorted(set(steps) - set(early), key=lambda step: step.stop):
+    later = sorted((step for step in steps if not step.is_early), key=lambda step: step.stop)
+    with state, progress("Making up for the cut", "sums", verbose) as counted:
+        for step in counted(later):
             for piece in networks.stop(step.stop):
                 before, after = networks.look(piece, step.sources[0].place)
                 step.add([before], [before if step.is_remembered else after], piece.share)
@@ -86,7 +88,7 @@ def compensated_weights(graph, keep, batches, ridge, memory):
     if not networks.is_all:
         warnings.warn(
             f"A cut was made up for with {networks.size} samples, not with all: activations of more take more than "
-            f"memory={memory} bytes. Give `Calibration(memory=...)` more, or `samples=` fewer.",
+            f"memory={calibration.memory:,} bytes. Give `Calibration(memory=...)` more, or `samples=` fewer.",
             SlimWarning,
             stacklevel=2,
         )

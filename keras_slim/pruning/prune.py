@@ -91,6 +91,7 @@ def prune(
     data=None,
     steps: int | None = None,
     calibration: Calibration | bool | None = None,
+    verbose: int = 1,
     **options,
 ) -> keras.Model:
     """Returns a smaller copy of a model in one line.
@@ -103,6 +104,7 @@ def prune(
         data: What a data-driven criterion looks at, and what the cut is made up for with, as in `shrink`.
         steps: Number of batches to look at. Defaults to all; a generator needs it.
         calibration: How a cut is made up for with data. Defaults to `Calibration()`; `True` is that, `False` is none.
+        verbose: 0 shows nothing, 1 how far it is, where that takes more than five seconds.
         **options: As for `plan_pruning`.
 
     Returns:
@@ -110,8 +112,8 @@ def prune(
     """
     calibration = check_calibration(calibration, "prune")
     data = drawn(data, steps, "prune")
-    plan = plan_pruning(model, ratio, data=data, steps=steps, **options)
-    return shrink(model, plan, data, steps=steps, calibration=calibration)
+    plan = plan_pruning(model, ratio, data=data, steps=steps, verbose=verbose, **options)
+    return shrink(model, plan, data, steps=steps, calibration=calibration, verbose=verbose)
 
 
 def check_guards(guards, owner):

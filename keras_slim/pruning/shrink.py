@@ -16,6 +16,7 @@ def shrink(
     *,
     steps: int | None = None,
     calibration: Calibration | bool | None = None,
+    verbose: int = 1,
 ) -> keras.Model:
     """Returns a smaller copy of a model, without the units that a plan removes.
 
@@ -31,6 +32,7 @@ def shrink(
         data: Inputs to look at, in any form `model.fit` takes. Without them the weights that are left stay the same.
         steps: Number of batches to look at. Defaults to all; a generator needs it.
         calibration: How a cut is made up for with data. Defaults to `Calibration()`; `True` is that, `False` is none.
+        verbose: 0 shows nothing, 1 how far it is, where that takes more than five seconds.
 
     Returns:
         The smaller model.
@@ -47,7 +49,7 @@ def shrink(
     >>> small.get_layer("hidden").units
     16
     """
-    return _cut(model, plan, rebuild, data, steps, calibration, "shrink")
+    return _cut(model, plan, rebuild, data, steps, calibration, verbose, "shrink")
 
 
 def mask(
@@ -57,6 +59,7 @@ def mask(
     *,
     steps: int | None = None,
     calibration: Calibration | bool | None = None,
+    verbose: int = 1,
 ) -> keras.Model:
     """Returns a full-size copy of a model in which the removed units are silent.
 
@@ -70,6 +73,7 @@ def mask(
         data: As for `shrink`.
         steps: As for `shrink`.
         calibration: As for `shrink`.
+        verbose: As for `shrink`.
 
     Returns:
         The masked model, not compiled.
@@ -77,10 +81,10 @@ def mask(
     Raises:
         PlanMismatchError: If the plan was made for another architecture.
     """
-    return _cut(model, plan, silence, data, steps, calibration, "mask")
+    return _cut(model, plan, silence, data, steps, calibration, verbose, "mask")
 
 
-def _cut(model, plan, make, data, steps, calibration, owner):
+def _cut(model, plan, make, data, steps, calibration, verbose, owner):
     """Returns the model that `make` makes, calibrated if there is data."""
     calibration = check_calibration(calibration, owner)
     graph = analyse(model)
@@ -88,4 +92,4 @@ def _cut(model, plan, make, data, steps, calibration, owner):
     if data is None or keep.all():
         return make(graph, keep)[0]
     batches = calibration_inputs(drawn(data, steps, owner), model, steps, owner, calibration.samples)
-    return calibrated(make, graph, keep, batches, calibration)[0]
+    return calibrated(make, graph, keep, batches, calibration, verbose)[0]
