@@ -67,10 +67,18 @@ class Program:
     def __init__(self, model):
         self.calls = []
         self.places = defaultdict(list)
+        self._tensors = {}
         self.batch_size = model.inputs[0].shape[0]
         self._count = 0
         self.inputs = self._new(len(model.inputs))
         self._add(model, self.inputs)
+
+    def symbol(self, leaf):
+        """Returns a new symbolic tensor like the value that a `Place` stands for; anything else as it is."""
+        if not isinstance(leaf, Place):
+            return leaf
+        tensor = self._tensors[leaf.number]
+        return keras.KerasTensor(tensor.shape, tensor.dtype)
 
     def _new(self, count):
         first, self._count = self._count, self._count + count
@@ -83,6 +91,7 @@ class Program:
         def note(tensors, numbers):
             for tensor, number in zip(tensors, numbers, strict=True):
                 place[id(tensor)] = number
+                self._tensors[number] = tensor
                 self.places[id(tensor)].append(number)
 
         note(model.inputs, given)

@@ -136,6 +136,11 @@ class KeptState:
         ]
 
 
+def has_states(layer):
+    """Tells whether a layer remembers something from call to call."""
+    return any(True for _ in _states([layer]))
+
+
 def _states(layers):
     """Yields what stateful recurrent layers remember; Keras does not count it among their variables."""
     for layer in layers:

@@ -25,11 +25,10 @@ from keras_slim.errors import SlimWarning
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.program import Program
 from keras_slim.graph.running import KeptState
-from keras_slim.graph.silencing import silent_value
 from keras_slim.progress_display import progress
 from keras_slim.pruning.lock_step import LockStep
 from keras_slim.pruning.moments import Moments, Spread, columns_of
-from keras_slim.pruning.surgery import silence
+from keras_slim.pruning.silent_program import SilentProgram
 
 
 def compensated_weights(graph, keep, batches, calibration, verbose=0):
@@ -58,17 +57,16 @@ def compensated_weights(graph, keep, batches, calibration, verbose=0):
     steps = _steps(graph, keep, program, norms)
     if not steps:
         return {}
-    twin, transfers = silence(graph, keep)
-    copies = {id(transfer.old): transfer.new for transfer in transfers}
+    twin = SilentProgram(graph, keep, program)
     values = {}
 
     def fold(step):
         for changed in step.fold(calibration.ridge, norms, values):
-            copies[id(changed)].assign(silent_value(graph, keep, changed, values[id(changed)]))
+            twin.set(changed, values[id(changed)])
 
     state = KeptState(graph.model)
     with state:
-        networks = LockStep(program, Program(twin), batches, [step.stop for step in steps], calibration.memory)
+        networks = LockStep(program, twin, batches, [step.stop for step in steps], calibration.memory)
     early = [step for step in steps if step.is_early]
     if early:
         with state:

@@ -13,6 +13,9 @@ MOST_COLUMNS = 4096
 RIDGES = (1, 1e2, 1e4, 1e6)
 """Multiples of the least penalty that are tried."""
 
+LEAST_PENALTY = np.finfo(float).tiny ** 0.5
+"""Where there is nothing to fit."""
+
 
 def columns_of(units, keep):
     """Returns where the units stand along an axis, in arrays of one row per unit and a column per time it is there.
@@ -77,13 +80,13 @@ class Moments:
     def fit(self, ridge, intercept):
         """Returns `beta`, shape `(kept, columns)`, and the constants, shape `(columns,)`, of the ridge regression."""
         first, second = self._halves
-        as_it_is = np.eye(len(self.kept))[self.kept]
+        itself = np.flatnonzero(self.kept)
         penalties = [ridge * factor for factor in RIDGES]
-        fits = [first.fit(penalty, as_it_is, intercept) for penalty in penalties]
-        errors = [second.error(*each) for each in (*fits, first.fit(None, as_it_is, intercept))]
+        fits = [first.fit(penalty, itself, intercept) for penalty in penalties]
+        errors = [second.error(*each) for each in (*fits, first.fit(None, itself, intercept))]
         good = 1.01 * min(errors) + 1e-12 * second.among_before  # of those about as good, the least penalty
         chosen = next(each for each, error in zip([*penalties, None], errors, strict=True) if error <= good)
-        return (first + second).fit(chosen, as_it_is, intercept)
+        return (first + second).fit(chosen, itself, intercept)
 
 
 class Spread:
@@ -144,15 +147,23 @@ class _Sums:
         self.among_after += after.T @ after
         self.between += after.T @ before
 
-    def fit(self, ridge, as_it_is, intercept):
-        """Returns `beta` and the constants; without a ridge, each unit stands for itself alone."""
+    def fit(self, ridge, itself, intercept):
+        """Returns `beta` and the constants.
+
+        Args:
+            ridge: The penalty; `None` lets each unit stand for itself alone.
+            itself: Of each kept column, which it is among all.
+            intercept: Whether there are constants.
+        """
         before, after = (each / max(1, self.count) * intercept for each in (self.before, self.after))
-        beta = as_it_is
+        beta = np.zeros_like(self.between)
         if ridge is not None:
             among = self.among_after / self.count - np.outer(after, after)
-            between = self.between / self.count - np.outer(after, before)
-            penalty = max(ridge * np.trace(among) / max(1, len(among)), np.finfo(float).tiny ** 0.5)
-            beta = as_it_is + np.linalg.solve(among + penalty * np.eye(len(among)), between - among @ as_it_is)
+            missing = self.between / self.count - np.outer(after, before)
+            missing[:, itself] -= among
+            among[np.diag_indices_from(among)] += max(ridge * np.trace(among) / max(1, len(among)), LEAST_PENALTY)
+            beta = np.linalg.solve(among, missing)
+        beta[np.arange(len(itself)), itself] += 1
         return beta, before - after @ beta
 
     def error(self, beta, constants):

@@ -139,23 +139,31 @@ class _Cloning:
         return self._copies[id(operation)]
 
     def _smaller(self, operation):
-        try:
-            config = config_of(operation)
-        except NotImplementedError as error:
-            raise _cannot_copy(operation, error) from error
-        if config is None:
-            return operation
-        config = _unbuilt(config)
-        for entry, count in self._resizes[id(operation)]:
-            config = _changed(config, entry, lambda _, count=count: count)
-        copy = self.replace(operation, config) if self.replace else None
-        return copy or _from_config(operation, config)
+        return remade(operation, self._resizes[id(operation)], self.replace)
 
 
-def _from_config(operation, config):
-    """Returns an operation made from a config, or raises `UnsupportedLayerError`."""
+def remade(operation, counts=(), replace=lambda layer, config: None):
+    """Returns an operation made anew from its config.
+
+    Args:
+        operation: The operation; one of `keras.ops` that Keras cannot copy is returned as it is.
+        counts: Pairs of an entry of the config, as a tuple of keys, and the number that is to stand there.
+        replace: As in `rebuild`.
+
+    Raises:
+        UnsupportedLayerError: If that is not possible.
+    """
     try:
-        return made_from(config, operation)
+        config = config_of(operation)
+    except NotImplementedError as error:
+        raise _cannot_copy(operation, error) from error
+    if config is None:
+        return operation
+    config = _unbuilt(config)
+    for entry, count in counts:
+        config = _changed(config, entry, lambda _, count=count: count)
+    try:
+        return replace(operation, config) or made_from(config, operation)
     except Exception as error:
         raise _cannot_copy(operation, error) from error
 

@@ -1,0 +1,84 @@
+"""The masked twin of a model, call by call, without a second model."""
+
+import dataclasses
+import functools
+
+import keras
+
+from keras_slim.graph.running import has_states
+from keras_slim.graph.silencing import silent_twin, silent_value
+from keras_slim.pruning.surgery import remade
+
+STOCK = ("keras", "keras_slim")
+"""Packages whose layers read their weights anew at each call, from the scope that they are called in."""
+
+
+class SilentProgram:
+    """What a model computes while some units have no effect, call by call as its `Program` does.
+
+    It calls the layers of the model itself: what a cut leaves alone as it is, and what has other weights here in a
+    `keras.StatelessScope` that holds these. Copied are only layers that leave units out of their statistics, that
+    remember something from call to call, and that are the user's own, whose code may have read weights before.
+
+    Args:
+        graph: Channel graph of the model, which is not changed.
+        keep: Boolean array of shape `(graph.num_units,)`.
+        program: The model's `Program`.
+
+    Attributes:
+        calls: List of functions from values by their numbers to what comes out, likewise.
+    """
+
+    def __init__(self, graph, keep, program):
+        self._graph, self._keep = graph, keep
+        self._values = {}  # by the id of a variable of the model
+        self._variables = {}  # those of copies, likewise
+        own = {id(slot.variable) for slot in graph.slots if not _is_stock(slot.layer)}
+        copies = {}
+        self.calls = []
+        for call in program.calls:
+            layer = call.operation
+            if id(layer) not in copies:
+                copies[id(layer)] = self._copy(call, program, own)
+            if copies[id(layer)] is None:
+                self.calls.append(functools.partial(self._call, call))
+            else:
+                self.calls.append(dataclasses.replace(call, operation=copies[id(layer)]))
+        for variable in {id(slot.variable): slot.variable for slot in graph.slots if slot.role == "consumes"}.values():
+            self.set(variable, keras.ops.convert_to_numpy(variable))
+
+    def set(self, variable, value):
+        """Gives a variable of the model another value here, but for what reads units that are not kept: that is 0."""
+        value = silent_value(self._graph, self._keep, variable, value)
+        if id(variable) in self._variables:
+            self._variables[id(variable)].assign(value)
+        else:
+            self._values[id(variable)] = keras.ops.convert_to_tensor(value, variable.dtype)
+
+    def _call(self, call, values):
+        variables = getattr(call.operation, "variables", ())
+        changed = [(each, self._values[id(each)]) for each in variables if id(each) in self._values]
+        if not changed:
+            return call(values)
+        with keras.StatelessScope(changed):
+            return call(values)
+
+    def _copy(self, call, program, own):
+        """Returns the layer that is called in place of another one; `None` for that very layer."""
+        layer = call.operation
+        variables = getattr(layer, "variables", ())
+        masked = functools.partial(silent_twin, self._graph, self._keep)
+        has_own = variables and (not _is_stock(layer) or any(id(variable) in own for variable in variables))
+        if not (has_own or has_states(layer) or any(owner == id(layer) for owner, _ in self._graph.statistics)):
+            return None
+        copy = remade(layer, replace=masked)
+        args, kwargs = keras.tree.map_structure(program.symbol, (call.args, call.kwargs))
+        copy(*args, **kwargs)
+        for old, new in zip(variables, copy.variables, strict=True):
+            new.assign(old)
+            self._variables[id(old)] = new
+        return copy
+
+
+def _is_stock(operation):
+    return type(operation).__module__.partition(".")[0] in STOCK
