@@ -14,6 +14,7 @@ Relatives: Kim et al. 2020 (neuron merging, arXiv 2010.13160), Chee et al. 2022 
 """
 
 import dataclasses
+import functools
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -125,8 +126,7 @@ def _steps(graph, keep, program, norms):
         else:
             stop = min(callers[id(reading.variable)] for reading in readings)
             is_early = len(sources) > 1 or known > stop
-        moments = {part: _moments(first, keep) for part, (first, *_) in parts.items()}
-        steps.append(_Step(sources, dict(parts), moments, stop, is_early))
+        steps.append(_Step(sources, dict(parts), keep, stop, is_early))
     return steps
 
 
@@ -158,7 +158,7 @@ class _Step:
     Args:
         sources: The `_Source`s.
         parts: From a part of their axis, its first position and the one behind it, to readings of different weights.
-        moments: From the same to what is summed up for it.
+        keep: As in `compensated_weights`.
         stop: Number of the call before which its weights are to be set.
         is_early: Whether values that it reads depend on the very weights that are to be fitted, so that they must be
             set before: where a weight reads several values. Then the model stands for its twin.
@@ -166,12 +166,17 @@ class _Step:
 
     sources: tuple[_Source, ...]
     parts: dict[tuple, list]
-    moments: dict[tuple, list]
+    keep: np.ndarray
     stop: int
     is_early: bool
 
     def __post_init__(self):
         self._rng = np.random.default_rng(0)
+
+    @functools.cached_property
+    def moments(self):
+        """What is summed up for each part, from the first time it is asked for until it is folded: that is large."""
+        return {part: _moments(first, self.keep) for part, (first, *_) in self.parts.items()}
 
     @property
     def is_remembered(self):
@@ -180,8 +185,9 @@ class _Step:
 
     def add(self, before, after, share):
         """Takes in the values of the sources in the model and in its twin, for a share of a batch."""
-        for source, *values in zip(self.sources, before, after, strict=True):
-            old, new = map(source.rows, values)
+        for source, first, second in zip(self.sources, before, after, strict=True):
+            old = source.rows(first)
+            new = old if second is first else source.rows(second)
             for (start, stop), found in self.moments.items():
                 for moment in found:
                     moment.add(old[:, start:stop], new[:, start:stop], self._rng, share)
@@ -192,6 +198,7 @@ class _Step:
             for moment in self.moments[part]:
                 for reading in readings:
                     yield from _fold(reading, moment, ridge, norms, values)
+        del self.moments
 
 
 def _fold(reading, moments, ridge, norms, values):
