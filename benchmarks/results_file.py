@@ -16,19 +16,22 @@ import numpy as np
 import keras_slim
 
 FOLDER = pathlib.Path(__file__).parent / "results"
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sse4_2": "SSE4.2"}  # widest first, by Linux's names
 
 
 def surroundings():
-    """Returns the machine, the versions and the command, as a dictionary."""
+    """Returns the machine, the versions, the command, and what ratios of times depend on, as a dictionary."""
     backend = keras.backend.backend()
     return {
         "command": "python " + shlex.join([f"benchmarks/{pathlib.Path(sys.argv[0]).name}", *_shown(sys.argv[1:])]),
         "date": datetime.date.today().isoformat(),
         "processor": _accelerator() or _processor(),
+        **({} if _accelerator() else _vectors()),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "keras": keras.__version__,
         backend: importlib.metadata.version(backend),
+        **({"oneDNN": _onednn()} if backend == "tensorflow" else {}),
         "numpy": np.__version__,
         "keras_slim": keras_slim.__version__,
     }
@@ -86,8 +89,35 @@ def _accelerator():
 
 
 def _processor():
+    return _of_processor("model name") or platform.processor()
+
+
+def _vectors():
+    """Returns the widest vector instructions of the processor, if the system tells; arithmetic goes by them."""
+    flags = (_of_processor("flags") or "").split()
+    widest = next((name for flag, name in VECTORS.items() if flag in flags), None)
+    return {"vector instructions": widest} if widest else {}
+
+
+def _of_processor(key):
+    """Returns what Linux tells of the processor, or `None`."""
     try:
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+        return next(line.partition(": ")[2] for line in lines if line.startswith(key))
     except (OSError, StopIteration):
-        return platform.processor()
+        return None
+
+
+def _onednn():
+    """Returns whether TensorFlow computes with oneDNN on the CPU: "on" or "off".
+
+    TensorFlow has no question for it. But only with oneDNN is there a convolution of channels-first images on the CPU.
+    """
+    import tensorflow as tf
+
+    try:
+        with tf.device("CPU"):
+            tf.nn.conv2d(tf.zeros((1, 1, 1, 1)), tf.zeros((1, 1, 1, 1)), 1, "VALID", data_format="NCHW")
+    except tf.errors.UnimplementedError:
+        return "off"
+    return "on"

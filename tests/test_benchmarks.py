@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import pathlib
 import sys
 
@@ -85,3 +86,9 @@ def test_the_benchmark_of_shared_files_runs_and_resumes(results, monkeypatch, ca
     benchmark.main()
     assert " ..." not in capsys.readouterr().out
     assert (results / "shared_export.md").read_text() == written
+
+
+@pytest.mark.skipif(os.environ.get("TF_ENABLE_ONEDNN_OPTS") not in ("0", "1"), reason="TensorFlow chose by itself")
+def test_results_tell_whether_onednn_was_on(results):
+    asked = {"0": "off", "1": "on"}[os.environ["TF_ENABLE_ONEDNN_OPTS"]]
+    assert importlib.import_module("results_file").surroundings()["oneDNN"] == asked
