@@ -2,16 +2,18 @@
 
 import math
 import numbers
+from collections import defaultdict
 from dataclasses import dataclass, field, fields, replace
 
 import keras
 import numpy as np
 
 from keras_slim.graph.channel_graph import ChannelGraph, kept_positions
+from keras_slim.graph.channels import WHOLE
 from keras_slim.graph.nodes import Node
 from keras_slim.profiling.sizes import UnknownDimensionError
 from keras_slim.profiling.uses import work_by_call
-from keras_slim.profiling.work import Work, work_of
+from keras_slim.profiling.work import work_of
 
 
 @dataclass(frozen=True)
@@ -82,22 +84,29 @@ def target_cost(total, ratio):
 class CostModel:
     """Predicts the exact cost of a model after a cut, from the sizes that its weights and tensors will have.
 
+    A cost is a sum of products of sizes. Products of the same axes are one term: a factor, and the places of the axes
+    among those that a cut makes smaller.
+
     Args:
         graph: Channel graph of the model.
     """
 
     def __init__(self, graph: ChannelGraph):
         self._graph = graph
-        self._units, self._axes = _different_units(graph.slots)
-        self._weights = list({id(slot.variable): slot.variable for slot in graph.slots}.values())
-        self._works: list[Work] | None = []
+        self._units, self._places = _different_units(graph.slots)
+        self._owner = np.repeat(np.arange(len(self._units)), [len(units) for units in self._units])
+        self._flat = np.concatenate([np.zeros(0, int), *self._units])  # the unit at each position, of all places
+        self._shapes: dict[int, tuple[int, ...]] = {}  # of weights, by id: to ask a variable takes long
         self._calls: list[Node] = []
+        weights = {id(slot.variable): slot.variable for slot in graph.slots}.values()
+        entries = [(1, [(weight, axis) for axis in range(len(self._shape(weight)))]) for weight in weights]
+        rest = graph.model.count_params() - sum(math.prod(self._shape(weight)) for weight in weights)
+        self._terms = {"params": self._as_terms([*entries, (rest, [])])}
         try:
-            for _, call, works in work_by_call(graph.model):
-                self._file(call, works)
+            works = [work for _, call, works in work_by_call(graph.model) for work in self._fixed(call, works)]
+            self._terms["macs"] = self._as_terms(_products(works))
         except UnknownDimensionError:
-            self._works = None
-        self._params = graph.model.count_params() - sum(math.prod(weight.shape) for weight in self._weights)
+            pass
 
     def cost(self, keep):
         """Returns the `Cost` when only some units are kept.
@@ -105,13 +114,13 @@ class CostModel:
         Args:
             keep: Boolean array of shape `(graph.num_units,)`.
         """
-        size = self._sizes(keep)
+        kept = self._kept(keep)
 
         def total(of):
-            return sum(uses * math.prod(size(*axis) for axis in axes) for uses, axes in self._products(of, keep))
+            terms = self._terms_of(of, keep).items()
+            return sum(factor * math.prod(kept[place] for place in places) for places, factor in terms)
 
-        macs = None if self._works is None else total("macs")
-        return Cost(int(keep.sum()), self._params + total("params"), macs)
+        return Cost(int(keep.sum()), total("params"), total("macs") if "macs" in self._terms else None)
 
     def savings(self, of, keep):
         """Returns what the removal of each unit saves, when only some units are kept.
@@ -127,40 +136,52 @@ class CostModel:
         """
         if of == "units":
             return np.ones(len(keep))
-        size, savings = self._sizes(keep), np.zeros(len(keep) + 1)  # the last is what is never cut
-        for uses, axes in self._products(of, keep):
-            sizes = [size(*axis) for axis in axes]
-            for index, (weight, axis) in enumerate(axes):
-                place = self._axes.get((id(weight), axis))
-                if place is not None:
-                    others = math.prod(sizes[:index] + sizes[index + 1 :])
-                    savings += uses * others * np.bincount(self._units[place] % len(savings), minlength=len(savings))
-        return savings[:-1]
+        kept, of_place = self._kept(keep), np.zeros(len(self._units))
+        for places, factor in self._terms_of(of, keep).items():
+            sizes = [kept[place] for place in places]
+            for index, place in enumerate(places):
+                of_place[place] += factor * math.prod(sizes[:index] + sizes[index + 1 :])
+        is_unit = self._flat != WHOLE
+        return np.bincount(self._flat[is_unit], of_place[self._owner[is_unit]], minlength=len(keep))
 
-    def _sizes(self, keep):
-        """Returns the function from a weight and an axis of it to the size that the axis will have."""
-        kept = [len(kept_positions(units, keep)) for units in self._units]
+    def _kept(self, keep):
+        """Returns the size that each place will have, a list of numbers."""
+        is_left = np.append(keep, True)[self._flat]  # WHOLE is -1, the last entry
+        return np.bincount(self._owner[is_left], minlength=len(self._units)).tolist()
 
-        def size(weight, axis):
-            place = self._axes.get((id(weight), axis))
-            return weight.shape[axis] if place is None else kept[place]
+    def _terms_of(self, of, keep):
+        """Returns the terms of a cost, with those that depend on what is kept, by places."""
+        if of == "params" or not self._calls:
+            return self._terms[of]
+        works = [work for call in self._calls for work in self._works_after(call, keep)]
+        return self._as_terms(_products(works), self._terms[of])
 
-        return size
+    def _as_terms(self, products, terms=()):
+        """Returns terms, a dictionary from places to a factor, with products of a number and axes of weights added."""
+        terms = defaultdict(int, terms)
+        for factor, axes in products:
+            places = []
+            for weight, axis in axes:
+                place = self._places.get((id(weight), axis))
+                if place is None:
+                    factor *= self._shape(weight)[axis]
+                else:
+                    places.append(place)
+            terms[tuple(sorted(places))] += factor
+        return terms
 
-    def _products(self, of, keep):
-        """Returns what a cost is the sum of: pairs of a factor and axes of weights, whose sizes multiply it."""
-        if of == "params":
-            return [(1, [(weight, axis) for axis in range(len(weight.shape))]) for weight in self._weights]
-        works = [*self._works, *(work for call in self._calls for work in self._works_after(call, keep))]
-        return [(work.uses, work.sizes) for work in works if work.uses]
+    def _shape(self, weight):
+        if id(weight) not in self._shapes:
+            self._shapes[id(weight)] = tuple(weight.shape)
+        return self._shapes[id(weight)]
 
-    def _file(self, call, works):
-        """Keeps the work of a call if no cut changes how often weights are used in it; if one does, the call."""
+    def _fixed(self, call, works):
+        """Returns the work of a call; keeps the call instead, if a cut changes how often weights are used in it."""
         nothing = np.zeros(self._graph.num_units, bool)
-        if [work.uses for work in works] == [work.uses for work in self._works_after(call, nothing)]:
-            self._works += works
-        else:
-            self._calls.append(call)
+        if not works or [work.uses for work in works] == [work.uses for work in self._works_after(call, nothing)]:
+            return works
+        self._calls.append(call)
+        return []
 
     def _works_after(self, call, keep):
         """Returns the work of a call on tensors of the shapes they have after a cut."""
@@ -170,8 +191,11 @@ class CostModel:
 
     def _smaller(self, tensor, known, keep):
         """Returns a tensor of the shape it has after a cut, by the units of the one that the graph knows."""
+        axes = self._graph.tensors.get(id(known))
+        if not axes:
+            return tensor
         shape = list(tensor.shape)
-        for axis, units in self._graph.tensors.get(id(known), {}).items():
+        for axis, units in axes.items():
             shape[axis] = len(kept_positions(units, keep))
         return keras.KerasTensor(shape, tensor.dtype)
 
@@ -184,9 +208,14 @@ class CostModel:
         Raises:
             ValueError: If that cost is not known, since the model's inputs have dimensions of unknown size.
         """
-        if of == "macs" and self._works is None:
+        if of == "macs" and of not in self._terms:
             raise unknown_cost(of)
         return lambda keep: getattr(self.cost(keep), of)
+
+
+def _products(works):
+    """Returns what the work is the sum of: pairs of a number and axes of weights, whose sizes multiply it."""
+    return [(work.uses, work.sizes) for work in works if work.uses]
 
 
 def unknown_cost(of):
