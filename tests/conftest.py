@@ -6,6 +6,8 @@ import os
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Else the processor decides (TensorFlow turns oneDNN on by itself where there is AVX-512), and with it the last digits.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import hypothesis
 import keras
@@ -20,6 +22,28 @@ def fresh_start():
     """Gives each test the same random numbers and the same automatic layer names, whatever ran before."""
     keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("channels_first") and not _convolves_channels_first():
+        pytest.skip("TensorFlow convolves with channels first on the CPU only with oneDNN")
+
+
+@functools.cache
+def _convolves_channels_first():
+    try:
+        keras.ops.conv(keras.ops.ones((1, 1, 1, 1)), keras.ops.ones((1, 1, 1, 1)), data_format="channels_first")
+    except Exception as error:
+        if "only supports the NHWC tensor format on the CPU" not in str(error):
+            raise
+        return False
+    return True
+
+
+@pytest.fixture
+def convolves_channels_first():
+    """Tells whether the backend has the plain convolution with channels first on this machine, as it stands."""
+    return _convolves_channels_first()
 
 
 @pytest.fixture

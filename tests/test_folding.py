@@ -69,12 +69,19 @@ def test_every_kind_of_layer_takes_the_normalization_behind_it(kind, options, us
 
 
 @pytest.mark.parametrize(
-    ("kind", "axis", "is_folded"), [("Conv2D", 1, True), ("Conv2D", -1, False), ("SeparableConv2D", -3, True)]
+    ("kind", "axis", "is_folded"),
+    [
+        pytest.param("Conv2D", 1, True, marks=pytest.mark.channels_first),
+        pytest.param("Conv2D", -1, False, marks=pytest.mark.channels_first),
+        ("Conv2D in groups", 1, True),
+        ("Conv2D in groups", -1, False),
+        ("SeparableConv2D", -3, True),
+    ],
 )
 def test_channels_first_are_normalized_along_their_axis(kind, axis, is_folded):
     shape, make = KINDS[kind]
     inside = [make(data_format="channels_first"), norm(axis=axis)]
-    model, folded = folded_of(keras.Sequential([keras.Input((3, *shape[:2])), *inside]))
+    model, folded = folded_of(keras.Sequential([keras.Input((shape[-1], *shape[:2])), *inside]))
     assert len(folded.layers) == 2 - is_folded
     assert_same(folded, model)
 

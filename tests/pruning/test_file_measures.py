@@ -2,6 +2,7 @@
 
 import os
 import statistics
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -11,7 +12,12 @@ from model_zoo import randomise, residual
 
 import keras_slim as slim
 from keras_slim.errors import ExportError
-from keras_slim.pruning import FileBytes, FileLatency, Guards
+from keras_slim.pruning import FileBytes, FileLatency, Guards, file_measures
+
+# How well a network of random weights answers is not the point, and with some widths it is worth a warning.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*(in the same class as Keras|hardly differ from sample to sample):keras_slim.errors.SlimWarning"
+)
 
 
 def wide_perceptron():
@@ -31,6 +37,18 @@ def test_the_file_of_a_cut_by_bytes_weighs_what_the_plan_says(tmp_path):
     assert exported_bytes(slim.shrink(model, plan), tmp_path / "small.tflite") == plan.after.bytes
     assert 0.97 * plan.before.bytes / 2 <= plan.after.bytes <= plan.before.bytes / 2
     assert plan.after.latency is None
+
+
+def test_a_cut_by_latency_reaches_its_share_by_the_clock(monkeypatch):
+    """The clock is made up: 5 ms for the network before the cut, of which a fifth does not depend on its parameters."""
+    monkeypatch.setattr(file_measures, "load_unproved", lambda model, *args: model.count_params())
+    monkeypatch.setattr(file_measures, "time_file", lambda *args, **kwargs: SimpleNamespace(median_ms=5.0))
+    monkeypatch.setattr(file_measures, "relative_time", lambda file, whole: 0.2 + 0.8 * file / whole)
+    plan = slim.plan_pruning(randomise(wide_perceptron()), 0.5, of="latency", guards=Guards(align=1))
+    share = 0.2 + 0.8 * plan.after.params / plan.before.params
+    assert (plan.before.latency, plan.after.latency) == (5.0, pytest.approx(5.0 * share))
+    assert (1 - FileLatency.tolerance) * 0.5 <= share <= 0.5
+    assert plan.after.bytes is None
 
 
 def test_a_model_that_does_not_convert_says_so():
