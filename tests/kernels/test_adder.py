@@ -80,9 +80,20 @@ def convolutions(draw):
     }
 
 
-@settings(max_examples=60 if ON_TENSORFLOW else 6)  # the others compile each operation for each shape
-@given(convolutions(), st.sampled_from([("float64", 1e-10), ("float32", 1e-4)]))
+PRECISIONS = st.sampled_from([("float64", 1e-10), ("float32", 1e-4)])
+
+
+@settings(max_examples=15 if ON_TENSORFLOW else 6)  # the others compile each operation for each shape
+@given(convolutions(), PRECISIONS)
 def test_random_convolutions_are_the_formulas(options, precision):
+    with step_by_step():
+        check(*precision, **options)
+
+
+@pytest.mark.slow
+@settings(max_examples=60)
+@given(convolutions(), PRECISIONS)
+def test_many_random_convolutions_are_the_formulas(options, precision):
     with step_by_step():
         check(*precision, **options)
 
