@@ -1,6 +1,7 @@
 """Removing units, a few at a time, while training goes on."""
 
 import dataclasses
+import gc
 import time
 import warnings
 
@@ -212,10 +213,13 @@ class ProgressiveGlobalPruning(CuttingCallback):
             rounds = self.rounds if self._search is None else None
             self._progress.epochs = cutting_epochs(rounds, self.window, epoch, self.params["epochs"])
             self.back_up(epoch)
+        path = list(self._progress.path)
         if self._search:
             self._go_on_searching(epoch)
         elif epoch in self._progress.epochs[len(self.rounds_done) :]:
             self._make_round(epoch, self._progress.epochs.index(epoch) + 1)
+        if self._progress.path != path:
+            gc.collect()  # a network's layers refer to each other; its memory need not wait until Python comes by
         self.back_up(epoch + 1)
 
     def on_epoch_end(self, epoch, logs=None):

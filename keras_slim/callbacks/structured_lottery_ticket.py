@@ -1,5 +1,6 @@
 """Finding a small dense network that trains on its own: lottery tickets of whole units."""
 
+import gc
 import warnings
 
 import keras
@@ -137,6 +138,7 @@ class StructuredLotteryTicket(keras.callbacks.Callback):
         if number is None:
             return
         plan = self._cut(number, epoch) if number else None
+        gc.collect()  # a network's layers refer to each other; its memory need not wait until Python comes by
         cost = self._cost if plan is None else plan.after
         density = cost.units / self._cost.units
         counts = {"units": cost.units, "params": cost.params, "macs": cost.macs}

@@ -4,7 +4,8 @@ The object keeps its identity, its compilation, its metrics and whatever the use
 graph of layers inside, and the weights and slots that the optimizer holds.
 
 Keras has no public way to exchange the inside of a model. This file is the exception: it moves the attributes listed
-in `STRUCTURE` from one model to another, and renews `_compiled_trainable_state`, which would keep the old layers.
+in `STRUCTURE`, and what `_tracker` knows, from one model to another, and renews `_compiled_trainable_state`, which
+would keep the old layers.
 Checked on Keras 3.15.1; `tests/pruning/test_adopt.py` fails when a new version keeps its structure elsewhere.
 """
 
@@ -30,7 +31,6 @@ STRUCTURE = (
     # keras.Sequential: the functional model it builds
     "_functional",
     # keras.Layer: tracked layers and variables
-    "_tracker",
     "_layers",
     "_trainable_variables",
     "_non_trainable_variables",
@@ -47,11 +47,33 @@ STRUCTURE = (
     "_self_unconditional_deferred_dependencies",
 )
 
+TRACKER = "_tracker"
+"""What notices layers and variables that are attached to a model. Lists of the model, such as the names of outputs that
+its loss holds, hold it too: so the object stays, and what it knows is exchanged."""
+
 COMPILED = "_compiled_trainable_state"
 """What `compile` remembers of the layers."""
 
 OWN = ("_trainable_variables", "_non_trainable_variables", "_seed_generators", "_metrics")
 """Of these, what belongs to the model itself rather than to a layer in its graph."""
+
+
+class Inside:
+    """What a model is made of inside, as far as it may be exchanged.
+
+    Args:
+        model: A built Functional or Sequential model.
+    """
+
+    def __init__(self, model: keras.Model):
+        inside = vars(model)
+        self._attributes = {name: inside[name] for name in STRUCTURE if name in inside}
+        self._tracked = dict(vars(inside[TRACKER]))
+
+    def put_into(self, model: keras.Model) -> None:
+        """Makes another model, or the same one later, what this one was."""
+        vars(model).update(self._attributes)
+        vars(vars(model)[TRACKER]).update(self._tracked)
 
 
 def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -> None:
@@ -70,10 +92,9 @@ def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -
         beside = [each for each in vars(model)["_layers"] if id(each) not in known and not _is_input(each)]
         own = [each for name in OWN for each in vars(model)[name]]
         expected = smaller.count_params() + sum(int(np.prod(each.shape)) for each in _own_weights(model, beside))
-        inside = vars(smaller)
-        vars(model).update({name: inside[name] for name in STRUCTURE if name in inside})
+        Inside(smaller).put_into(model)
         for each in (*beside, *own):
-            vars(model)["_tracker"].track(each)
+            vars(model)[TRACKER].track(each)
         _replace_in_attributes(model, known)
         if model.count_params() != expected:
             raise RuntimeError(
@@ -131,10 +152,11 @@ def _leaves(value):
 
 @contextlib.contextmanager
 def restored_on_failure(model):
-    before = dict(vars(model))
+    before, inside = dict(vars(model)), Inside(model)
     try:
         yield
     except BaseException:
         vars(model).clear()
         vars(model).update(before)
+        inside.put_into(model)
         raise

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_slim.optimizer_slots import clock_of, with_inner
-from keras_slim.pruning.adopt import COMPILED, STRUCTURE, all_layers, attributes_with, restored_on_failure
+from keras_slim.pruning.adopt import COMPILED, Inside, all_layers, attributes_with, restored_on_failure
 
 
 class Snapshot:
@@ -33,10 +33,10 @@ class Snapshot:
     """
 
     def __init__(self, model: keras.Model):
-        inside, layers = vars(model), {id(layer) for layer in all_layers(model)}
         self._model = model
-        self._inside = {name: inside[name] for name in (*STRUCTURE, COMPILED) if name in inside}
-        self._inside |= attributes_with(model, layers)
+        self._inside = Inside(model)
+        self._beside = attributes_with(model, {id(layer) for layer in all_layers(model)})
+        self._beside |= {name: value for name, value in vars(model).items() if name == COMPILED}
         self._optimizers = [(each, dict(vars(each))) for each in with_inner(model.optimizer)]
         self._clock = clock_of(model.optimizer)
         of_time = {id(variable) for variable in self._clock}
@@ -72,7 +72,8 @@ class Snapshot:
                 raise
 
     def _put_back(self, times):
-        vars(self._model).update(self._inside)
+        self._inside.put_into(self._model)
+        vars(self._model).update(self._beside)
         for optimizer, inside in self._optimizers:
             vars(optimizer).clear()
             vars(optimizer).update(inside)

@@ -5,7 +5,7 @@ from model_zoo import inputs_for, perceptron, randomise, sequential
 from zoo import BUILDERS
 
 from keras_slim.graph import analyse
-from keras_slim.pruning.adopt import STRUCTURE, adopt
+from keras_slim.pruning.adopt import STRUCTURE, TRACKER, adopt
 from keras_slim.pruning.surgery import rebuild
 
 # What a compiled, trained model keeps that is no structure: it must survive a cut untouched.
@@ -42,7 +42,7 @@ def test_every_attribute_of_a_keras_model_is_known(build):
     y = np.zeros((len(x), *model.output_shape[1:]))
     model.fit(x, y, validation_data=(x, y), verbose=0)
     model.predict(x, verbose=0)
-    assert set(vars(model)) <= {*STRUCTURE, *TRAINING, *IDENTITY}
+    assert set(vars(model)) <= {*STRUCTURE, TRACKER, *TRAINING, *IDENTITY}
 
 
 @pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)

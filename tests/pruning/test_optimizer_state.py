@@ -99,6 +99,22 @@ def test_what_decay_leaves_out_is_left_out_again(scaled):
         assert optimizer._use_weight_decay(variable) == ("bias" not in variable.path)
 
 
+def test_a_checkpoint_of_tensorflow_sees_the_cut_state_of_an_inner_optimizer(tmp_path):
+    import tensorflow as tf
+
+    model, _, _ = trained(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)))
+    inner = model.optimizer.inner_optimizer
+    _, _, optimizer = cut(model)
+    assert optimizer.inner_optimizer is inner
+    tf.train.Checkpoint(optimizer=optimizer).write(str(tmp_path / "state"))
+    before = [variable.numpy() for variable in inner.variables]
+    for variable in inner.variables:
+        variable.assign(np.ones(variable.shape))
+    tf.train.Checkpoint(optimizer=optimizer).read(str(tmp_path / "state"))
+    for old, variable in zip(before, inner.variables, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), old)
+
+
 def test_the_exchange_can_be_undone():
     model, x, y = trained(keras.optimizers.Adam(0.01))
     before = [variable.numpy() for variable in model.optimizer.variables]

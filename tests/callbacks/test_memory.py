@@ -1,0 +1,92 @@
+"""Nothing keeps the network from before a cut alive, while the same `fit` goes on."""
+
+import gc
+import weakref
+
+import keras
+import numpy as np
+import pytest
+
+from keras_slim.callbacks import ProgressiveGlobalPruning, StructuredLotteryTicket
+
+
+class Watch(keras.callbacks.Callback):
+    """Looks at the network that epoch 1 begins with, which is cut then, and at what is left of it later.
+
+    Stands before the callback that cuts.
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            held = [*self.model.variables, *self.model.optimizer.variables]
+            self.seen = {variable.path: weakref.ref(variable) for variable in held}
+            self.seen |= {f"{variable.path}, value": weakref.ref(variable.value) for variable in held}
+            self.seen |= {layer.name: weakref.ref(layer) for layer in self.model.layers}
+            self.size = self.model.count_params()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if hasattr(self, "seen") and not hasattr(self, "left"):
+            assert self.model.count_params() < self.size
+            now = [*self.model.variables, *self.model.optimizer.variables]  # whoever counts steps goes on
+            now = {id(each) for each in (*now, *(variable.value for variable in now))}
+            self.left = [name for name, ref in self.seen.items() if ref() is not None and id(ref()) not in now]
+
+
+def left_after_a_cut(model, callback, x, y, **options):
+    """Returns the names of what is alive of the first network while the second is trained."""
+    watch = Watch()
+    gc.disable()  # the callback itself lets go of it, Python need not come by
+    try:
+        model.fit(x, y, epochs=3, verbose=0, batch_size=24, callbacks=[watch, callback], **options)
+    finally:
+        gc.enable()
+    return watch.left
+
+
+def pruning(x, y, **options):
+    defaults = {"ratio": 0.5, "rounds": 1, "data": (x, y), "window": (1 / 3, 1 / 3), "verbose": 0}
+    return ProgressiveGlobalPruning(**{**defaults, **options})
+
+
+@pytest.mark.parametrize("kind", ["sequential", "functional"])
+@pytest.mark.parametrize("eager", [True, False])
+@pytest.mark.filterwarnings("ignore:.*ended before the search")
+def test_the_first_network_is_given_back(build, x, y, kind, eager):
+    model = build("adam", kind=kind, run_eagerly=eager, jit_compile=False, metrics=["mae"])
+    assert left_after_a_cut(model, pruning(x, y), x, y, validation_data=(x, y)) == []
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()),
+        lambda: keras.optimizers.SGD(momentum=0.9, use_ema=True),
+    ],
+)
+def test_wrapping_and_averaging_optimizers_let_go_of_it_too(build, x, y, optimizer):
+    assert left_after_a_cut(build(optimizer()), pruning(x, y, criterion="l2"), x, y) == []
+
+
+def test_lists_of_the_users_own_let_go_of_it_too(build, x, y):
+    class Own(keras.Model):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            self.notes = ["mine"]
+            self.favourites = {"hidden": self.layers[1]}
+
+    model = build(kind="functional", cls=Own)
+    assert left_after_a_cut(model, pruning(x, y, criterion="l2"), x, y) == []
+    assert model.favourites["hidden"] is model.layers[1]
+    model.notes.append(np.ones(1))
+
+
+def test_a_teacher_is_a_copy_and_calibration_holds_nothing(build, x, y):
+    from keras_slim.distillation import Distillation
+
+    callback = pruning(x, y, criterion="l2", distillation=Distillation(), calibration=True)
+    assert left_after_a_cut(build(), callback, x, y) == []
+
+
+def test_tickets_let_go_of_it(build, x, y):
+    callback = StructuredLotteryTicket(rounds=2, criterion="l2", verbose=0)
+    assert left_after_a_cut(build(), callback, x, y) == []
