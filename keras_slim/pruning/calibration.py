@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_slim.errors import invalid_argument
+from keras_slim.graph.channels_first import clear_about_channels_first
 from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import KeptState, run
@@ -97,10 +98,11 @@ def calibrated(make, graph, keep, batches, calibration, verbose=0):
     """
     if batches is None:
         return make(graph, keep)
-    values = compensated_weights(graph, keep, batches, calibration, verbose) if calibration.compensate else {}
-    model, transfers = make(graph, keep, values=values)
-    if calibration.recalibrate:
-        recalibrate(model, batches)
+    with clear_about_channels_first(graph.model):
+        values = compensated_weights(graph, keep, batches, calibration, verbose) if calibration.compensate else {}
+        model, transfers = make(graph, keep, values=values)
+        if calibration.recalibrate:
+            recalibrate(model, batches)
     return model, transfers
 
 

@@ -1,5 +1,7 @@
 """A cut that is made up for with data: what can be made up for exactly is, and nothing else changes."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from model_zoo import inputs_for, randomise
 from zoo import BUILDERS
 
 import keras_slim as slim
+from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph import analyse
 from keras_slim.layers import AdderConv1D, AdderConv2D, AdderDense
 from keras_slim.pruning import Calibration, Guards, moments
@@ -450,3 +453,15 @@ def test_behind_an_adder_layer_what_is_normalised_keeps_its_mean_and_variance(us
     assert np.abs(plain.mean((0, 1, 2)) - before.mean((0, 1, 2))).max() > 1
     np.testing.assert_allclose(after.mean((0, 1, 2)), before.mean((0, 1, 2)), atol=1e-3)
     np.testing.assert_allclose(after.std((0, 1, 2)), before.std((0, 1, 2)), rtol=1e-2)
+
+
+@pytest.mark.onednn
+@pytest.mark.parametrize("calibration", [True, Calibration(compensate=False, recalibrate=True)])
+def test_a_convolution_that_does_not_run_on_this_machine_is_named(calibration, convolves_channels_first):
+    inputs = keras.Input((2, 6, 6))
+    x = layers.Conv2D(8, 3, data_format="channels_first", name="refused")(inputs)
+    model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(layers.BatchNormalization(axis=1)(x))))
+    plan, x = slim.plan_pruning(model, 0.3, guards=LOOSE), inputs_for(model, samples=16)
+    expected = pytest.raises(UnsupportedLayerError, match="channels_first.*: 'refused'. Set .*TF_ENABLE_ONEDNN_OPTS")
+    with contextlib.nullcontext() if convolves_channels_first else expected:
+        assert slim.shrink(model, plan, x, calibration=calibration).get_layer("refused").filters < 8
