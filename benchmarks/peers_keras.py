@@ -9,15 +9,17 @@ from peers_training import Cells, batches, by_creation, gzip_bytes, multiply_acc
 
 import keras_slim as slim
 
-TOOL, MAIN = "keras_slim", "Taylor"
+TOOL, MAIN, PLAIN, WITHOUT_DATA = "keras_slim", "Taylor", "Taylor, plain cut", "l2, no data"
 GUARDS = slim.pruning.Guards(align=1, max_ratio_per_round=0.9)
 VARIANTS = {
-    "l2, no data": {"criterion": "l2", "debias": "rms", "calibration": False},
+    WITHOUT_DATA: {"criterion": "l2", "debias": "rms", "calibration": False},
     "l2": {"criterion": "l2", "debias": "rms"},
-    "Taylor, plain cut": {"criterion": "taylor", "debias": "rms", "calibration": False},
+    PLAIN: {"criterion": "taylor", "debias": "rms", "calibration": False},
     MAIN: {"criterion": "taylor", "debias": "rms"},
 }
-FINE_TUNED = ("l2, no data", MAIN)
+FINE_TUNED = (WITHOUT_DATA, MAIN)
+TIMED = (WITHOUT_DATA, PLAIN, MAIN)
+"""Whose processor time is set against that of a peer."""
 # Cut by the callback while fine-tuning, by Taylor scores too. With one round and a window of (0, 0) it makes the cut of
 # MAIN, and what differs is what its other options do.
 WHILE_FINE_TUNING = {
@@ -29,11 +31,16 @@ def run(folder, seed, data, options):
     """Measures every cell of one seed that is not finished."""
     cells, dense = Cells(folder), dense_network(folder, seed, data, options)
     if not cells.find(tool=TOOL, variant="dense", seed=seed):
-        found = {"cut": accuracies(dense, data), **counts(dense), **file_sizes(dense, folder, f"dense-{seed}", data)}
-        trained_on = copy_of(dense)
-        fine_tune(trained_on, data, seed, options)
-        cells.add(tool=TOOL, variant="dense", seed=seed, fine_tuned=accuracies(trained_on, data), **found)
-    measures = {**dict.fromkeys(VARIANTS, cut_and_fine_tune), **dict.fromkeys(WHILE_FINE_TUNING, cut_while_fine_tuning)}
+        found = {"cut": accuracies(dense, data), **counts(dense)}
+        if not options.cut_only:
+            found.update(file_sizes(dense, folder, f"dense-{seed}", data))
+            trained_on = copy_of(dense)
+            fine_tune(trained_on, data, seed, options)
+            found["fine_tuned"] = accuracies(trained_on, data)
+        cells.add(tool=TOOL, variant="dense", seed=seed, **found)
+    measures = dict.fromkeys(VARIANTS, cut_and_fine_tune) | dict.fromkeys(WHILE_FINE_TUNING, cut_while_fine_tuning)
+    if options.cut_only:
+        measures = dict.fromkeys(TIMED, cut_and_fine_tune)
     for speed_up in options.speed_ups:
         for variant, measure in measures.items():
             key = {"tool": TOOL, "variant": variant, "speed_up": speed_up, "seed": seed}
@@ -67,13 +74,15 @@ def named_weights(model):
 
 
 def cut_and_fine_tune(folder, key, dense, data, options):
-    """Returns what one cut costs and gives, before and after fine-tuning."""
+    """Returns what one cut costs and gives, before and after fine-tuning, or before it alone."""
     how = VARIANTS[key["variant"]]
-    samples = None if key["variant"].endswith("no data") else seen(data, options)
+    samples = None if key["variant"] == WITHOUT_DATA else seen(data, options)
     start, used = time.perf_counter(), time.process_time()
     small = slim.prune(dense, 1 - 1 / key["speed_up"], of="macs", data=samples, guards=GUARDS, **how)
     found = {"seconds": time.perf_counter() - start, "processor_seconds": time.process_time() - used, **counts(small)}
     found["cut"] = accuracies(compiled(small, 0.0), data)
+    if options.cut_only:
+        return found
     if key["variant"] in FINE_TUNED:
         fine_tune(small, data, key["seed"], options)
         found["fine_tuned"] = accuracies(small, data)

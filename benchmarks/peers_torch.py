@@ -201,7 +201,7 @@ def train(model, data, rate, epochs, seed, options):
 
 
 def examine(dense, variant, speed_up, seed, data, options):
-    """Returns what one cut costs and gives, before and after fine-tuning."""
+    """Returns what one cut costs and gives, before and after fine-tuning, or before it alone."""
     model = copy.deepcopy(dense)
     samples = as_tensor(data["x_train"][: options.samples]), torch.from_numpy(data["y_train"][: options.samples])
     start, used = time.perf_counter(), time.process_time()
@@ -211,6 +211,8 @@ def examine(dense, variant, speed_up, seed, data, options):
     recalibrated = copy.deepcopy(model)
     recalibrate(recalibrated, samples[0])
     found["recalibrated"] = accuracies(recalibrated, data)
+    if options.cut_only:
+        return found
     model.zero_grad(set_to_none=True)
     train(model, data, options.fine_tuning_rate, options.fine_tuning_epochs, 100 + seed, options)
     return {**found, "fine_tuned": accuracies(model, data)}

@@ -73,6 +73,10 @@ class Cells:
         """Returns the finished cells with these entries."""
         return [cell for cell in self.read() if key.items() <= cell.items()]
 
+    def forget(self):
+        """Removes all cells."""
+        self._path.unlink(missing_ok=True)
+
     def add(self, **cell):
         """Appends a finished cell."""
         with self._path.open("a") as file:

@@ -92,3 +92,25 @@ def test_the_benchmark_of_shared_files_runs_and_resumes(results, monkeypatch, ca
 def test_results_tell_whether_onednn_was_on(results):
     asked = {"0": "off", "1": "on"}[os.environ["TF_ENABLE_ONEDNN_OPTS"]]
     assert importlib.import_module("results_file").surroundings()["oneDNN"] == asked
+
+
+def test_each_aim_for_processor_time_beside_the_peer_is_a_line(results):
+    """3 seconds against 2, the faster ranking by magnitude; 9 against the same 2, since that ranking keeps the most."""
+    table = importlib.import_module("peers_table")
+
+    def cell(tool, variant, seconds, accuracy):
+        accuracies = {"validation": accuracy, "test": accuracy}
+        measured = {"processor_seconds": seconds, "cut": accuracies}
+        return {"tool": tool, "variant": variant, "speed_up": 2, "seed": 0, **measured}
+
+    ours = [cell("keras_slim", variant, *rest) for variant, *rest in (("l2, no data", 3, 0.1), ("Taylor", 9, 0.5))]
+    names = ("magnitude, every layer", 4, 0.1), ("magnitude, global", 2, 0.4), ("Taylor, global", 6, 0.3)
+    theirs = [cell("torch-pruning", *each) for each in names]
+    without, compensated = table.compared_seconds([*ours, *theirs], 2)
+    assert "without data" in without
+    assert "1.50 (1.50 to 1.50)" in without
+    assert "(l2, no data, against magnitude, global). The aim is at most 1: **missed**." in without
+    assert "with data and compensation" in compensated
+    assert "4.50 (4.50 to 4.50)" in compensated
+    assert "(Taylor, against magnitude, global). The aim is at most 5: met." in compensated
+    assert not list(table.compared_seconds(ours, 2))
