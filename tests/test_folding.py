@@ -53,6 +53,7 @@ KINDS = {
 }
 
 
+@pytest.mark.onednn
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize("options", [{}, {"center": False}, {"scale": False, "epsilon": 0.1}], ids=str)
 @pytest.mark.parametrize("kind", KINDS)
@@ -68,6 +69,7 @@ def test_every_kind_of_layer_takes_the_normalization_behind_it(kind, options, us
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.onednn
 @pytest.mark.parametrize(
     ("kind", "axis", "is_folded"),
     [
@@ -124,7 +126,7 @@ def test_residual_sums_are_kept_and_all_normalizations_folded():
 
 
 @pytest.mark.parametrize("builder", BUILDERS)
-def test_every_model_of_the_zoo_answers_as_before(builder):
+def test_every_model_of_the_zoo_answers_as_before(builder, uncompiled_adder_layers):
     model = randomise(builder())
     folded = slim.fold_batch_normalization(model)
     inputs = inputs_for(model)

@@ -1,5 +1,7 @@
 """Every criterion on units that adder layers compute, and that adder layers read."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -14,15 +16,28 @@ X = RNG.normal(size=(12, 5, 5, 2)).astype("float32")
 Y = RNG.integers(3, size=12)
 
 
-@pytest.fixture
-def model(uncompiled_adder_layers):
+def network():
     inputs = keras.Input((5, 5, 2))
     x = layers.BatchNormalization()(AdderConv2D(5, 3, name="first")(inputs))
     x = layers.BatchNormalization()(AdderConv2D(4, 2, name="second")(layers.LeakyReLU()(x)))
     x = layers.BatchNormalization()(AdderDense(6, name="third")(layers.Flatten()(x)))
     model = keras.Model(inputs, layers.Dense(3, "softmax", name="head")(x))
-    model.compile("adam", "sparse_categorical_crossentropy", run_eagerly=True)
+    model.compile(keras.optimizers.SGD(0.001), "sparse_categorical_crossentropy", run_eagerly=True)
+    return model
+
+
+@functools.lru_cache(1)
+def learned():
+    """The weights after a few steps."""
+    model = network()
     model.fit(X, Y, epochs=3, verbose=0)
+    return model.get_weights()
+
+
+@pytest.fixture
+def model(uncompiled_adder_layers):
+    model = network()
+    model.set_weights(learned())
     return model
 
 
