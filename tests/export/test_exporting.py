@@ -16,6 +16,7 @@ def dense_model(width=3, **arguments):
     return keras.Model(inputs, keras.layers.Dense(width)(inputs))
 
 
+@pytest.mark.onednn
 @pytest.mark.parametrize(("quantize", "least_db"), [(None, 100), ("float16", 50), ("dynamic", 30), ("int8", 20)])
 def test_file_answers_like_keras(exported, quantize, least_db):
     assert exported[quantize].agreement.sqnr_db > least_db

@@ -214,6 +214,7 @@ HIDDEN = {
 }
 
 
+@pytest.mark.onednn
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=[pytest.mark.channels_first] if name == "channels first" else []) for name in HIDDEN],

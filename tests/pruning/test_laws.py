@@ -51,6 +51,7 @@ def assert_same_answers(first, second, x, tolerance):
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1, np.abs(b).max()))
 
 
+@pytest.mark.onednn
 def test_the_masked_model_answers_as_the_shrunken_one(cut):
     x = inputs_for(cut.model)
     assert_same_answers(cut.small, cut.masked, x, 1e-5)
