@@ -27,7 +27,8 @@ def test_it_is_pruned_inside_fit_and_goes_on_learning(tmp_path):
     x[y == 1, 2:6, 2:6] += 1.0  # a square in the middle
     model = network()
     before = slim.profile(model)
-    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
     pruning = slim.callbacks.ProgressiveGlobalPruning(
         ratio=0.5, of="macs", criterion="taylor", debias="l2", rounds=2, window=(0.3, 0.6), data=(x[:64], y[:64]),
         guards=slim.pruning.Guards(align=1),

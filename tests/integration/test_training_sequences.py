@@ -33,7 +33,9 @@ def test_it_learns_while_it_shrinks(build, criterion, tmp_path):
     x = np.random.default_rng(0).integers(1, 10, size=(512, 8))
     y = (x == 7).any(axis=1).astype(int)
     model = build()
-    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
+    )
     before = model.count_params()
     pruning = slim.callbacks.ProgressiveGlobalPruning(
         ratio=0.5,
