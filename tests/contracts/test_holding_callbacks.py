@@ -4,7 +4,9 @@ Eager steps are most of the time these tests take: a fit has eight, with an opti
 what an undisturbed fit comes to is found once for each example.
 """
 
+import copy
 import functools
+import itertools
 import json
 import os
 import signal
@@ -93,16 +95,24 @@ def outcome(model, callback):
 
 
 @functools.cache
+def attributes_after_fit():
+    """The attributes of a model that was trained without any of them: Keras itself adds some in `fit`."""
+    model = build()
+    model.fit(**ONE_EPOCH)
+    return set(vars(model))
+
+
+@functools.cache
 def undisturbed(name):
-    """The outcome of a fit to its end, and how often it was checked that what is held is held."""
+    """The outcome of a fit to its end, how often it was checked that what is held is held, and the callback."""
     model, callback = build(), make(name)
     checking = Held(callback)
     model.fit(**DATA, callbacks=[checking, callback])
-    return outcome(model, callback), checking.checked
+    return copy.deepcopy(outcome(model, callback)), checking.checked, callback
 
 
 def check_as_undisturbed(name, model, callback):
-    (expected, to, told), _ = undisturbed(name)
+    (expected, to, told), *_ = undisturbed(name)
     state, found, tells = outcome(model, callback)
     for mine, theirs in zip(state, expected, strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -159,21 +169,17 @@ def test_it_holds_after_every_call_of_compiled_steps(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_callback_serves_two_fits_of_two_models(name):
-    callback = make(name)
-    for _ in range(2):
-        model = build()
-        model.fit(**DATA, callbacks=[callback])
-        check_as_undisturbed(name, model, callback)
+    model, callback = build(), undisturbed(name)[-1]
+    model.fit(**DATA, callbacks=[callback])
+    check_as_undisturbed(name, model, callback)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_left_is_plain_keras(name, tmp_path):
     model = build()
     shapes, own = [weight.shape for weight in model.weights], model.get_layer("second").kernel.constraint
-    model.fit(**ONE_EPOCH)  # Keras itself adds attributes in `fit`
-    attributes = set(vars(model))
     model.fit(**DATA, callbacks=[make(name)])
-    assert set(vars(model)) <= attributes
+    assert set(vars(model)) <= attributes_after_fit()
     assert [weight.shape for weight in model.weights] == shapes
     assert model.get_layer("second").kernel.constraint is own
     assert [weight.constraint for weight in model.weights].count(None) == len(model.weights) - 1
@@ -205,9 +211,10 @@ def test_it_does_nothing_in_evaluate_and_predict(name):
         np.testing.assert_array_equal(new, old)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("epoch", "first"), [(1, False), (3, True)])
-def test_a_fit_that_is_killed_is_taken_up(name, epoch, first, tmp_path):
+@pytest.mark.parametrize(("name", "first"), list(zip(NAMES, itertools.cycle([True, False]), strict=False)))
+def test_a_fit_that_is_killed_again_and_again_is_taken_up(name, first, tmp_path):
+    """In two epochs, and after the last one: nothing is left then but the end, and what the callback tells."""
+
     def fit(*others):
         model, callback = build(), make(name)
         backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
@@ -215,8 +222,9 @@ def test_a_fit_that_is_killed_is_taken_up(name, epoch, first, tmp_path):
         model.fit(**DATA, callbacks=[*callbacks, *others])
         return model, callback
 
-    with pytest.raises(KilledError):
-        fit(Killer(epoch))
+    for killer in (Killer(1), Killer(3), Killer(EPOCHS - 1, None)):
+        with pytest.raises(KilledError):
+            fit(killer)
     check_as_undisturbed(name, *fit())
     assert not (tmp_path / "backup").exists()
 
@@ -230,21 +238,6 @@ def test_an_interrupted_fit_leaves_a_model_that_works(name):
     assert [weight.constraint for weight in model.weights].count(None) == len(model.weights) - 1
     model.fit(**ONE_EPOCH)
     check_free(model)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_fit_that_is_killed_after_its_last_epoch_is_taken_up(name, tmp_path):
-    """Nothing is left but the end: the model and what the callback tells are those of the undisturbed fit."""
-
-    def fit(*others):
-        model, callback = build(), make(name)
-        callbacks = [keras.callbacks.BackupAndRestore(tmp_path), callback, *others]
-        model.fit(**DATA, callbacks=callbacks)
-        return model, callback
-
-    with pytest.raises(KilledError):
-        fit(Killer(EPOCHS - 1, None))
-    check_as_undisturbed(name, *fit())
 
 
 def test_layers_without_names_of_their_own_are_known_again(tmp_path):
