@@ -11,17 +11,17 @@ X = RNG.normal(size=(48, 4)).astype("float32")
 Y = np.tanh(X @ RNG.normal(size=(4, 2))).astype("float32")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def x():
     return X
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def y():
     return Y
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build():
     """Returns the function that builds a compiled model with layers `first` (16 units) and `second` (16 units).
 
@@ -49,7 +49,7 @@ def build():
     return build
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def prune():
     """Returns the function that makes the callback: half of the units in two rounds, by their weights, silently."""
 

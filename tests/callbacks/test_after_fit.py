@@ -10,14 +10,38 @@ import tensorflow as tf
 import keras_slim as slim
 
 
-@pytest.fixture(params=["sequential", "functional"])
-def pruned(request, build, prune, x, y):
-    model = build(keras.optimizers.Adam(0.01), kind=request.param, metrics=["mae"])
-    model.fit(x, y, epochs=4, verbose=0, callbacks=[prune()])
-    return model
+@pytest.fixture(scope="module", params=["sequential", "functional"])
+def kind(request):
+    return request.param
 
 
-def test_a_saved_model_loads_bit_for_bit(pruned, x, y, tmp_path):
+@pytest.fixture(scope="module")
+def train(kind, build, prune, x, y):
+    """Returns the function that makes a model and prunes it in `fit`."""
+
+    def train():
+        model = build(keras.optimizers.SGD(0.05, momentum=0.9), kind=kind, metrics=["mae"])
+        model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune()])
+        return model
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def shared(train):
+    return train()
+
+
+@pytest.fixture
+def pruned(shared):
+    """A model after `fit`. The tests of this file share it: a test may change its weights, and nothing else."""
+    weights = shared.get_weights()
+    yield shared
+    shared.set_weights(weights)
+
+
+def test_a_saved_model_loads_bit_for_bit(train, x, y, tmp_path):
+    pruned = train()
     pruned.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is type(pruned)
@@ -31,7 +55,7 @@ def test_a_saved_model_loads_bit_for_bit(pruned, x, y, tmp_path):
 def test_a_learning_rate_set_in_training_is_saved(build, prune, x, y, tmp_path):
     model = build(keras.optimizers.SGD(0.1))
     lower = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))
-    model.fit(x, y, epochs=4, verbose=0, callbacks=[prune(), lower])
+    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune(), lower])
     model.save(tmp_path / "model.keras")
     assert float(keras.models.load_model(tmp_path / "model.keras").optimizer.learning_rate) == pytest.approx(0.025)
 
@@ -75,7 +99,7 @@ def test_what_a_model_says_of_itself_agrees(pruned):
     assert pruned.get_layer("norm").gamma.shape == (second.units,)
     assert first.units + second.units == 16
     assert (pruned.input_shape, pruned.output_shape) == ((None, 4), (None, 2))
-    assert len(pruned.optimizer.variables) == 2 + 2 * len(pruned.trainable_variables)
+    assert len(pruned.optimizer.variables) == 2 + len(pruned.trainable_variables)
     assert [id(value) for value in pruned.optimizer._trainable_variables] == [
         id(value) for value in pruned.trainable_variables
     ]
@@ -112,7 +136,8 @@ def test_it_can_be_pruned_again_without_training(pruned, x):
     assert smaller.predict(x, verbose=0).shape == (48, 2)
 
 
-def test_it_can_be_compiled_and_trained_anew(pruned, x, y):
+def test_it_can_be_compiled_and_trained_anew(train, x, y):
+    pruned = train()
     pruned.compile("sgd", "mae", run_eagerly=True)
     pruned.fit(x, y, epochs=2, verbose=0)
 
@@ -132,7 +157,7 @@ def test_it_can_be_a_part_of_another_model(pruned, x):
 
 def test_a_sequential_model_can_still_be_changed_layer_by_layer(build, prune, x, y):
     model = build()
-    model.fit(x, y, epochs=4, verbose=0, callbacks=[prune()])
+    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune()])
     width = model.get_layer("second").units
     model.pop()
     assert model.output_shape == (None, width)
@@ -150,8 +175,8 @@ class Blocks(keras.Model):
 
 
 def test_layers_in_lists_and_dictionaries_are_those_of_the_smaller_model(build, prune, x, y, tmp_path):
-    model = build("adam", kind="functional", cls=Blocks)
-    model.fit(x, y, epochs=4, verbose=0, callbacks=[prune()])
+    model = build(kind="functional", cls=Blocks)
+    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune()])
     assert [id(layer) for layer in model.blocks] == [id(model.get_layer(name)) for name in ("first", "second")]
     assert model.by_name["first"] is model.get_layer("first")
     model.save_weights(tmp_path / "model.weights.h5")
