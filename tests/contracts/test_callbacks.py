@@ -19,7 +19,8 @@ RNG = np.random.default_rng(5)
 X = RNG.normal(size=(48, 4)).astype("float32")
 Y = RNG.normal(size=(48, 2)).astype("float32")
 
-SHARED = {"data": (X, Y), "guards": slim.pruning.Guards(align=1), "verbose": 0}
+# Scores that look at data are compiled for each cut; `tests/callbacks` has them.
+SHARED = {"data": (X, Y), "criterion": "l2", "guards": slim.pruning.Guards(align=1), "verbose": 0}
 # Ways to make each callback, short enough for two cuts in four epochs. A new callback needs a line here.
 EXAMPLES = {
     "ProgressiveGlobalPruning": {"ratio": 0.5, "rounds": 2},
