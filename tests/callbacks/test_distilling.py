@@ -13,7 +13,7 @@ KINDS = pytest.mark.parametrize("run_eagerly", [True, False], ids=["eager", "com
 
 def still(build, **options):
     """A model that training does not change, so that its loss can be worked out afterwards."""
-    model = build(keras.optimizers.SGD(0.0), **options)
+    model = build(keras.optimizers.SGD(0.0), **{"jit_compile": False, **options})
     model.get_layer("norm").momentum = 1.0
     return model
 
@@ -82,7 +82,7 @@ def test_a_network_that_goes_back_to_the_dense_one_learns_from_itself(build, pru
 
 
 def test_whole_models_are_saved_meanwhile(build, prune, x, y, tmp_path):
-    model = build("adam")
+    model = build()
     saved = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
     fit(model, x, y, prune(distillation=MEAN_SQUARES), saved)
     loaded = keras.models.load_model(tmp_path / "4.keras")

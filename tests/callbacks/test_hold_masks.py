@@ -9,8 +9,12 @@ from keras_slim.errors import PlanMismatchError
 from keras_slim.sparsity import Masks, kernels, magnitude_masks
 
 
+def momentum():
+    return keras.optimizers.SGD(0.05, momentum=0.9)
+
+
 def test_the_zeros_that_are_there_stay(build, x, y):
-    model = build("adam")
+    model = build(momentum())
     masks = magnitude_masks(kernels(model), 0.7)
     masks.apply(model)
     callback = slim.callbacks.HoldMasks()
@@ -21,7 +25,7 @@ def test_the_zeros_that_are_there_stay(build, x, y):
 
 
 def test_given_masks_are_applied_before_the_first_step(build, watch, x, y):
-    model = build("adam")
+    model = build(momentum())
     masks = magnitude_masks(kernels(model), {path: 0.25 * (1 + n) for n, path in enumerate(kernels(model))})
     seen = watch(lambda model: Masks.nonzero(model))
     model.fit(x, y, epochs=2, verbose=0, callbacks=[slim.callbacks.HoldMasks(masks), seen])
@@ -29,7 +33,7 @@ def test_given_masks_are_applied_before_the_first_step(build, watch, x, y):
 
 
 def test_masks_of_some_kernels_leave_the_others_free(build, x, y):
-    model = build("adam")
+    model = build(momentum())
     path = "sequential/first/kernel"
     masks = Masks({path: np.eye(4, 16, dtype=bool)})
     model.fit(x, y, verbose=0, callbacks=[slim.callbacks.HoldMasks(masks)])
@@ -38,7 +42,7 @@ def test_masks_of_some_kernels_leave_the_others_free(build, x, y):
 
 
 def test_masks_of_another_model_are_refused(build, x, y):
-    model = build("adam")
+    model = build(momentum())
     callback = slim.callbacks.HoldMasks(Masks({"sequential/first/kernel": np.ones((4, 15), bool)}))
     with pytest.raises(PlanMismatchError, match=r"sequential/first/kernel: \(4, 15\) against \(4, 16\)"):
         model.fit(x, y, verbose=0, callbacks=[callback])
@@ -60,7 +64,7 @@ def test_a_model_that_is_not_built_is_refused():
 
 
 def test_layers_that_another_callback_exchanges_are_noticed(build, prune, x, y):
-    model = build("adam")
+    model = build(momentum())
     with pytest.raises(RuntimeError, match="`HoldMasks` holds weights that are no longer those of model"):
         model.fit(x, y, epochs=4, verbose=0, callbacks=[prune(), slim.callbacks.HoldMasks()])
     model.fit(x, y, verbose=0)
