@@ -87,7 +87,7 @@ class ProgressiveGlobalPruning(CuttingCallback):
             `keras_slim.pruning.Calibration()`; `True` is that, `False` is none.
         distillation: How the pruned network learns from the dense one, of which a copy is kept at the first cut: a
             `keras_slim.distillation.Distillation`. It takes the time of another forward pass. Defaults to not at all.
-        verbose: 0 says nothing, 1 says one line per round.
+        verbose: 0 says nothing, 1 says one line per round, and how far scores are where they take long.
 
     Attributes:
         rounds_done: One dictionary per round: `epoch` (as in `history.epoch`), `units`, `params`, `macs` after it,
@@ -367,7 +367,8 @@ class ProgressiveGlobalPruning(CuttingCallback):
         graph = analyse(self.model, self.ignore)
         owner = type(self).__name__
         data = drawn(self.data, self.steps, owner)
-        scores = unit_scores(graph, self.criterion, self.debias, data, steps=self.steps, owner=owner)
+        options = {"steps": self.steps, "owner": owner, "verbose": self.verbose}
+        scores = unit_scores(graph, self.criterion, self.debias, data, **options)
         sizes = {name: len(units) for name, units in graph.layers.items()}
         original = [self._original_sizes.get(name, size) for name, size in sizes.items()]
         fewest = self.guards.fewest(list(sizes.values()), original)

@@ -50,7 +50,7 @@ class StructuredLotteryTicket(keras.callbacks.Callback):
         guards: What a cut may not do. Defaults to `keras_slim.pruning.Guards(align=1)`, which lets the number of units
             be exact.
         ignore: Names of layers to leave whole.
-        verbose: 0 says nothing, 1 says one line per round.
+        verbose: 0 says nothing, 1 says one line per round, and how far scores are where they take long.
 
     Attributes:
         ticket: The network as the last stretch started it, a plain Keras model that is not compiled; `None` before
@@ -213,7 +213,8 @@ class StructuredLotteryTicket(keras.callbacks.Callback):
         """Returns which units are kept: all but the exact share of those with the lowest scores, within the guards."""
         owner = type(self).__name__
         data = drawn(self.data, self.steps, owner)
-        scores = unit_scores(graph, self.criterion, self.debias, data, steps=self.steps, owner=owner)
+        options = {"steps": self.steps, "owner": owner, "verbose": self.verbose}
+        scores = unit_scores(graph, self.criterion, self.debias, data, **options)
         sizes = {name: len(units) for name, units in graph.layers.items()}
         original = [self._layers.get(name, size) for name, size in sizes.items()]
         protected = protect(scores, graph, self.guards.fewest(list(sizes.values()), original))

@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.surgery import Transfer
+from keras_slim.scoring.kept_steps import forget_steps
 
 STRUCTURE = (
     # keras.Function: the graph of calls
@@ -74,6 +75,7 @@ class Inside:
         """Makes another model, or the same one later, what this one was."""
         vars(model).update(self._attributes)
         vars(vars(model)[TRACKER]).update(self._tracked)
+        forget_steps(model)
 
 
 def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -> None:

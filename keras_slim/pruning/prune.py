@@ -51,7 +51,7 @@ def plan_pruning(
         steps: Number of batches to look at. Defaults to all; a generator needs it.
         guards: What the cut may not do. Defaults to `Guards()`.
         ignore: Names of layers to leave whole.
-        verbose: 1 shows a progress bar for each pass over the data.
+        verbose: 1 shows how far each pass over the data has come, once that takes more than five seconds.
 
     Returns:
         The `PruningPlan`.

@@ -52,6 +52,23 @@ def as_batches(data, model, *, owner, targets, batch_size=128, steps=None):
     return batches
 
 
+def number_of_batches(data, batch_size=128, steps=None):
+    """Returns how many batches a pass over the data has, in any form that `as_batches` takes; `None` if unknown."""
+    if isinstance(data, keras.utils.PyDataset):
+        count = _num_batches(data)
+    elif hasattr(data, "cardinality"):
+        count = int(data.cardinality())
+        count = count if count >= 0 else None  # it may be unknown, or endless
+    elif isinstance(data, DrawnBatches):
+        count = len(data)
+    elif hasattr(data, "__next__") or hasattr(data, "element_spec"):
+        count = None
+    else:
+        lengths = [len(part) for part in keras.tree.flatten(data) if np.ndim(part)]
+        count = -(-lengths[0] // batch_size) if lengths else None
+    return min(filter(None, (count, steps)), default=None)
+
+
 class DrawnBatches(list):
     """Batches that were drawn from a generator once, to be looked at as often as needed."""
 

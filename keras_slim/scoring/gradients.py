@@ -1,38 +1,73 @@
 """Derivatives by activations and by pixels: the one place where scoring needs to know the backend."""
 
+import functools
+
 import keras
 import numpy as np
 
 from keras_slim.scoring.losses import loss_function
 
 
-def step_with_gradients(model, forward, weights, sum_all):
-    """Returns the compiled function from one batch to sums over what is made of activations and their gradients.
+class StepWithGradients:
+    """A compiled step from one batch to sums over what is made of activations and their gradients.
 
-    Args:
-        model: The compiled model, for its loss.
-        forward: Function from a batch of inputs to the model's outputs and a dictionary of lists of observed
-            activations.
-        weights: Weights whose gradients are wanted too.
-        sum_all: Function from the observed activations, the slopes of each sample's loss by them in the same
-            structure, the slopes of the mean loss by the weights, and the number of samples, to nested tensors.
-
-    Returns:
-        Function of `(x, y, sample_weight)`.
+    It is traced for batches of any size, so that a last one that is smaller costs nothing. Between calls it holds
+    neither the model nor what it is called with.
 
     Raises:
         NotImplementedError: On another backend than TensorFlow.
     """
-    tf = _tensorflow(
-        "Gradient criteria run on the TensorFlow backend; this is '{}'. "
-        "Choose a criterion that needs no targets, e.g. 'l2' or 'mean_activation'."
-    )
+
+    def __init__(self):
+        tf = _tensorflow(
+            "Gradient criteria run on the TensorFlow backend; this is '{}'. "
+            "Choose a criterion that needs no targets, e.g. 'l2' or 'mean_activation'."
+        )
+        self._sums = None
+        self._function = functools.partial(tf.function, reduce_retracing=True, autograph=False)
+        self._steps = {}  # by the ranks of what is in a batch: traced for several, it would be traced for any
+
+    def __call__(self, model, forward, weights, sum_all, batch):
+        """Returns what `sum_all` makes of a batch.
+
+        Args:
+            model: The compiled model, for its loss.
+            forward: Function from a batch of inputs to the model's outputs and a dictionary of lists of observed
+                activations.
+            weights: Weights whose gradients are wanted too.
+            sum_all: Function from the observed activations, the slopes of each sample's loss by them in the same
+                structure, the slopes of the mean loss by the weights, and the number of samples, to nested tensors.
+            batch: `(x, y, sample_weight)`. The other arguments only count in the first call, which traces them.
+        """
+        import tensorflow as tf
+
+        batch = _mapped(lambda part: part if tf.is_tensor(part) else tf.convert_to_tensor(part), batch)
+        # Scaled, so that small slopes do not vanish in float16; by less where large ones overflow.
+        is_half = any("float16" in layer.compute_dtype for layer in model.layers)
+        scale = 2.0**15 if is_half else 1.0
+        self._sums = _sums_of(model, forward, weights, sum_all)
+        try:
+            ranks = tuple(part.shape.rank for part in keras.tree.flatten(batch) if part is not None)
+            if ranks not in self._steps:
+                self._steps[ranks] = self._function(lambda *batch: self._sums(*batch))
+                if all(tensor.shape[0] is None for tensor in model.inputs):
+                    self._steps[ranks].get_concrete_function(*_of_any_size(batch), tf.TensorSpec((), "float32"))
+            while True:
+                values = self._steps[ranks](*batch, tf.constant(scale))
+                if scale <= 1 or all(np.isfinite(value.numpy()).all() for value in keras.tree.flatten(values)):
+                    return values
+                scale /= 2.0**5
+        finally:
+            self._sums = None
+
+
+def _sums_of(model, forward, weights, sum_all):
+    """Returns the function that is traced."""
+    import tensorflow as tf
 
     loss_of = loss_function(model)
 
-    @tf.function(reduce_retracing=True)
-    def step(x, y, sample_weight, scale):
-        x = keras.tree.map_structure(tf.convert_to_tensor, x)
+    def sums(x, y, sample_weight, scale):
         inputs = keras.tree.flatten(x)
         with tf.GradientTape() as tape:
             # Watched one by one, so that gradients pass frozen layers too.
@@ -48,17 +83,24 @@ def step_with_gradients(model, forward, weights, sum_all):
         size = tf.cast(tf.shape(inputs[0])[0], "float32")
         return sum_all(observed, keras.tree.map_structure(lambda slope: slope * size, slopes), weight_slopes, size)
 
-    def step_without_overflow(x, y, sample_weight):
-        # Scaled, so that small slopes do not vanish in float16; by less where large ones overflow.
-        is_half = any("float16" in layer.compute_dtype for layer in model.layers)
-        scale = 2.0**15 if is_half else 1.0
-        while True:
-            values = step(x, y, sample_weight, tf.constant(scale))
-            if scale <= 1 or all(np.isfinite(value.numpy()).all() for value in keras.tree.flatten(values)):
-                return values
-            scale /= 2.0**5
+    return sums
 
-    return step_without_overflow
+
+def _of_any_size(batch):
+    """Returns the shapes and types of a batch, its first axes of any size; what is ragged or sparse as it is."""
+    import tensorflow as tf
+
+    def spec(part):
+        known = tf.type_spec_from_value(part)
+        is_array = isinstance(known, tf.TensorSpec) and known.shape.rank
+        return tf.TensorSpec([None, *known.shape[1:]], known.dtype) if is_array else known
+
+    return _mapped(spec, batch)
+
+
+def _mapped(function, batch):
+    """Returns a batch with a function applied to each part that is there."""
+    return keras.tree.map_structure(function, batch, none_is_leaf=False)
 
 
 def step_of_descent(objective, variable, optimizer):

@@ -7,10 +7,11 @@ from keras import ops
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph.running import KeptState, observed_run
 from keras_slim.scoring.data import NO_BATCH, flat_inputs
-from keras_slim.scoring.gradients import step_with_gradients
+from keras_slim.scoring.gradients import StepWithGradients
+from keras_slim.scoring.kept_steps import Same, kept_step
 
 
-def observe(graph, data, summed, gradients):
+def observe(graph, data, summed, gradients, name=None):
     """Returns the means over all samples of what is measured of activations, in one pass.
 
     Units that never leave their layer (the heads of an attention) have no activation to read. With gradients they are
@@ -23,6 +24,8 @@ def observe(graph, data, summed, gradients):
         summed: Function from activations and gradients of shape `(samples, positions, channels)` to a tuple of tensors,
             each a sum over the samples.
         gradients: Whether it needs the derivative of the loss.
+        name: Hashable value that only functions share that do the same. With it, what is compiled for gradients is kept
+            for the next time; by default it is compiled anew.
 
     Returns:
         Pairs, one for each place where units can be read: the unit at each channel, as in `Slot`, and a tuple of
@@ -34,7 +37,7 @@ def observe(graph, data, summed, gradients):
     if not graph.groups:
         return []
     hidden = _hidden_slots(graph, gradients)
-    step = _step(graph, hidden, summed, gradients)
+    step = _step(graph, hidden, summed, gradients, name)
     totals, samples = None, 0
     with KeptState(graph.model):
         for x, y, sample_weight in data():
@@ -61,7 +64,7 @@ def _hidden_slots(graph, gradients):
     return slots
 
 
-def _step(graph, hidden, summed, gradients):
+def _step(graph, hidden, summed, gradients, name):
     """Returns the function from one batch to the sums at each place."""
     model, sites = graph.model, graph.sites
 
@@ -80,7 +83,13 @@ def _step(graph, hidden, summed, gradients):
         return results
 
     if gradients:
-        return step_with_gradients(model, forward, [slot.variable for slot in hidden], sum_all)
+        places = [
+            *((Same(site.tensor), site.axis) for site in sites),
+            *((Same(slot.variable), slot.axis) for slot in hidden),
+        ]
+        compiled = kept_step(model, name and (name, tuple(places)), StepWithGradients)
+        weights = [slot.variable for slot in hidden]
+        return lambda *batch: compiled(model, forward, weights, sum_all, batch)
 
     def step(x, y, sample_weight):
         _, observed = forward(x)

@@ -57,7 +57,7 @@ def rank_correlation(
             of its time, or the `Oracle`'s on other data. Computed on `data` by default.
         steps: Number of batches to look at. Defaults to all; a generator needs it.
         ignore: Names of layers to leave out.
-        verbose: 1 shows progress bars.
+        verbose: 1 shows progress.
 
     Returns:
         A `RankCorrelation`.

@@ -1,12 +1,18 @@
 """De-biased scores of all units of a model."""
 
-import functools
+import math
 
 import keras
 import numpy as np
 
 from keras_slim.errors import invalid_argument
-from keras_slim.scoring.data import as_batches, drawn
+from keras_slim.graph.nodes import is_graph, walk
+from keras_slim.progress_display import progress
+from keras_slim.scoring.data import as_batches, drawn, number_of_batches
+
+LARGEST_BATCH = 128
+BATCH_BYTES = 2**31
+"""About what the activations of a batch made from arrays may take; the slopes take about as much again."""
 
 
 def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_scores", verbose=0):
@@ -19,7 +25,7 @@ def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_
         data: What the two look at, in any form `model.fit` takes. Optional where they need nothing.
         steps: Number of batches to look at. Defaults to all.
         owner: Name of the calling function, for error messages.
-        verbose: 1 shows a progress bar for each pass over the data.
+        verbose: 1 shows how far each pass over the data has come, once that takes more than five seconds.
 
     Returns:
         Array of shape `(graph.num_units,)`, higher for units that contribute more.
@@ -29,9 +35,13 @@ def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_
             values that are not finite.
         RuntimeError: If targets are needed and the model is not compiled.
     """
-    batches = _batches(graph.model, (criterion, debias), drawn(data, steps, owner), steps, owner, verbose)
-    raw = _checked(criterion.score(graph, batches), graph.num_units, "criterion", criterion, owner)
-    factors = _checked(debias.factors(graph, raw, batches), len(graph.groups), "debias", debias, owner, "group")
+    data = drawn(data, steps, owner)
+    batches = _batches(graph.model, (criterion, debias), data, steps, owner)
+    total = number_of_batches(data, _batch_size(graph.model), steps) if batches else None
+    with progress("Scores", "batches", verbose) as counted:
+        shown = batches and (lambda: counted(batches(), total))
+        raw = _checked(criterion.score(graph, shown), graph.num_units, "criterion", criterion, owner)
+        factors = _checked(debias.factors(graph, raw, shown), len(graph.groups), "debias", debias, owner, "group")
     parts = [_checked(debias(raw[group.units]), group.size, "debias", debias, owner) for group in graph.groups]
     return np.concatenate([np.zeros(0), *(factor * part for factor, part in zip(factors, parts, strict=True))])
 
@@ -48,7 +58,7 @@ def check_data(graph, criterion, data, *, debias=None, steps=None, owner):
         next(batches(), None)
 
 
-def _batches(model, members, data, steps, owner, verbose=0):
+def _batches(model, members, data, steps, owner):
     """Returns the function that starts a pass over the data, or `None` where none is needed."""
     if all(member.needs == "nothing" for member in members):
         return None
@@ -59,18 +69,19 @@ def _batches(model, members, data, steps, owner, verbose=0):
             "Call `model.compile(loss=...)` first."
         )
     targets = any(member.needs == "targets" for member in members)
-    batches = as_batches(data, model, owner=owner, targets=targets, steps=steps)
-    return functools.partial(_shown, batches) if verbose else batches
+    return as_batches(data, model, owner=owner, targets=targets, batch_size=_batch_size(model), steps=steps)
 
 
-def _shown(batches):
-    """Yields the batches of a pass, and shows how many have been looked at."""
-    bar = keras.utils.Progbar(None, unit_name="batch")
-    number = 0
-    for number, batch in enumerate(batches(), start=1):
-        yield batch
-        bar.update(number)
-    bar.update(number, finalize=True)
+def _batch_size(model):
+    """Returns how many samples of arrays are looked at together: as many as memory should hold, at most 128."""
+    return max(1, min(LARGEST_BATCH, BATCH_BYTES // (4 * max(1, _numbers_in_a_sample(model)))))
+
+
+def _numbers_in_a_sample(model):
+    """Returns how many numbers all calls of a model and of the models inside it put out for one sample."""
+    calls = walk(model)
+    inside = sum(_numbers_in_a_sample(call.operation) for call in calls if is_graph(call.operation))
+    return inside + sum(math.prod(size or 1 for size in each.shape[1:]) for call in calls for each in call.outputs)
 
 
 def _has_loss(model):

@@ -1,5 +1,7 @@
 """Raw scores, de-biased layer by layer, and what is said about a user's function that returns nonsense."""
 
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -54,11 +56,25 @@ def test_a_generator_is_drawn_from_once_for_all_passes(score, two_layers):
     assert next(batches) is drawn[2]
 
 
-def test_progress_of_each_pass_is_shown_on_request(score, two_layers, capsys):
-    score(two_layers, "apoz", np.ones((130, 4)))
+def test_progress_of_each_pass_is_shown_where_it_takes_long(score, two_layers, capsys, monkeypatch):
+    monkeypatch.setattr("keras_slim.progress_display.SILENT_SECONDS", 0.05)
+    batches = [np.ones((5, 4), "float32")] * 4
+
+    def slowly():
+        for batch in batches:
+            time.sleep(0.1)
+            yield batch
+
+    score(two_layers, "apoz", slowly(), steps=4)
     assert capsys.readouterr().out == ""
-    score(two_layers, "apoz", np.ones((130, 4)), verbose=1)
-    assert "2/Unknown" in capsys.readouterr().out  # batches of 128 and 2
+    score(two_layers, Slow(), np.ones((130, 4)), verbose=1)
+    assert "Scores: 1 of 2 batches" in capsys.readouterr().out  # of 128 and 2
+
+
+class Slow(ActivationCriterion):
+    def measure(self, activations, gradients):
+        time.sleep(0.1)
+        return keras.ops.mean(activations, axis=1)
 
 
 class Constant(Criterion):

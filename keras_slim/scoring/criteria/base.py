@@ -9,6 +9,7 @@ from keras_slim.errors import invalid_argument
 from keras_slim.graph.channel_graph import ChannelGraph
 from keras_slim.identifiers import Registry
 from keras_slim.scoring.averaging import mean_by_unit
+from keras_slim.scoring.kept_steps import Same
 from keras_slim.scoring.observation import observe
 
 
@@ -104,8 +105,14 @@ class ActivationCriterion(Criterion):
     needs = "inputs"
 
     def score(self, graph, data=None):
-        seen = observe(graph, data, self._summed, gradients=self.needs == "targets")
+        seen = observe(graph, data, self._summed, gradients=self.needs == "targets", name=self._name())
         return mean_by_unit(graph.num_units, ((units, self.finish(*means)) for units, means in seen))
+
+    def _name(self):
+        """Returns a hashable value that criteria share which do the same; `None` where that cannot be told."""
+        settings = tuple(sorted(vars(self).items()))
+        plain = all(value is None or isinstance(value, str | int | float) for _, value in settings)
+        return (Same(type(self)), settings) if plain else None
 
     def _summed(self, activations, gradients):
         measures = self.measure(activations, gradients)
