@@ -6,7 +6,8 @@ graph of layers inside, and the weights and slots that the optimizer holds.
 Keras has no public way to exchange the inside of a model. This file is the exception: it moves the attributes listed
 in `STRUCTURE`, and what `_tracker` knows, from one model to another, and renews `_compiled_trainable_state`, which
 would keep the old layers.
-Checked on Keras 3.15.1; `tests/pruning/test_adopt.py` fails when a new version keeps its structure elsewhere.
+Checked on Keras 3.15.1, over TensorFlow and over PyTorch 2.13; `tests/pruning/test_adopt.py` fails when a new version
+keeps its structure elsewhere.
 """
 
 import contextlib
@@ -17,6 +18,10 @@ import numpy as np
 from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.surgery import Transfer
 from keras_slim.scoring.kept_steps import forget_steps
+
+MODULES, PARAMETERS = "_modules", "_torch_params"
+"""Where PyTorch looks for layers; under which name Keras keeps a model's parameters there, and gathers them if missing.
+Parameters that are not there are not set back: their gradients would add up from step to step."""
 
 STRUCTURE = (
     # keras.Function: the graph of calls
@@ -46,6 +51,8 @@ STRUCTURE = (
     "_self_unconditional_checkpoint_dependencies",
     "_self_unconditional_dependency_names",
     "_self_unconditional_deferred_dependencies",
+    # torch.nn.Module: layers that are attributes, `_functional` among them, and the parameters that get gradients
+    MODULES,
 )
 
 TRACKER = "_tracker"
@@ -94,7 +101,10 @@ def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -
         beside = [each for each in vars(model)["_layers"] if id(each) not in known and not _is_input(each)]
         own = [each for name in OWN for each in vars(model)[name]]
         expected = smaller.count_params() + sum(int(np.prod(each.shape)) for each in _own_weights(model, beside))
+        modules = vars(model).get(MODULES)
         Inside(smaller).put_into(model)
+        if modules is not None:
+            vars(model)[MODULES] = _joined(modules, vars(smaller)[MODULES], known)
         for each in (*beside, *own):
             vars(model)[TRACKER].track(each)
         _replace_in_attributes(model, known)
@@ -119,6 +129,13 @@ def _own_weights(model, beside):
     own = [*vars(model)["_trainable_variables"], *vars(model)["_non_trainable_variables"]]
     weights = [*own, *(weight for layer in beside for weight in layer.weights)]
     return list({id(weight): weight for weight in weights}.values())
+
+
+def _joined(modules, inside, known):
+    """Returns the modules of a model: those it had, with layers replaced, and those inside; without its parameters."""
+    joined = {name: known.get(id(module), module) for name, module in modules.items()} | inside
+    joined.pop(PARAMETERS, None)
+    return joined
 
 
 def _is_input(layer):

@@ -5,9 +5,10 @@ from model_zoo import inputs_for, perceptron, randomise, sequential
 from zoo import BUILDERS
 
 from keras_slim.graph import analyse
-from keras_slim.pruning.adopt import STRUCTURE, TRACKER, adopt
+from keras_slim.pruning.adopt import MODULES, PARAMETERS, STRUCTURE, TRACKER, adopt
 from keras_slim.pruning.surgery import rebuild
 
+ON_TORCH = keras.backend.backend() == "torch"
 # What a compiled, trained model keeps that is no structure: it must survive a cut untouched.
 TRAINING = {
     "_lock", "_run_eagerly", "_jit_compile", "compiled", "loss", "steps_per_execution", "_initial_epoch",
@@ -25,6 +26,13 @@ IDENTITY = {
     "call_signature_parameters", "_call_has_training_arg", "_call_has_mask_arg", "_call_context_args",
     "_call_has_context_arg", "_supports_masking", "_convert_input_args", "_allow_non_tensor_positional_args",
     "_parent_path",
+}  # fmt: skip
+# What PyTorch keeps of a module beside its modules: hooks, whether it is training, and nothing that Keras fills.
+TORCH = {
+    "_parameters", "_buffers", "_non_persistent_buffers_set", "_backward_pre_hooks", "_backward_hooks",
+    "_is_full_backward_hook", "_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called",
+    "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_state_dict_hooks", "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks", "training",
 }  # fmt: skip
 
 
@@ -49,7 +57,11 @@ def test_every_attribute_of_a_keras_model_is_known(build):
     y = np.zeros((len(x), *model.output_shape[1:]))
     model.fit(x, y, validation_data=(x, y), verbose=0)
     model.predict(x, verbose=0)
-    assert set(vars(model)) <= {*STRUCTURE, TRACKER, *TRAINING, *IDENTITY}
+    assert set(vars(model)) <= {*STRUCTURE, TRACKER, *TRAINING, *IDENTITY, *(TORCH if ON_TORCH else ())}
+    if ON_TORCH:
+        assert set(vars(model)[MODULES]) <= {"_functional", PARAMETERS}
+        assert not vars(model)["_parameters"]
+        assert not vars(model)["_buffers"]
 
 
 @pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
@@ -57,7 +69,7 @@ def test_the_model_object_becomes_the_small_model(build, tmp_path):
     model = randomise(build())
     small, transfers = half(model)
     x = inputs_for(model)
-    expected = keras.tree.flatten(small(x))
+    expected = [keras.ops.convert_to_numpy(each) for each in keras.tree.flatten(small(x))]
     reset(small)
     size, config, shapes = small.count_params(), small.get_config(), [layer.output for layer in small.layers]
     shapes = [keras.tree.map_structure(lambda tensor: tensor.shape, output) for output in shapes]
@@ -68,7 +80,7 @@ def test_the_model_object_becomes_the_small_model(build, tmp_path):
 
     def check(candidate):
         for one, two in zip(keras.tree.flatten(candidate(x)), expected, strict=True):
-            np.testing.assert_array_equal(one, two)
+            np.testing.assert_array_equal(keras.ops.convert_to_numpy(one), two)
         reset(candidate)
 
     check(model)
@@ -117,6 +129,25 @@ def test_what_the_user_attached_to_the_model_stays_and_follows_its_layers():
     assert model.hidden is model.get_layer("hidden")
     assert model.hidden.units == 8
     assert model.seen in model.metrics
+
+
+@pytest.mark.skipif(not ON_TORCH, reason="a matter of PyTorch alone")
+def test_pytorch_knows_all_parameters_and_no_others():
+    class Own(keras.Model):
+        def __init__(self):
+            inputs = keras.Input((4,))
+            hidden = keras.layers.Dense(16)
+            super().__init__(inputs, keras.layers.Dense(2)(hidden(inputs)))
+            self.hidden = hidden
+            self.scale = self.add_weight(shape=(), name="scale", trainable=False)
+            self.beside = [keras.layers.Dense(3, trainable=False)]
+            self.beside[0].build((None, 2))
+
+    model = Own()
+    model.compile("adam", "mse")
+    model.fit(np.zeros((2, 4)), np.zeros((2, 2)), verbose=0)
+    adopt(model, *half(model))
+    assert {id(each) for each in model.parameters()} == {id(weight.value) for weight in model.weights}
 
 
 @pytest.mark.parametrize("place", ["optimizer", "after the swap"])
