@@ -53,12 +53,13 @@ class Tying(Holding):
         """
         flat = self._flat(w)
         one = ops.take(flat, self._members)
-        return self._spread(one + self._sums(flat - ops.take(one, self._codes)) * self._shares, w)
+        offsets = self._sums(flat - ops.take(one, self._codes))
+        return self._spread(one + ops.multiply(offsets, self._shares), w)
 
     def gradient(self, gradient):
         """Returns the mean or the sum of the gradients of each code, and zero for zeros."""
         gradient = ops.convert_to_tensor(gradient)  # that of an embedding has only the rows in use
-        return self._spread(self._sums(self._flat(gradient)) * self._factors, gradient)
+        return self._spread(ops.multiply(self._sums(self._flat(gradient)), self._factors), gradient)
 
     def release(self, weight, model):
         super().release(weight, model)
@@ -76,7 +77,7 @@ class Tying(Holding):
         """Returns the value of each code at the places of its weights, and zeros elsewhere."""
         flat = ops.take(ops.cast(ops.where(self._is_value, values, 0), like.dtype), self._codes)
         if self._places is not None:
-            flat = ops.scatter(self._places, flat, (self._size,))
+            flat = ops.scatter_update(ops.zeros((self._size,), flat.dtype), self._places, flat)
         return ops.reshape(flat, like.shape)
 
 
