@@ -1,4 +1,6 @@
-"""The two things that each backend does in its own way: compiling a function, and the gradient of one."""
+"""What each backend does in its own way: compiling a function, the gradient of one, and doing without gradients."""
+
+import contextlib
 
 import keras
 
@@ -34,3 +36,18 @@ def gradient(function, at, upstream):
     with torch.enable_grad():
         at = at.detach().requires_grad_()
         return torch.autograd.grad(function(at), at, upstream)[0]
+
+
+@contextlib.contextmanager
+def without_gradients():
+    """A context, and a decorator, for looking at a model: PyTorch keeps no activations for gradients that nobody takes.
+
+    TensorFlow and JAX keep them only where they are told to.
+    """
+    if keras.backend.backend() != "torch":
+        yield
+        return
+    import torch
+
+    with torch.no_grad():
+        yield

@@ -16,6 +16,7 @@ from keras_slim.graph.channels_first import clear_about_channels_first
 from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import KeptState, run
+from keras_slim.kernels.backends import without_gradients
 from keras_slim.pruning.compensation import compensated_weights
 from keras_slim.scoring.data import as_batches, flat_inputs
 from keras_slim.validation import check_count, check_positive
@@ -85,6 +86,7 @@ def calibration_inputs(data, model, steps, owner, samples) -> Callable:
     return inputs
 
 
+@without_gradients()
 def calibrated(make, graph, keep, batches, calibration, verbose=0):
     """Returns what `rebuild` or `silence` makes, calibrated.
 

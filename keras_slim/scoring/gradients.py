@@ -19,10 +19,7 @@ class StepWithGradients:
     """
 
     def __init__(self):
-        tf = _tensorflow(
-            "Gradient criteria run on the TensorFlow backend; this is '{}'. "
-            "Choose a criterion that needs no targets, e.g. 'l2' or 'mean_activation'."
-        )
+        tf = check_gradients()
         self._sums = None
         self._function = functools.partial(tf.function, reduce_retracing=True, autograph=False)
         self._steps = {}  # by the ranks of what is in a batch: traced for several, it would be traced for any
@@ -126,6 +123,14 @@ def step_of_descent(objective, variable, optimizer):
         return value
 
     return step
+
+
+def check_gradients():
+    """Returns TensorFlow, or raises `NotImplementedError` where no derivatives by activations are taken."""
+    return _tensorflow(
+        "Gradient criteria ('taylor', 'fisher', and products with them) run on the TensorFlow backend; this is '{}'. "
+        "Choose a criterion that needs no targets, e.g. 'l2' or 'mean_activation'."
+    )
 
 
 def _tensorflow(complaint):

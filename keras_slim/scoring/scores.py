@@ -7,14 +7,17 @@ import numpy as np
 
 from keras_slim.errors import invalid_argument
 from keras_slim.graph.nodes import is_graph, walk
+from keras_slim.kernels.backends import without_gradients
 from keras_slim.progress_display import progress
 from keras_slim.scoring.data import as_batches, drawn, number_of_batches
+from keras_slim.scoring.gradients import check_gradients
 
 LARGEST_BATCH = 128
 BATCH_BYTES = 2**31
 """About what the activations of a batch made from arrays may take; the slopes take about as much again."""
 
 
+@without_gradients()
 def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_scores", verbose=0):
     """Scores every unit of a model on one scale.
 
@@ -62,6 +65,8 @@ def _batches(model, members, data, steps, owner):
     """Returns the function that starts a pass over the data, or `None` where none is needed."""
     if all(member.needs == "nothing" for member in members):
         return None
+    if any(getattr(member, "takes_gradients", False) for member in members):
+        check_gradients()
     blind = [member.alias for member in members if member.needs == "targets" and not _has_loss(model)]
     if blind:
         raise RuntimeError(
