@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_slim.errors import invalid_argument
+from keras_slim.graph.channels_first import clear_about_channels_first
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.kernels.backends import without_gradients
 from keras_slim.progress_display import progress
@@ -41,7 +42,7 @@ def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_
     data = drawn(data, steps, owner)
     batches = _batches(graph.model, (criterion, debias), data, steps, owner)
     total = number_of_batches(data, _batch_size(graph.model), steps) if batches else None
-    with progress("Scores", "batches", verbose) as counted:
+    with progress("Scores", "batches", verbose) as counted, clear_about_channels_first(graph.model):
         shown = batches and (lambda: counted(batches(), total))
         raw = _checked(criterion.score(graph, shown), graph.num_units, "criterion", criterion, owner)
         factors = _checked(debias.factors(graph, raw, shown), len(graph.groups), "debias", debias, owner, "group")

@@ -1,11 +1,14 @@
 """Raw scores, de-biased layer by layer, and what is said about a user's function that returns nonsense."""
 
+import contextlib
 import time
 
 import keras
 import numpy as np
 import pytest
 
+import keras_slim as slim
+from keras_slim.errors import UnsupportedLayerError
 from keras_slim.scoring import ActivationCriterion, Criterion, Debias, criteria, debiasers
 
 
@@ -153,3 +156,17 @@ def test_a_users_debiaser_class_is_taken(score, two_layers):
     expected = [-1, -2, -3, -4, -30, -40]
     for debias in (Negative, Negative()):
         np.testing.assert_allclose(score(two_layers, "l1", debias=debias), expected)
+
+
+@pytest.mark.onednn
+@pytest.mark.parametrize("criterion", ["mean_activation", "taylor"])
+def test_a_convolution_that_does_not_run_on_this_machine_is_named(criterion, convolves_channels_first):
+    first = keras.layers.Conv2D(8, 1, data_format="channels_first", name="refused")
+    layers = [keras.Input((2, 4, 4)), first, keras.layers.Flatten(), keras.layers.Dense(2)]
+    model = keras.Sequential(layers)
+    model.compile("sgd", "mse")
+    data = np.ones((4, 2, 4, 4)), np.ones((4, 2))
+    expected = pytest.raises(UnsupportedLayerError, match="'refused'. Set .*TF_ENABLE_ONEDNN_OPTS=1")
+    with contextlib.nullcontext() if convolves_channels_first else expected:
+        plan = slim.plan_pruning(model, 0.3, criterion=criterion, data=data, guards=slim.pruning.Guards(align=1))
+        assert plan.after.units < plan.before.units
