@@ -250,11 +250,11 @@ def test_tidying_ties_what_something_else_has_changed():
     model = dense_model("sgd")
     holder, codes = tied(model, sparsity=0)
     kernel, codes = model.get_layer("hidden").kernel, codes["net/hidden/kernel"]
-    changed = RNG.normal(size=kernel.shape)
+    changed = np.random.default_rng(5).normal(size=kernel.shape)  # the same whichever tests ran before in this process
     kernel.assign(changed)
     holder.tidy()
-    for code in range(1, codes.max() + 1):
-        np.testing.assert_allclose(kernel.numpy()[codes == code], changed[codes == code].mean(), rtol=1e-5)
+    for code in range(1, codes.max() + 1):  # means of a few float32 numbers around 1, which may cancel out
+        np.testing.assert_allclose(kernel.numpy()[codes == code], changed[codes == code].mean(), rtol=1e-5, atol=1e-6)
 
 
 def test_what_is_released_is_free():
