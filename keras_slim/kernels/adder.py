@@ -1,7 +1,9 @@
 """Convolution by L1 distance, with the gradients that adder networks train with (Chen et al. 2020, arXiv 1912.13200).
 
 Nothing of the size of patches times filters is stored. What XLA makes fast is a loop over the rows of the kernel and
-over slices of channels, in whose body every term is written out and added up in a few chains, channels last.
+over slices of channels, in whose body every term is written out and added up in a few chains, channels last. A term has
+as few operations as its formula allows: `|x - w| = 2 max(x, w) - x - w` needs a maximum and an addition for each pair,
+and the sums of `x` and of `w` once. Rounding is that of the sizes of `x` and `w`, not of their difference.
 """
 
 import dataclasses
@@ -14,8 +16,11 @@ from keras import ops
 
 from keras_slim.kernels.backends import compiled, gradient
 
-TERMS = 16
-"""A pass over the output sums at most so many terms, if it can: they fit the registers of a processor."""
+TERMS = 24
+"""A pass over the output sums at most so many terms, if it can: more are slower than another pass."""
+LEAST = 16
+"""If there are several passes, each sums at least so many terms: XLA cuts a slice that more than 15 instructions read
+once, one with fewer readers anew in each of them, and then it does not vectorize the sum (TensorFlow 2.21)."""
 PASS = 4
 """What a pass over the output costs beside its terms, in terms."""
 CHAINS = 4
@@ -124,21 +129,22 @@ def _compiled(kind):
 def _forward(kind, inputs, kernel):
     inputs = kind.padded(inputs)
     axes = zip(ops.shape(inputs)[1:3], kind.shape, kind.strides, kind.dilation_rate, strict=False)
-    distances = _sum_over_taps(
-        kind.by_group(inputs),
-        kind.by_group(kernel),
-        lambda patch, weight: ops.abs(patch - weight),
-        starts=(0, 0),
-        steps=kind.dilation_rate,
-        strides=kind.strides,
-        sizes=[(size - (taps - 1) * dilation - 1) // stride + 1 for size, taps, stride, dilation in axes],
-    )
-    return -_ungrouped(distances)
+    places = {
+        "starts": (0, 0),
+        "steps": kind.dilation_rate,
+        "strides": kind.strides,
+        "sizes": [(size - (taps - 1) * dilation - 1) // stride + 1 for size, taps, stride, dilation in axes],
+    }
+    inputs, weights = kind.by_group(inputs), kind.by_group(kernel)
+    larger = _sum_over_taps(inputs, weights, ops.maximum, **places)
+    sums = _sum_of_patches(inputs, kind.shape, **places) + ops.sum(weights, axis=(0, 1, 2))
+    return _ungrouped(sums - 2 * larger)
 
 
 def _input_gradient(kind, inputs, kernel, upstream):
     """Returns the gradient of the inputs, a sum over taps and filters.
 
+    `clip(w - x, -1, 1)` is `clip(w, x - 1, x + 1)` less `x`, and that `x` is the same in each term of a position.
     With a stride, a position meets only each so many taps. Those that meet the same ones are a phase, and are computed
     together.
     """
@@ -153,22 +159,25 @@ def _input_gradient(kind, inputs, kernel, upstream):
         taps = [slice(at % stride, None, stride) for at, stride in zip(near, kind.strides, strict=True)]
         phase = images[:, first[0] :: kind.strides[0], first[1] :: kind.strides[1]]
         met = ops.flip(weights[taps[0], taps[1]], axis=(0, 1))
-        phases.append(
-            _sum_over_taps(
-                upstream,
-                met,
-                lambda gradient, weight, phase=phase: gradient * ops.clip(weight - phase, -1, 1),
-                starts=[
-                    at // stride + margin - (number - 1) * dilation
-                    for at, stride, margin, number, dilation in zip(
-                        near, kind.strides, margins, met.shape, kind.dilation_rate, strict=False
-                    )
-                ],
-                steps=kind.dilation_rate,
-                strides=(1, 1),
-                sizes=ops.shape(phase)[1:3],
-            )
+        places = {
+            "starts": [
+                at // stride + margin - (number - 1) * dilation
+                for at, stride, margin, number, dilation in zip(
+                    near, kind.strides, margins, met.shape, kind.dilation_rate, strict=False
+                )
+            ],
+            "steps": kind.dilation_rate,
+            "strides": (1, 1),
+            "sizes": ops.shape(phase)[1:3],
+        }
+        low, high = phase - 1, phase + 1
+        clipped = _sum_over_taps(
+            upstream,
+            met,
+            lambda gradient, weight, low=low, high=high: gradient * ops.minimum(ops.maximum(weight, low), high),
+            **places,
         )
+        phases.append(clipped - phase * _sum_of_patches(upstream, met.shape, **places))
     return _interleaved([_ungrouped(phase) for phase in phases], kind.strides, ops.shape(inputs))
 
 
@@ -248,29 +257,44 @@ def _sum_over_taps(inputs, weights, term, starts, steps, strides, sizes):
     weights = ops.pad(weights, (*[(0, 0)] * 2, extra, *[(0, 0)] * 2))
     height = (sizes[0] - 1) * strides[0] + 1
 
-    def cut(index):
+    def add(index, total):
         row, channel = index // blocks, index % blocks * block
-        return (
-            ops.slice(inputs, (0, starts[0] + row * steps[0], 0, 0, channel), (batch, height, width, groups, block)),
-            ops.slice(weights, (row, 0, channel, 0, 0), (1, columns, block, groups, units)),
+        patches = ops.slice(
+            inputs, (0, starts[0] + row * steps[0], 0, 0, channel), (batch, height, width, groups, block)
         )
-
-    def add(index, state):
-        # What a pass reads was cut by the one before: XLA would cut anew for each term, and not vectorize the sum.
-        patches, taps, total = state
+        taps = ops.slice(weights, (row, 0, channel, 0, 0), (1, columns, block, groups, units))
         terms = []
         for column, channel in itertools.product(range(columns), range(block)):
-            start = starts[1] + column * steps[1]
-            places = slice(start, start + (sizes[1] - 1) * strides[1] + 1, strides[1])
+            places = _places(starts[1] + column * steps[1], sizes[1], strides[1])
             terms.append(term(patches[:, :: strides[0], places, :, channel : channel + 1], taps[0, column, channel]))
-        return (*cut(ops.minimum(index + 1, rows * blocks - 1)), total + _sum_in_chains(terms))
+        return total + _sum_in_chains(terms)
 
-    return ops.fori_loop(0, rows * blocks, add, (*cut(0), total))[-1]
+    if block * columns < LEAST:  # few channels, a pass for each row: cut at places that XLA knows
+        return functools.reduce(lambda total, row: add(row, total), range(rows), total)
+    return ops.fori_loop(0, rows * blocks, add, total)
+
+
+def _sum_of_patches(inputs, shape, starts, steps, strides, sizes):
+    """Returns the sum of the inputs alone over the taps of a kernel of a shape and over channels, units of length 1."""
+    sums = ops.sum(inputs, axis=-1, keepdims=True)
+    patches = [
+        sums[:, _places(starts[0] + row * steps[0], sizes[0], strides[0])][
+            :, :, _places(starts[1] + column * steps[1], sizes[1], strides[1])
+        ]
+        for row, column in itertools.product(*map(range, shape[:2]))
+    ]
+    return sum(patches)
+
+
+def _places(start, size, stride):
+    """Returns the slice of so many places from a start."""
+    return slice(start, start + (size - 1) * stride + 1, stride)
 
 
 def _block(channels, columns):
-    """Returns how many channels a pass reads: the cheapest number whose terms fit the registers."""
-    fitting = range(1, max(1, min(channels, TERMS // columns)) + 1)
+    """Returns how many channels a pass reads: the cheapest number of those that give it terms enough, not too many."""
+    least = min(-(-LEAST // columns), channels)
+    fitting = range(least, max(least, min(channels, TERMS // columns)) + 1)
     return min(fitting, key=lambda block: -(-channels // block) * (block * columns + PASS))
 
 
