@@ -14,12 +14,20 @@ from results_file import spread, write
 
 HERE = pathlib.Path(__file__).parent
 OTHERS = "adder", "published", "cdist"
+AVX2 = {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+MODES = {
+    "oneDNN on": {"TF_ENABLE_ONEDNN_OPTS": "1"},
+    "oneDNN off": {"TF_ENABLE_ONEDNN_OPTS": "0"},
+    "oneDNN on, AVX2 at most": {"TF_ENABLE_ONEDNN_OPTS": "1", **AVX2},
+    "oneDNN off, AVX2 at most": {"TF_ENABLE_ONEDNN_OPTS": "0", **AVX2},
+}
+"""What TensorFlow's convolutions and XLA compute with, each in a process of its own."""
 
 
-def asked(python, script, *arguments, backend="tensorflow"):
-    """Returns what a script prints, under an interpreter and with a backend."""
+def asked(python, script, *arguments, backend="tensorflow", mode=()):
+    """Returns what a script prints, under an interpreter, with a backend and with more of the environment."""
     path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": path}
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": path, **dict(mode)}
     command = [python, str(HERE / script), *map(str, arguments)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
@@ -66,6 +74,12 @@ def training_rows(found):
         ]
 
 
+def range_of(found, direction):
+    """Returns "lowest to highest (median)" of what the shapes take, in times of a convolution."""
+    ratios = [adder_shapes.ratio(ways[direction], "adder") for ways in found]
+    return f"{min(ratios):.1f} to {max(ratios):.1f} ({statistics.median(ratios):.1f})"
+
+
 def columns(backend):
     others = OTHERS if backend == "torch" else OTHERS[:2]
     both = [name for name in others if name != "published"]
@@ -83,9 +97,11 @@ def main():
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=15, help="training steps of each network (default: 15)")
     options = parser.parse_args()
-    pythons = {"tensorflow": sys.executable, "jax": options.jax_python, "torch": options.torch_python}
     shapes = {}
-    for backend, python in pythons.items():
+    for mode, environment in MODES.items():
+        print(f"adder: {mode} ...", flush=True)
+        shapes[f"tensorflow, {mode}"] = asked(sys.executable, "adder_shapes.py", options.runs, mode=environment)
+    for backend, python in {"jax": options.jax_python, "torch": options.torch_python}.items():
         if python:
             print(f"adder: {backend} ...", flush=True)
             shapes[backend] = asked(python, "adder_shapes.py", options.runs, backend=backend)
@@ -97,19 +113,19 @@ def main():
     ]
     heading = ["ResNet-20 of", "ms a step", "of the other, pair by pair", "peak memory, MiB", "of the other's"]
     tables.append(("Training, TensorFlow", [*heading, "first step, s"], list(training_rows(training))))
-    forward, both = (
-        [adder_shapes.ratio(found[direction], "adder") for found in shapes["tensorflow"]]
-        for direction in ("forward", "forward and backward")
-    )
+    ranges = [
+        f"{mode}: {range_of(found, 'forward')} forward, {range_of(found, 'forward and backward')} both ways"
+        for mode, found in shapes.items()
+    ]
     write(
         "adder",
         "Convolution by L1 distance",
         tables,
-        "Medians of runs in turns on two cores. A subtraction, an absolute value and an addition stand where a "
-        "convolution has one fused instruction, so that 2 to 3 times a convolution's time is what arithmetic allows: "
-        f"on TensorFlow the shapes take {min(forward):.1f} to {max(forward):.1f} times as long forward (median "
-        f"{statistics.median(forward):.1f}), {min(both):.1f} to {max(both):.1f} ({statistics.median(both):.1f}) both "
-        "ways. *published* is the formulation of the paper's own code, all differences of patches and filters "
+        "Medians of processor time, of runs in turns in one process. A maximum and an addition stand where a "
+        "convolution has one fused instruction, and for the gradient of the inputs a minimum, a maximum and that "
+        f"instruction. Times as long as a convolution (median), {'; '.join(ranges)}. *AVX2 at most* forbids XLA and "
+        "oneDNN wider vectors, as on a processor that has none. "
+        "*published* is the formulation of the paper's own code, all differences of patches and filters "
         "at once, forward only and in three runs; *cdist* is `torch.cdist` of patches and filters. On PyTorch the loop "
         "of keras_slim is not compiled. The training steps of both networks are taken in turns in one process, batch "
         f"{options.batch}; memory is that of a process that does nothing else, TensorFlow itself included.",

@@ -95,16 +95,19 @@ def with_gradients(function):
 
 
 def seconds(functions, runs):
-    """Returns the seconds of each run of each function, in turns after one that compiles, and those of that one."""
+    """Returns the seconds of each run of each function, in turns after one that compiles, and those of that one.
+
+    They are seconds of the processor, of all its cores: others that use the machine count little.
+    """
     first, found = {}, {name: [] for name in functions}
     for number in range(-1, runs):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = time.process_time()
             function()
             if number < 0:
-                first[name] = time.perf_counter() - start
+                first[name] = time.process_time() - start
             else:
-                found[name].append(time.perf_counter() - start)
+                found[name].append(time.process_time() - start)
     return found, first
 
 
