@@ -1,17 +1,19 @@
 """How long analysing, scoring, planning and shrinking take, against width, depth, and at ResNet50's size."""
 
 import argparse
+import os
 import statistics
 import time
 
 import keras
 import numpy as np
 from keras import layers
-from results_file import write
+from results_file import spread, write
 
 import keras_slim as slim
 
 STEPS = ("analyse", "plan, l2", "plan, taylor", "shrink")
+BATCH = 14  # as many images of ResNet50 as `plan_pruning` takes at once
 
 
 def network(width, depth):
@@ -33,6 +35,45 @@ def seconds(work, repeats):
         work()
         taken.append(time.perf_counter() - start)
     return taken
+
+
+def processor_seconds(work):
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def scoring_against_training(samples, repeats):
+    """Returns processor seconds on ResNet50: of the loss and its gradients by the weights, and of Taylor scores.
+
+    Of both the first pass, which compiles, and then passes in turns.
+    """
+    import tensorflow as tf
+
+    model = keras.applications.ResNet50(weights=None)
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy())
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(samples, *model.input_shape[1:])).astype("float32")
+    y = rng.integers(0, model.output_shape[-1], samples)
+
+    @tf.function(reduce_retracing=True)
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(x, y, model(x, training=False), training=False)
+        return tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+
+    def gradients():
+        for first in range(0, samples, BATCH):
+            step(tf.constant(x[first : first + BATCH]), tf.constant(y[first : first + BATCH]))
+
+    def scores():
+        slim.plan_pruning(model, 0.5, criterion="taylor", data=(x, y))
+
+    found = {"gradients": [], "taylor": []}
+    for _ in range(repeats + 1):
+        found["gradients"].append(processor_seconds(gradients))
+        found["taylor"].append(processor_seconds(scores))
+    return found
 
 
 def measure(model, samples, repeats):
@@ -78,9 +119,18 @@ def main():
         found = {name: measure(model, options.samples, options.repeats) for name, model in models.items()}
         tables.append((heading, columns, [row(*each) for each in found.items()]))
         measured |= found
+    passes = scoring_against_training(options.samples, options.repeats)
+    ratios = [one / other for one, other in zip(passes["taylor"], passes["gradients"], strict=True)][1:]
+    heading = f"ResNet50, 224x224, {options.samples} images, processor seconds"
+    columns = ["", "first, which compiles", "again"]
+    rows = [[name, f"{taken[0]:.1f}", spread(taken[1:], 1)] for name, taken in passes.items()]
+    tables.append((heading, columns, [*rows, ["ratio, pair by pair", "", spread(ratios, 2)]]))
+    measured["passes"] = passes
     note = (
         f"Median (slowest) of {options.repeats} runs. `plan` holds analysis, scoring and selection; Taylor scores look "
-        f"at {options.samples} samples, and their time holds the compilation of the backward pass. Seed 0."
+        f"at {options.samples} samples, and the slowest holds the compilation. `gradients` is one pass of the loss and "
+        f"its gradients by all weights in a `tf.function`, in batches of {BATCH}; `taylor` a whole `plan_pruning`. "
+        f"oneDNN: TF_ENABLE_ONEDNN_OPTS={os.environ.get('TF_ENABLE_ONEDNN_OPTS', 'as TensorFlow chooses')}. Seed 0."
     )
     write("planning_time", "How long planning takes", tables, note, measured)
 

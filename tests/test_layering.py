@@ -52,7 +52,7 @@ RANKS = {
 # Within rank 0, messages come first: checks and registries word their complaints with them.
 WITHIN_RANK_0 = {("validation", "errors"), ("identifiers", "errors")}
 
-MAY_IMPORT_TENSORFLOW = ("export/", "kernels/backends.py", "scoring/gradients.py")
+MAY_IMPORT_TENSORFLOW = ("export/", "kernels/backends.py", "scoring/gradients.py", "callbacks/garbage.py")
 MAY_READ_NODES = ("graph/nodes.py",)
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")
 MAY_IMPORT_PRIVATE = ("compression/late_weights.py",)

@@ -1,7 +1,6 @@
 """Removing units, a few at a time, while training goes on."""
 
 import dataclasses
-import gc
 import time
 import warnings
 
@@ -11,6 +10,7 @@ from keras_slim.callbacks.arguments import check_distillation, check_ignore, che
 from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.callbacks.cutting_callback import CuttingCallback
 from keras_slim.callbacks.epochs import cutting_epochs
+from keras_slim.callbacks.garbage import Garbage
 from keras_slim.callbacks.progress import Kept, Progress
 from keras_slim.callbacks.resuming import KEPT, TEACHER, Record, dense_twin, packed
 from keras_slim.callbacks.search import Search
@@ -213,13 +213,13 @@ class ProgressiveGlobalPruning(CuttingCallback):
             rounds = self.rounds if self._search is None else None
             self._progress.epochs = cutting_epochs(rounds, self.window, epoch, self.params["epochs"])
             self.back_up(epoch)
-        path = list(self._progress.path)
+        path, garbage = list(self._progress.path), Garbage(self.model)
         if self._search:
             self._go_on_searching(epoch)
         elif epoch in self._progress.epochs[len(self.rounds_done) :]:
             self._make_round(epoch, self._progress.epochs.index(epoch) + 1)
         if self._progress.path != path:
-            gc.collect()  # a network's layers refer to each other; its memory need not wait until Python comes by
+            garbage.free()
         self.back_up(epoch + 1)
 
     def on_epoch_end(self, epoch, logs=None):

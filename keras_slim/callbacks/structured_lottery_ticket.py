@@ -1,6 +1,5 @@
 """Finding a small dense network that trains on its own: lottery tickets of whole units."""
 
-import gc
 import warnings
 
 import keras
@@ -8,6 +7,7 @@ import numpy as np
 
 from keras_slim.callbacks.arguments import check_ignore
 from keras_slim.callbacks.companions import beside, forget_best
+from keras_slim.callbacks.garbage import Garbage
 from keras_slim.callbacks.moment import Moment
 from keras_slim.callbacks.rewinding import Rewinding
 from keras_slim.distribution import scope_of
@@ -137,8 +137,9 @@ class StructuredLotteryTicket(keras.callbacks.Callback):
         number = self._rewinding.beginning_with(epoch)
         if number is None:
             return
+        garbage = Garbage(self.model)
         plan = self._cut(number, epoch) if number else None
-        gc.collect()  # a network's layers refer to each other; its memory need not wait until Python comes by
+        garbage.free()
         cost = self._cost if plan is None else plan.after
         density = cost.units / self._cost.units
         counts = {"units": cost.units, "params": cost.params, "macs": cost.macs}

@@ -6,6 +6,7 @@ import weakref
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_slim.callbacks import ProgressiveGlobalPruning, StructuredLotteryTicket
 
@@ -21,6 +22,7 @@ class Watch(keras.callbacks.Callback):
             held = [*self.model.variables, *self.model.optimizer.variables]
             self.seen = {variable.path: weakref.ref(variable) for variable in held}
             self.seen |= {f"{variable.path}, value": weakref.ref(variable.value) for variable in held}
+            self.memory = [(variable.path, variable.value.handle, variable.value.dtype) for variable in held]
             self.seen |= {layer.name: weakref.ref(layer) for layer in self.model.layers}
             self.size = self.model.count_params()
 
@@ -28,8 +30,12 @@ class Watch(keras.callbacks.Callback):
         if hasattr(self, "seen") and not hasattr(self, "left"):
             assert self.model.count_params() < self.size
             now = [*self.model.variables, *self.model.optimizer.variables]  # whoever counts steps goes on
-            now = {id(each) for each in (*now, *(variable.value for variable in now))}
+            parts = [part for each in now for part in (each, each.value, each.value.handle)]
+            now = {id(part) for part in parts}
             self.left = [name for name, ref in self.seen.items() if ref() is not None and id(ref()) not in now]
+            for path, handle, dtype in self.memory:
+                if id(handle) not in now and tf.size(tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype)):
+                    self.left.append(f"{path}, in TensorFlow")
 
 
 def left_after_a_cut(model, callback, x, y, **options):
