@@ -60,6 +60,7 @@ class Program:
         calls: List of `Call`s.
         inputs: Numbers of the model's inputs, flat.
         batch_size: The number of samples that it takes at a time, or `None` if any.
+        tensors: Dictionary from the number of a value to a symbolic tensor that stands for it in the model.
         places: Dictionary from the id of a symbolic tensor to the numbers of its values, one for each time that it is
             computed: several times in a model that is called at several places.
     """
@@ -67,8 +68,8 @@ class Program:
     def __init__(self, model):
         self.calls = []
         self.places = defaultdict(list)
-        self._tensors = {}
-        self.batch_size = model.inputs[0].shape[0]
+        self.tensors = {}
+        self.batch_size = next((tensor.shape[0] for tensor in model.inputs if tensor.shape[0] is not None), None)
         self._count = 0
         self.inputs = self._new(len(model.inputs))
         self._add(model, self.inputs)
@@ -77,7 +78,7 @@ class Program:
         """Returns a new symbolic tensor like the value that a `Place` stands for; anything else as it is."""
         if not isinstance(leaf, Place):
             return leaf
-        tensor = self._tensors[leaf.number]
+        tensor = self.tensors[leaf.number]
         return keras.KerasTensor(tensor.shape, tensor.dtype)
 
     def _new(self, count):
@@ -91,7 +92,7 @@ class Program:
         def note(tensors, numbers):
             for tensor, number in zip(tensors, numbers, strict=True):
                 place[id(tensor)] = number
-                self._tensors[number] = tensor
+                self.tensors[number] = tensor
                 self.places[id(tensor)].append(number)
 
         note(model.inputs, given)

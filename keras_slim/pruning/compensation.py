@@ -53,6 +53,9 @@ def compensated_weights(graph, keep, batches, calibration, verbose=0):
 
     Raises:
         ValueError: If activations are not finite.
+
+    Warns:
+        SlimWarning: If memory does not allow to look at all samples everywhere.
     """
     program, norms = Program(graph.model), _norms(graph)
     steps = _steps(graph, keep, program, norms)
@@ -65,31 +68,37 @@ def compensated_weights(graph, keep, batches, calibration, verbose=0):
         for changed in step.fold(calibration.ridge, norms, values):
             twin.set(changed, values[id(changed)])
 
+    early = [step for step in steps if step.is_early]
+    later = sorted((step for step in steps if not step.is_early), key=lambda step: step.call)
     state = KeptState(graph.model)
     with state:
-        networks = LockStep(program, twin, batches, [step.stop for step in steps], calibration.memory)
-    early = [step for step in steps if step.is_early]
+        networks = LockStep(program, twin, batches, [step.call for step in later], calibration.memory)
     if early:
-        with state:
-            for piece in networks.alone({source.place for step in early for source in step.sources}):
-                for step in early:
-                    seen = [piece.before[source.place] for source in step.sources]
-                    step.add(seen, seen, piece.share)
+        reads = defaultdict(list)
+        for step in early:
+            for source in step.sources:
+                reads[source.place].append((step, source))
+        with state, progress("Looking at what is cut", "batches", verbose) as counted:
+            for piece in counted(networks.pieces(batches)):
+                for place, value in networks.alone(piece, reads):
+                    for step, source in reads[place]:
+                        step.add(source, value, value, piece.share)
         for step in early:
             fold(step)
-    later = sorted((step for step in steps if not step.is_early), key=lambda step: step.stop)
     with state, progress("Making up for the cut", "sums", verbose) as counted:
         for step in counted(later):
-            for piece in networks.stop(step.stop):
-                before, after = networks.look(piece, step.sources[0].place)
-                step.add([before], [before if step.is_remembered else after], piece.share)
+            (source,) = step.sources
+            for piece in networks.carry_to(step.call):
+                before, after = networks.look(piece, source.place)
+                step.add(source, before, before if step.is_remembered else after, piece.share)
             fold(step)
-    if not networks.is_all:
+    if later and not (networks.is_all and networks.fewest == networks.size):
         warnings.warn(
-            f"A cut was made up for with {networks.size} samples, not with all: activations of more take more than "
-            f"memory={calibration.memory:,} bytes. Give `Calibration(memory=...)` more, or `samples=` fewer.",
+            f"A cut was made up for with as few as {networks.fewest} samples in some layers, and with "
+            f"{networks.size} in the last{'' if networks.is_all else ', not with all'}: activations of more take more "
+            f"than memory={calibration.memory:,} bytes. Give `Calibration(memory=...)` more, or `samples=` fewer.",
             SlimWarning,
-            stacklevel=2,
+            stacklevel=4,
         )
     return values
 
@@ -119,14 +128,16 @@ def _steps(graph, keep, program, norms):
     steps = []
     for (sources, is_distance), parts in together.items():
         readings = [reading for each in parts.values() for reading in each]
+        if not sources or any(id(reading.variable) not in callers for reading in readings):
+            continue  # a rule states what no call shows
         known = max(makers.get(source.place, -1) for source in sources) + 1
         if is_distance:  # a normalization can be set behind the sums, a bias before them
-            stop = known if id(readings[0].output) in norms else known - 1
+            call = known if id(readings[0].output) in norms else known - 1
             is_early = len(sources) > 1
         else:
-            stop = min(callers[id(reading.variable)] for reading in readings)
-            is_early = len(sources) > 1 or known > stop
-        steps.append(_Step(sources, dict(parts), keep, stop, is_early))
+            call = min(callers[id(reading.variable)] for reading in readings)
+            is_early = len(sources) > 1 or known > call
+        steps.append(_Step(sources, dict(parts), keep, call, is_early))
     return steps
 
 
@@ -159,7 +170,7 @@ class _Step:
         sources: The `_Source`s.
         parts: From a part of their axis, its first position and the one behind it, to readings of different weights.
         keep: As in `compensated_weights`.
-        stop: Number of the call before which its weights are to be set.
+        call: Number of the call before which its weights are to be set.
         is_early: Whether values that it reads depend on the very weights that are to be fitted, so that they must be
             set before: where a weight reads several values. Then the model stands for its twin.
     """
@@ -167,7 +178,7 @@ class _Step:
     sources: tuple[_Source, ...]
     parts: dict[tuple, list]
     keep: np.ndarray
-    stop: int
+    call: int
     is_early: bool
 
     def __post_init__(self):
@@ -183,14 +194,13 @@ class _Step:
         """Whether it reads what a layer remembers, which depends on its weights too: the model stands for its twin."""
         return next(iter(self.parts.values()))[0].is_remembered
 
-    def add(self, before, after, share):
-        """Takes in the values of the sources in the model and in its twin, for a share of a batch."""
-        for source, first, second in zip(self.sources, before, after, strict=True):
-            old = source.rows(first)
-            new = old if second is first else source.rows(second)
-            for (start, stop), found in self.moments.items():
-                for moment in found:
-                    moment.add(old[:, start:stop], new[:, start:stop], self._rng, share)
+    def add(self, source, before, after, share):
+        """Takes in the value of a source in the model and in its twin, for a share of a batch."""
+        old = source.rows(before)
+        new = old if after is before else source.rows(after)
+        for (start, stop), found in self.moments.items():
+            for moment in found:
+                moment.add(old[:, start:stop], new[:, start:stop], self._rng, share)
 
     def fold(self, ridge, norms, values):
         """Changes the values of the weights, and yields each variable of which the value is another now."""

@@ -73,7 +73,8 @@ class Moments:
         if len(before) > limit:
             chosen = np.sort(rng.choice(len(before), limit, replace=False))
             before, after = before[chosen], after[chosen]
-        middle = (len(before) + 1) // 2
+        first, second = self._halves
+        middle = (len(before) + (first.count <= second.count)) // 2  # one row at a time goes into either in turn
         for half, part in zip(self._halves, (slice(middle), slice(middle, None)), strict=True):
             half.add(_table(before[part], self.columns), _table(after[part], self.columns[self.kept]))
 
@@ -102,7 +103,7 @@ class Spread:
         return bool(np.isfinite(self._sums).all())
 
     def add(self, before, after, rng, share=1.0):
-        """Takes in sums before and after, each `(rows, positions)`."""
+        """Takes in sums before and after, each `(rows, positions)`, all of them."""
         self.count += len(before)
         pair = (each.astype(float) for each in (before, after))
         self._sums = self._sums + [[each.sum(axis=0), np.square(each).sum(axis=0)] for each in pair]

@@ -4,10 +4,11 @@ import dataclasses
 import functools
 
 import keras
+import numpy as np
 
 from keras_slim.graph.running import has_states
 from keras_slim.graph.silencing import silent_twin, silent_value
-from keras_slim.pruning.surgery import remade
+from keras_slim.pruning.surgery import remade, settle
 
 STOCK = ("keras", "keras_slim")
 """Packages whose layers read their weights anew at each call, from the scope that they are called in."""
@@ -18,7 +19,7 @@ class SilentProgram:
 
     It calls the layers of the model itself: what a cut leaves alone as it is, and what has other weights here in a
     `keras.StatelessScope` that holds these. Copied are only layers that leave units out of their statistics, that
-    remember something from call to call, and that are the user's own, whose code may have read weights before.
+    remember something from call to call, such as a seed, and that are the user's own, whose code may hold weights.
 
     Args:
         graph: Channel graph of the model, which is not changed.
@@ -44,7 +45,9 @@ class SilentProgram:
                 self.calls.append(functools.partial(self._call, call))
             else:
                 self.calls.append(dataclasses.replace(call, operation=copies[id(layer)]))
-        for variable in {id(slot.variable): slot.variable for slot in graph.slots if slot.role == "consumes"}.values():
+        alive = np.append(keep, True)
+        read = [slot for slot in graph.slots if slot.role == "consumes" and not alive[slot.units].all()]
+        for variable in {id(slot.variable): slot.variable for slot in read}.values():
             self.set(variable, keras.ops.convert_to_numpy(variable))
 
     def set(self, variable, value):
@@ -69,7 +72,8 @@ class SilentProgram:
         variables = getattr(layer, "variables", ())
         masked = functools.partial(silent_twin, self._graph, self._keep)
         has_own = variables and (not _is_stock(layer) or any(id(variable) in own for variable in variables))
-        if not (has_own or has_states(layer) or any(owner == id(layer) for owner, _ in self._graph.statistics)):
+        remembers = has_states(layer) or len(variables) > len(getattr(layer, "weights", ()))  # or has a seed
+        if not (has_own or remembers or any(owner == id(layer) for owner, _ in self._graph.statistics)):
             return None
         copy = remade(layer, replace=masked)
         args, kwargs = keras.tree.map_structure(program.symbol, (call.args, call.kwargs))
@@ -77,6 +81,7 @@ class SilentProgram:
         for old, new in zip(variables, copy.variables, strict=True):
             new.assign(old)
             self._variables[id(old)] = new
+        settle(copy)
         return copy
 
 

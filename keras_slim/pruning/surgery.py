@@ -67,8 +67,7 @@ def rebuild(
         if transfer.new.trainable != transfer.old.trainable:
             transfer.new.trainable = transfer.old.trainable
     for _, copy in cloning.pairs:
-        if isinstance(copy, keras.layers.Normalization):
-            copy.finalize_state()  # it computes with constants that it makes from its variables
+        settle(copy)
     return model, transfers
 
 
@@ -162,10 +161,19 @@ def remade(operation, counts=(), replace=lambda layer, config: None):
     config = _unbuilt(config)
     for entry, count in counts:
         config = _changed(config, entry, lambda _, count=count: count)
+    copy = replace(operation, config)
+    if copy is not None:
+        return copy
     try:
-        return replace(operation, config) or made_from(config, operation)
+        return made_from(config, operation)
     except Exception as error:
         raise _cannot_copy(operation, error) from error
+
+
+def settle(operation):
+    """Lets a layer whose variables were given values compute with them: some make constants from them first."""
+    if isinstance(operation, keras.layers.Normalization):
+        operation.finalize_state()
 
 
 def _cannot_copy(operation, error):

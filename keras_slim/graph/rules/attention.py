@@ -114,7 +114,11 @@ def _remember(call, inputs, heads, values, weights):
 def _attended_by_head(layer, is_causal, weights):
     """Returns the function from a sequence to what heads see of it, `(batch, positions, heads, width)`."""
 
+    # Keras's attention takes the mask from the very tensor that it is given, which others read too.
+    copied = keras.layers.Activation(lambda values: values * 1, name="copied", autocast=False)
+
     def attended(sequence):
+        sequence = copied(sequence)
         options = {"return_attention_scores": True, "use_causal_mask": bool(is_causal)}
         _, scores = layer(sequence, sequence, **options)
         kernel, bias = (weights.get(("value", name)) for name in ("kernel", "bias"))
