@@ -30,7 +30,7 @@ def plan_pruning(
     steps: int | None = None,
     guards: Guards | None = None,
     ignore=(),
-    verbose: int = 0,
+    verbose: int = 1,
 ) -> PruningPlan:
     """Decides which units of a model to remove, and changes nothing.
 

@@ -12,7 +12,7 @@ class StepWithGradients:
     """A compiled step from one batch to sums over what is made of activations and their gradients.
 
     It is traced for batches of any size, so that a last one that is smaller costs nothing. Between calls it holds
-    neither the model nor what it is called with.
+    neither the model nor what it is called with. A model that is compiled with `run_eagerly=True` is run so here too.
 
     Raises:
         NotImplementedError: On another backend than TensorFlow.
@@ -44,18 +44,25 @@ class StepWithGradients:
         scale = 2.0**15 if is_half else 1.0
         self._sums = _sums_of(model, forward, weights, sum_all)
         try:
-            ranks = tuple(part.shape.rank for part in keras.tree.flatten(batch) if part is not None)
-            if ranks not in self._steps:
-                self._steps[ranks] = self._function(lambda *batch: self._sums(*batch))
-                if all(tensor.shape[0] is None for tensor in model.inputs):
-                    self._steps[ranks].get_concrete_function(*_of_any_size(batch), tf.TensorSpec((), "float32"))
+            step = self._sums if model.run_eagerly else self._traced(model, batch)
             while True:
-                values = self._steps[ranks](*batch, tf.constant(scale))
+                values = step(*batch, tf.constant(scale))
                 if scale <= 1 or all(np.isfinite(value.numpy()).all() for value in keras.tree.flatten(values)):
                     return values
                 scale /= 2.0**5
         finally:
             self._sums = None
+
+    def _traced(self, model, batch):
+        """Returns the function that is traced for batches like one."""
+        import tensorflow as tf
+
+        ranks = tuple(part.shape.rank for part in keras.tree.flatten(batch) if part is not None)
+        if ranks not in self._steps:
+            self._steps[ranks] = self._function(lambda *batch: self._sums(*batch))
+            if all(tensor.shape[0] is None for tensor in model.inputs):
+                self._steps[ranks].get_concrete_function(*_of_any_size(batch), tf.TensorSpec((), "float32"))
+        return self._steps[ranks]
 
 
 def _sums_of(model, forward, weights, sum_all):

@@ -167,3 +167,16 @@ def test_a_cut_drops_what_was_compiled(perceptron, samples):
     pruning = slim.callbacks.ProgressiveGlobalPruning(0.5, data=(x, y), rounds=1, window=(0.5, 0.5), verbose=0)
     perceptron.fit(x, y, epochs=2, verbose=0, callbacks=[pruning])
     assert perceptron not in kept_steps._kept
+
+
+def test_a_model_that_is_run_eagerly_is_compiled_for_nowhere(score, perceptron, samples):
+    class Watching(Slopes):
+        def measure(self, activations, gradients):
+            eager.append(hasattr(activations, "numpy"))
+            return super().measure(activations, gradients)
+
+    eager, expected = [], score(perceptron, Slopes(), samples)
+    perceptron.compile(perceptron.optimizer, perceptron.loss, run_eagerly=True)
+    np.testing.assert_allclose(score(perceptron, Watching(), samples), expected, rtol=1e-4)
+    assert eager
+    assert all(eager)
