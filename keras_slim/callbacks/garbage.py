@@ -19,23 +19,24 @@ class Garbage:
     """
 
     def __init__(self, model: keras.Model):
-        held = [*model.variables, *model.optimizer.variables]
-        self._held = [(weakref.ref(variable), _buffers(variable)) for variable in held]
+        self._held = []
+        for variable in (*model.variables, *model.optimizer.variables):
+            for part in _parts(variable):
+                self._held.append((weakref.ref(variable), weakref.ref(part), part.handle, part.dtype))
 
     def free(self) -> None:
         """Frees what nobody can reach any more. Layers refer to each other, so that Python must look for them."""
         gc.collect()
-        for variable, buffers in self._held:
-            if variable() is None:
-                for handle, dtype in buffers:
-                    _empty(handle, dtype)
+        for variable, part, handle, dtype in self._held:
+            if variable() is part() is None:
+                _empty(handle, dtype)
 
 
-def _buffers(variable):
-    """Returns the handles of what holds a variable's values on each device, with their types."""
+def _parts(variable):
+    """Returns the TensorFlow variables that hold a variable's values, one on each device."""
     if keras.backend.backend() != "tensorflow":
         return []
-    return [(each.handle, each.dtype) for each in getattr(variable.value, "values", [variable.value])]
+    return getattr(variable.value, "values", [variable.value])
 
 
 def _empty(handle, dtype):

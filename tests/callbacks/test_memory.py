@@ -96,3 +96,11 @@ def test_a_teacher_is_a_copy_and_calibration_holds_nothing(build, x, y):
 def test_tickets_let_go_of_it(build, x, y):
     callback = StructuredLotteryTicket(rounds=2, criterion="l2", verbose=0)
     assert left_after_a_cut(build(), callback, x, y) == []
+
+
+def test_what_somebody_holds_keeps_its_values(build, x, y):
+    model = build(jit_compile=False)
+    held = model.layers[0].kernel.value  # TensorFlow's own variable, without Keras's around it
+    model.fit(x, y, epochs=3, verbose=0, callbacks=[pruning(x, y, criterion="l2")])
+    assert model.layers[0].units == 8
+    assert held.numpy().shape == (4, 16)
