@@ -14,7 +14,7 @@ import math
 import keras
 from keras import ops
 
-from keras_slim.kernels.backends import compiled, gradient
+from keras_slim.kernels.backends import compiled, gradient, maximum, minimum
 
 TERMS = 24
 """A pass over the output sums at most so many terms, if it can: more are slower than another pass."""
@@ -136,7 +136,7 @@ def _forward(kind, inputs, kernel):
         "sizes": [(size - (taps - 1) * dilation - 1) // stride + 1 for size, taps, stride, dilation in axes],
     }
     inputs, weights = kind.by_group(inputs), kind.by_group(kernel)
-    larger = _sum_over_taps(inputs, weights, ops.maximum, **places)
+    larger = _sum_over_taps(inputs, weights, maximum, **places)
     sums = _sum_of_patches(inputs, kind.shape, **places) + ops.sum(weights, axis=(0, 1, 2))
     return _ungrouped(sums - 2 * larger)
 
@@ -174,7 +174,7 @@ def _input_gradient(kind, inputs, kernel, upstream):
         clipped = _sum_over_taps(
             upstream,
             met,
-            lambda gradient, weight, low=low, high=high: gradient * ops.minimum(ops.maximum(weight, low), high),
+            lambda gradient, weight, low=low, high=high: gradient * minimum(maximum(weight, low), high),
             **places,
         )
         phases.append(clipped - phase * _sum_of_patches(upstream, met.shape, **places))
