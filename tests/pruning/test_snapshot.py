@@ -27,7 +27,7 @@ TIME = {"iteration", "iterations", "learning_rate"}
 
 
 def train(model):
-    return model.fit(X, Y, epochs=2, batch_size=12, shuffle=False, verbose=0).history
+    return model.fit(X, Y, batch_size=12, shuffle=False, verbose=0).history
 
 
 def cut(model, every=2):
@@ -62,14 +62,13 @@ def assert_same(one, two):
         np.testing.assert_array_equal(value, two[path], err_msg=path)
 
 
-@pytest.mark.parametrize("cuts", [0, 2])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_everything_is_as_it_was(name, cuts):
+def test_everything_is_as_it_was(name):
     model = build(OPTIMIZERS[name]())
     before, answers, old_layers, config = state(model), answers_of(model), model.layers, model.get_config()
     optimizer, inner = model.optimizer, getattr(model.optimizer, "inner_optimizer", None)
     snapshot = Snapshot(model)
-    for _ in range(2):  # the same snapshot serves several times
+    for cuts in (0, 2):  # the same snapshot serves several times
         for _ in range(cuts):
             cut(model)
         train(model)
@@ -100,13 +99,13 @@ def test_training_goes_on_as_if_nothing_had_been(run_eagerly):
 
 
 def test_time_goes_on():
-    model = build(keras.optimizers.Adam(keras.optimizers.schedules.PiecewiseConstantDecay([5], [0.1, 0.05])))
-    assert float(model.optimizer.learning_rate) == pytest.approx(0.1)  # four steps
+    model = build(keras.optimizers.Adam(keras.optimizers.schedules.PiecewiseConstantDecay([3], [0.1, 0.05])))
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.1)  # two steps
     snapshot = Snapshot(model)
     cut(model)
     train(model)
     snapshot.restore()
-    assert int(model.optimizer.iterations) == 8
+    assert int(model.optimizer.iterations) == 4
     assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
 
 
