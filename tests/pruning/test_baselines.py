@@ -32,7 +32,6 @@ def test_a_reinitialized_model_has_the_same_structure_and_no_weight_in_common(bu
     assert names(fresh) == names(model)
     assert fresh.output_shape == model.output_shape
     assert not any(equal_weights(fresh, model))
-    assert all(equal_weights(fresh, reinitialized(model, seed=3)))
     assert all(np.array_equal(old, now) for old, now in zip(weights, model.get_weights(), strict=True))
 
 
@@ -51,9 +50,10 @@ def test_a_seed_in_an_initializer_does_not_bring_the_old_weights_back():
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(8, kernel_initializer=keras.initializers.GlorotUniform(seed=7))]
     )
-    kernels = [reinitialized(model, seed).get_weights()[0] for seed in (0, 1)]
+    kernels = [reinitialized(model, seed).get_weights()[0] for seed in (0, 1, 1)]
     assert not np.array_equal(kernels[0], model.get_weights()[0])
     assert not np.array_equal(kernels[0], kernels[1])
+    np.testing.assert_array_equal(kernels[1], kernels[2])
 
 
 def test_the_generator_of_the_process_is_left_as_it_was():
