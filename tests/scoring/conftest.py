@@ -34,7 +34,7 @@ def perceptron():
             keras.layers.Dense(3, name="head"),
         ]
     )
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", jit_compile=False)
     return model
 
 
