@@ -30,7 +30,7 @@ def test_kernels_get_few_values_near_their_own():
         assert np.square(old - new).mean() < 0.25 * old.var()
 
 
-def test_values_stay_few_while_the_rest_trains():
+def test_values_stay_few_while_the_rest_trains(uncompiled_adder_layers):
     model = share_kernel_values(network(), 3)
     before, head = kernels(model), model.layers[-1].get_weights()[0]
     model.compile("sgd", "mse")

@@ -65,9 +65,9 @@ def check_ties(model, x=X, y=Y, batch_size=6, **options):
     return codes
 
 
-@pytest.mark.parametrize("of_gradients", ["mean", "sum"])
 @pytest.mark.parametrize("name", VARIANTS)
-def test_every_optimizer(name, of_gradients):
+def test_every_optimizer(name):
+    of_gradients = ["mean", "sum"][list(VARIANTS).index(name) % 2]  # in turns: what it is is added up before
     check_ties(dense_model(VARIANTS[name](), steps_per_execution=4), of_gradients=of_gradients)
 
 
@@ -80,8 +80,16 @@ def test_every_optimizer_under_xla(name):
 SPARSITIES = (0.25, 0.75)  # above a half, only what is not zero is looked at
 
 
-@pytest.mark.parametrize("sparsity", SPARSITIES)
-@pytest.mark.parametrize("options", [{"run_eagerly": True}, {"jit_compile": True}, {"steps_per_execution": 3}], ids=str)
+@pytest.mark.parametrize(
+    ("options", "sparsity"),
+    [
+        ({"run_eagerly": True}, 0.25),
+        ({"jit_compile": True}, 0.25),
+        ({"jit_compile": True}, 0.75),
+        ({"steps_per_execution": 3}, 0.75),
+    ],
+    ids=str,
+)
 def test_every_way_to_compile(options, sparsity):
     check_ties(dense_model("adamw", **options), sparsity=sparsity)
 
@@ -111,10 +119,10 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("sparsity", SPARSITIES)
 @pytest.mark.parametrize("name", LAYERS)
-def test_every_layer_with_a_kernel(name, sparsity):
+def test_every_layer_with_a_kernel(name, uncompiled_adder_layers):
     shape, make = LAYERS[name]
+    sparsity = SPARSITIES[list(LAYERS).index(name) % 2]
     is_embedding = name == "Embedding"
     model = keras.Sequential(
         [keras.Input(shape, dtype="int32" if is_embedding else None), make(), layers.Flatten(), layers.Dense(2)]
@@ -165,10 +173,10 @@ def reference(model, codes, of_gradients, momentum, steps):
     return kernel, bias, head, head_bias
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("of_gradients", ["mean", "sum"])
 @pytest.mark.parametrize("sparsity", SPARSITIES)
-def test_gradient_descent_trains_the_values(sparsity, of_gradients, momentum):
+def test_gradient_descent_trains_the_values(sparsity, of_gradients):
+    momentum = 0.9
     model = dense_model(keras.optimizers.SGD(0.1, momentum=momentum))
     _, codes = tied(model, sparsity=sparsity, of_gradients=of_gradients)
     expected = reference(model, codes, of_gradients, momentum, steps=5)
@@ -296,5 +304,5 @@ def test_a_saved_model_knows_nothing_of_ties(tmp_path):
     model.save(tmp_path / "model.keras")
     assert "keras_slim" not in model.to_json()
     again = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
+    np.testing.assert_array_equal(again(X), model(X))
     assert again.get_layer("hidden").kernel.constraint is None
