@@ -3,7 +3,7 @@ import pickle
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -68,11 +68,13 @@ def test_equal_masks_are_equal(masks):
     assert masks != dict(masks)
 
 
+@settings(max_examples=40)
 @given(masks=MASKS)
 def test_arrays_of_plain_numbers_are_masks_again(masks):
     assert Masks.from_arrays(masks.to_arrays()) == masks
 
 
+@settings(max_examples=40)
 @given(masks=MASKS)
 def test_a_pickle_is_masks_again(masks):
     assert pickle.loads(pickle.dumps(masks)) == masks
@@ -143,6 +145,7 @@ def test_masks_for_another_model_change_nothing_and_are_told_all_that_differs(mo
         np.testing.assert_array_equal(new, old)
 
 
+@settings(max_examples=40)
 @given(masks=MASKS, seed=st.integers(0, 2**32))
 def test_shuffled_masks_keep_as_many_of_each_kernel(masks, seed):
     shuffled = masks.shuffled(seed)

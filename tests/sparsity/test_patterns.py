@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -27,6 +27,7 @@ def blocks(matrix, rows, columns):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max"])
+@settings(max_examples=50)
 @given(weights=WEIGHTS, rows=SIDES, columns=SIDES, share=st.floats(0, 1))
 def test_blocks_go_whole_and_in_order(pooling, weights, rows, columns, share):
     mask = magnitude_masks({"a": weights}, share, pattern=Block(rows, columns, pooling))["a"]
@@ -46,6 +47,7 @@ def groups(weights, m):
     return [column[start : start + m] for column in matrix.T for start in range(0, len(column), m)]
 
 
+@settings(max_examples=50)
 @given(weights=WEIGHTS, n=st.integers(1, 4), more=st.integers(1, 4))
 def test_at_most_n_of_each_m_are_kept(weights, n, more):
     pattern = NOfM(n, n + more)
@@ -54,6 +56,7 @@ def test_at_most_n_of_each_m_are_kept(weights, n, more):
     assert (~mask).sum() == round(pattern.sparsity * weights.size)
 
 
+@settings(max_examples=50)
 @given(weights=WEIGHTS, n=st.integers(1, 4), more=st.integers(1, 4), share=st.floats(0, 1))
 def test_in_each_group_the_largest_are_kept(weights, n, more, share):
     pattern = NOfM(n, n + more)
@@ -62,6 +65,7 @@ def test_in_each_group_the_largest_are_kept(weights, n, more, share):
         assert group[~kept].max(initial=0) <= group[kept].min(initial=np.inf)
 
 
+@settings(max_examples=50)
 @given(
     one=arrays("float32", (7, 3), elements=FLOATS),
     other=arrays("float32", (3, 3, 2, 5), elements=FLOATS),
@@ -73,6 +77,7 @@ def test_at_most_n_of_each_m_are_kept_when_all_kernels_are_ranked_together(one, 
     assert masks.kept == masks.size - round(0.5 * masks.size)
 
 
+@settings(max_examples=50)
 @given(weights=arrays("float32", (9, 4), elements=FLOATS), share=st.floats(0, 0.5))
 def test_weights_go_evenly_from_all_groups(weights, share):
     """No group has lost two more than another of as many weights."""
@@ -82,6 +87,7 @@ def test_weights_go_evenly_from_all_groups(weights, share):
 
 
 @pytest.mark.parametrize("pattern", ["single", Block(2, 3), NOfM(1, 3)], ids=named)
+@settings(max_examples=20)
 @given(weights=WEIGHTS)
 def test_a_mask_has_the_shape_of_its_kernel(pattern, weights):
     assert magnitude_masks({"a": weights}, 0.5, pattern=pattern)["a"].shape == weights.shape
