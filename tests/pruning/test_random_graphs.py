@@ -336,7 +336,7 @@ def check_laws(model, seed):
 
 
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data(), seed=st.integers(0, 100))
 def test_the_laws_hold_on_random_graphs(data, seed):
     check_laws(Builder(data.draw).build(), seed)
