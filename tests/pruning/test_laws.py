@@ -27,8 +27,10 @@ def cut(build):
     # TensorFlow has no AvgPool3D in float64 on the CPU.
     floatx = "float32" if build is volume else "float64"
     keras.config.set_floatx(floatx)
-    yield make_cut(build, floatx)
-    keras.config.set_floatx("float32")
+    try:
+        yield make_cut(build, floatx)
+    finally:
+        keras.config.set_floatx("float32")
 
 
 @functools.lru_cache(1)
