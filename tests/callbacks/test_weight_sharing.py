@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from batching import batches
 
 import keras_slim as slim
 from keras_slim.callbacks import GradualPruning, WeightSharing
@@ -13,7 +14,7 @@ from keras_slim.sparsity import Masks, kernels
 
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(16, 4)).astype("float32"), RNG.normal(size=(16, 2)).astype("float32")
-FIT = {"x": X, "y": Y, "batch_size": 4, "verbose": 0, "shuffle": False}
+FIT = {"x": batches(X, Y, 4), "verbose": 0}
 
 
 def build(**options):

@@ -8,6 +8,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from batching import batches
 
 import keras_slim as slim
 from keras_slim.callbacks import progressive_global_pruning
@@ -34,8 +35,9 @@ EXAMPLES = {
     },
 }  # fmt: skip
 NAMES = list(EXAMPLES)
-PLAIN = {"x": X, "y": Y, "batch_size": len(X), "shuffle": False, "verbose": 0}  # one step an epoch
-DATA = {**PLAIN, "validation_data": (X, Y)}
+WHOLE = batches(X, Y)  # one step an epoch
+PLAIN = {"x": WHOLE, "verbose": 0}
+DATA = {**PLAIN, "validation_data": WHOLE}
 
 
 def make(name, **options):
@@ -117,7 +119,7 @@ def test_a_callback_from_a_config_does_the_same(name, model):
     for trained, used in ((model, callback), (twin, again)):
         trained.fit(**DATA, epochs=4, callbacks=[used])
     assert [each["plan"] for each in again.rounds_done] == [each["plan"] for each in callback.rounds_done]
-    np.testing.assert_array_equal(twin.predict(X, verbose=0), model.predict(X, verbose=0))
+    np.testing.assert_array_equal(twin(X), model(X))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -130,8 +132,8 @@ def test_config_is_a_copy(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_it_does_nothing_in_evaluate_and_predict(name, model):
     weights = model.get_weights()
-    model.evaluate(X, Y, verbose=0, callbacks=[make(name)])
-    model.predict(X, verbose=0, callbacks=[make(name)])
+    model.evaluate(WHOLE, verbose=0, callbacks=[make(name)])
+    model.predict(WHOLE, verbose=0, callbacks=[make(name)])
     for old, new in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_array_equal(new, old)
 
