@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from batching import batches
 
 import keras_slim as slim
 from keras_slim.errors import PlanMismatchError
@@ -18,7 +19,7 @@ def test_the_zeros_that_are_there_stay(build, x, y):
     masks = magnitude_masks(kernels(model), 0.7)
     masks.apply(model)
     callback = slim.callbacks.HoldMasks()
-    history = model.fit(x, y, epochs=2, verbose=0, callbacks=[callback]).history
+    history = model.fit(batches(x, y, 24), epochs=2, verbose=0, callbacks=[callback]).history
     assert Masks.nonzero(model) == masks
     assert callback.masks == masks
     assert history["sparsity"] == pytest.approx([masks.sparsity] * 2)
@@ -28,7 +29,7 @@ def test_given_masks_are_applied_before_the_first_step(build, watch, x, y):
     model = build(momentum())
     masks = magnitude_masks(kernels(model), {path: 0.25 * (1 + n) for n, path in enumerate(kernels(model))})
     seen = watch(lambda model: Masks.nonzero(model))
-    model.fit(x, y, epochs=2, verbose=0, callbacks=[slim.callbacks.HoldMasks(masks), seen])
+    model.fit(batches(x, y, 24), epochs=2, verbose=0, callbacks=[slim.callbacks.HoldMasks(masks), seen])
     assert seen.after == seen.at_end == [masks, masks]
 
 
@@ -36,7 +37,7 @@ def test_masks_of_some_kernels_leave_the_others_free(build, x, y):
     model = build(momentum())
     path = "sequential/first/kernel"
     masks = Masks({path: np.eye(4, 16, dtype=bool)})
-    model.fit(x, y, verbose=0, callbacks=[slim.callbacks.HoldMasks(masks)])
+    model.fit(batches(x, y, 24), verbose=0, callbacks=[slim.callbacks.HoldMasks(masks)])
     assert Masks.nonzero(model, [path]) == masks
     assert np.all(model.get_layer("second").kernel.numpy() != 0)
 
@@ -45,7 +46,7 @@ def test_masks_of_another_model_are_refused(build, x, y):
     model = build(momentum())
     callback = slim.callbacks.HoldMasks(Masks({"sequential/first/kernel": np.ones((4, 15), bool)}))
     with pytest.raises(PlanMismatchError, match=r"sequential/first/kernel: \(4, 15\) against \(4, 16\)"):
-        model.fit(x, y, verbose=0, callbacks=[callback])
+        model.fit(batches(x, y, 24), verbose=0, callbacks=[callback])
     assert all(weight.constraint is None for weight in model.weights)
 
 
@@ -66,6 +67,6 @@ def test_a_model_that_is_not_built_is_refused():
 def test_layers_that_another_callback_exchanges_are_noticed(build, prune, x, y):
     model = build(momentum())
     with pytest.raises(RuntimeError, match="`HoldMasks` holds weights that are no longer those of model"):
-        model.fit(x, y, epochs=4, verbose=0, callbacks=[prune(), slim.callbacks.HoldMasks()])
-    model.fit(x, y, verbose=0)
+        model.fit(batches(x, y, 24), epochs=4, verbose=0, callbacks=[prune(), slim.callbacks.HoldMasks()])
+    model.fit(batches(x, y, 24), verbose=0)
     assert all(weight.constraint is None for weight in model.weights)

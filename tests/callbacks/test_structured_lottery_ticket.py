@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from batching import batches
 
 import keras_slim as slim
 from keras_slim.callbacks import StructuredLotteryTicket, structured_lottery_ticket
@@ -14,6 +15,7 @@ from keras_slim.pruning import Guards
 RNG = np.random.default_rng(4)
 X = RNG.normal(size=(48, 6)).astype("float32")
 Y = np.tanh(X @ RNG.normal(size=(6, 2))).astype("float32")
+DATA = batches(X, Y, 16)
 
 
 def build(optimizer=None, **options):
@@ -29,8 +31,7 @@ def build(optimizer=None, **options):
 
 
 def fit(model, *callbacks, epochs=6, **options):
-    options = {"batch_size": 16, "shuffle": False, "verbose": 0, **options}
-    return model.fit(X, Y, epochs=epochs, callbacks=list(callbacks), **options)
+    return model.fit(DATA, epochs=epochs, callbacks=list(callbacks), verbose=0, **options)
 
 
 def lottery(rounds=2, ratio=0.25, **options):
