@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from batching import batches
 
 import keras_slim as slim
 from keras_slim.errors import UnsupportedLayerError
@@ -19,8 +20,8 @@ def still(build, **options):
 
 
 def fit(model, x, y, *callbacks, **options):
-    options = {"epochs": 4, "batch_size": 48, "validation_batch_size": 48, "verbose": 0, **options}
-    return model.fit(x, y, callbacks=callbacks, validation_data=(x, y), **options).history
+    data, options = batches(x, y), {"epochs": 4, "verbose": 0, **options}
+    return model.fit(data, callbacks=callbacks, validation_data=data, **options).history
 
 
 def mean_squares(one, two):
@@ -49,7 +50,7 @@ def test_validation_and_whatever_follows_is_plain(build, prune, x, y, run_eagerl
     attributes = set(vars(model))
     history = fit(model, x, y, prune(distillation=MEAN_SQUARES))
     assert history["val_loss"][-1] == pytest.approx(mean_squares(y, model(x).numpy()), rel=1e-4)
-    assert model.evaluate(x, y, batch_size=48, verbose=0) == history["val_loss"][-1]
+    assert model.evaluate(batches(x, y), verbose=0) == history["val_loss"][-1]
     plain = mean_squares(y, model(x, training=True).numpy())
     assert fit(model, x, y, epochs=1)["loss"] == pytest.approx([plain], rel=1e-4)
     assert set(vars(model)) <= attributes
@@ -86,7 +87,7 @@ def test_whole_models_are_saved_meanwhile(build, prune, x, y, tmp_path):
     saved = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
     fit(model, x, y, prune(distillation=MEAN_SQUARES), saved)
     loaded = keras.models.load_model(tmp_path / "4.keras")
-    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    np.testing.assert_array_equal(loaded(x), model(x))
 
 
 def test_what_cannot_be_taught_is_refused_before_training(build, prune, x, y):
