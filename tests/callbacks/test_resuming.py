@@ -10,6 +10,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+from batching import batches
 from killing import KilledError, Killer
 
 import keras_slim as slim
@@ -50,9 +51,9 @@ def train(x, y, tmp_path):
             saving = keras.callbacks.BackupAndRestore(tmp_path / "backup", **backup)
             killer = Killer(kill - 1, None) if kill == len(values) else Killer(kill)
             callbacks = [Scripted(values), *([saving, callback] if first else [callback, saving]), killer]
-            options = {"epochs": len(values), "batch_size": batch_size, "shuffle": False, "verbose": 0}
+            options = {"epochs": len(values), "verbose": 0}
             try:
-                model.fit(x, y, **options, callbacks=callbacks)
+                model.fit(batches(x, y, batch_size), **options, callbacks=callbacks)
             except KilledError:
                 assert kill is not None
                 if between:
@@ -124,7 +125,7 @@ def units(model):
 
 @pytest.mark.parametrize(
     ("first", "kills"),
-    [(FIRST, [3]), (LAST, [1, 5]), (FIRST, [1, 2, 3, 4, 5, 6]), (LAST, [2, 4, 6])],
+    [(FIRST, [1, 2, 3, 4, 5, 6]), (LAST, [1, 2, 4, 5, 6])],
     ids=str,
 )
 def test_a_killed_fit_ends_as_an_undisturbed_one(momentum, halve, train, undisturbed, first, kills):
@@ -156,7 +157,7 @@ def test_compiled_steps_and_a_criterion_with_data(build, halve, train, undisturb
 
 @pytest.mark.parametrize(
     ("first", "kills"),
-    [(FIRST, [3]), (LAST, [4]), (FIRST, [2, 5]), (LAST, [1, 3, 6])],
+    [(FIRST, [2, 3, 5]), (LAST, [1, 3, 4, 6])],
     ids=str,
 )
 def test_a_search_goes_on(momentum, prune, train, undisturbed, first, kills):
@@ -171,7 +172,7 @@ def test_a_search_goes_on(momentum, prune, train, undisturbed, first, kills):
     check_equal(train(momentum, ours, kills, values=values, first=first), expected)
 
 
-@pytest.mark.parametrize("kills", [[3], [4], [2, 3]], ids=str)
+@pytest.mark.parametrize("kills", [[4], [2, 3]], ids=str)
 def test_a_search_goes_back_at_the_end(momentum, prune, train, undisturbed, kills):
     """Also where it is killed after its last epoch, and nothing is left but the way back."""
 
@@ -221,7 +222,7 @@ def test_random_layers_go_on_where_they_were(halve, train, undisturbed):
     check_equal(train(made, halve, [1, 3, 5]), undisturbed("random layers", made, halve))
 
 
-@pytest.mark.parametrize("kills", [[1], [2], [2, 4]], ids=str)
+@pytest.mark.parametrize("kills", [[1], [2, 4]], ids=str)
 def test_weights_of_the_middle_of_an_epoch(build, halve, train, kills):
     """They may be those of the network after a cut, in an epoch that Keras begins once more."""
     model, callback = train(build, halve, kills, batch_size=16, save_freq=2)
@@ -286,7 +287,7 @@ def test_evaluate_takes_nothing_up(build, halve, train, x, y, tmp_path):
     with pytest.raises(RuntimeError):
         train(build, iter([halve(), halve(rounds=3)]).__next__, [3])
     model = build()
-    model.evaluate(x, y, verbose=0, callbacks=[keras.callbacks.BackupAndRestore(tmp_path / "backup"), halve()])
+    model.evaluate(batches(x, y), verbose=0, callbacks=[keras.callbacks.BackupAndRestore(tmp_path / "backup"), halve()])
     assert units(model) == 32
 
 
