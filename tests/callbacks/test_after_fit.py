@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from batching import batches
 
 import keras_slim as slim
 
@@ -21,7 +22,7 @@ def train(kind, build, prune, x, y):
 
     def train():
         model = build(keras.optimizers.SGD(0.05, momentum=0.9), kind=kind, metrics=["mae"])
-        model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune()])
+        model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune()])
         return model
 
     return train
@@ -55,7 +56,7 @@ def test_a_saved_model_loads_bit_for_bit(train, x, y, tmp_path):
 def test_a_learning_rate_set_in_training_is_saved(build, prune, x, y, tmp_path):
     model = build(keras.optimizers.SGD(0.1))
     lower = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 / (epoch + 1))
-    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune(), lower])
+    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune(), lower])
     model.save(tmp_path / "model.keras")
     assert float(keras.models.load_model(tmp_path / "model.keras").optimizer.learning_rate) == pytest.approx(0.025)
 
@@ -139,7 +140,7 @@ def test_it_can_be_pruned_again_without_training(pruned, x):
 def test_it_can_be_compiled_and_trained_anew(train, x, y):
     pruned = train()
     pruned.compile("sgd", "mae", run_eagerly=True)
-    pruned.fit(x, y, epochs=2, verbose=0)
+    pruned.fit(batches(x, y, 24), epochs=2, verbose=0)
 
 
 def test_features_can_be_taken_from_its_layers(pruned, x):
@@ -157,7 +158,7 @@ def test_it_can_be_a_part_of_another_model(pruned, x):
 
 def test_a_sequential_model_can_still_be_changed_layer_by_layer(build, prune, x, y):
     model = build()
-    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune()])
+    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune()])
     width = model.get_layer("second").units
     model.pop()
     assert model.output_shape == (None, width)
@@ -176,7 +177,7 @@ class Blocks(keras.Model):
 
 def test_layers_in_lists_and_dictionaries_are_those_of_the_smaller_model(build, prune, x, y, tmp_path):
     model = build(kind="functional", cls=Blocks)
-    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune()])
+    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune()])
     assert [id(layer) for layer in model.blocks] == [id(model.get_layer(name)) for name in ("first", "second")]
     assert model.by_name["first"] is model.get_layer("first")
     model.save_weights(tmp_path / "model.weights.h5")
