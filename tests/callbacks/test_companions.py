@@ -5,6 +5,7 @@ import csv
 import keras
 import numpy as np
 import pytest
+from batching import batches
 
 from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.errors import SlimWarning
@@ -14,7 +15,7 @@ ORDERS = pytest.mark.parametrize("first", [True, False], ids=["before ours", "be
 
 def fit(model, x, y, ours, other, first, **options):
     callbacks = [other, ours] if first else [ours, other]
-    return model.fit(x, y, **{"epochs": 4, "batch_size": 48, "verbose": 0, "callbacks": callbacks, **options})
+    return model.fit(batches(x, y), **{"epochs": 4, "verbose": 0, "callbacks": callbacks, **options})
 
 
 class Scripted(keras.callbacks.Callback):
@@ -35,7 +36,7 @@ def test_early_stopping_restores_the_best_weights_since_the_last_cut(build, prun
     seen = watch(lambda model: model.get_weights())
     stop = keras.callbacks.EarlyStopping("scripted", mode="min", patience=9, restore_best_weights=True)
     pair = [stop, ours] if first else [ours, stop]
-    model.fit(x, y, epochs=6, batch_size=48, verbose=0, callbacks=[Scripted([0, 5, 4, 3, 4, 5]), *pair, seen])
+    model.fit(batches(x, y), epochs=6, verbose=0, callbacks=[Scripted([0, 5, 4, 3, 4, 5]), *pair, seen])
     assert stop.best == 3
     for old, new in zip(seen.at_end[3], model.get_weights(), strict=True):
         np.testing.assert_array_equal(new, old)
@@ -46,7 +47,7 @@ def test_early_stopping_counts_its_patience_anew_after_a_cut(build, prune, x, y,
     model, ours = build(), prune(rounds=1, window=(0.34, 0.34))  # cut when epoch 2 of 6 begins
     stop = keras.callbacks.EarlyStopping("scripted", mode="min", patience=2)
     pair = [stop, ours] if first else [ours, stop]
-    history = model.fit(x, y, epochs=6, batch_size=48, verbose=0, callbacks=[Scripted([0, 5, 5, 6, 7, 8]), *pair])
+    history = model.fit(batches(x, y), epochs=6, verbose=0, callbacks=[Scripted([0, 5, 5, 6, 7, 8]), *pair])
     # Epochs 3 and 4 are worse than epoch 2, the first of the small network; 1 and 2 are not held against it.
     assert history.epoch == [0, 1, 2, 3, 4]
 
@@ -57,21 +58,21 @@ def test_early_stopping_before_the_last_round_leaves_a_sound_model_and_a_warning
     stop = keras.callbacks.EarlyStopping("scripted", mode="min", patience=1, restore_best_weights=True)
     pair = [stop, prune()] if first else [prune(), stop]
     with pytest.warns(SlimWarning, match="after 1 of 2 rounds"):
-        model.fit(x, y, epochs=8, batch_size=48, verbose=0, callbacks=[Scripted([1, 0, 1, 2, 3, 4, 5, 6]), *pair])
+        model.fit(batches(x, y), epochs=8, verbose=0, callbacks=[Scripted([1, 0, 1, 2, 3, 4, 5, 6]), *pair])
     assert model.predict(x, verbose=0).shape == (48, 2)
-    model.fit(x, y, batch_size=48, verbose=0)
+    model.fit(batches(x, y), verbose=0)
 
 
 @ORDERS
 def test_checkpoints_of_whole_models_load_as_they_were(build, prune, watch, x, y, tmp_path, first):
     model = build()
-    answers = watch(lambda model: model.predict(x, verbose=0))
+    answers = watch(lambda model: model(x).numpy())
     saved = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
     callbacks = [saved, prune(), answers] if first else [prune(), saved, answers]
-    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=callbacks)
+    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=callbacks)
     for epoch, expected in enumerate(answers.at_end, start=1):
         loaded = keras.models.load_model(tmp_path / f"{epoch}.keras")
-        np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)
+        np.testing.assert_array_equal(loaded(x), expected)
     assert keras.models.load_model(tmp_path / "1.keras").get_layer("first").units == 16
 
 
@@ -80,9 +81,9 @@ def test_the_best_checkpoint_belongs_to_the_smallest_network(build, prune, x, y,
     model, path = build(), tmp_path / "best.keras"
     saved = keras.callbacks.ModelCheckpoint(path, "scripted", mode="min", save_best_only=True)
     pair = [saved, prune()] if first else [prune(), saved]
-    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[Scripted([0, 1, 2, 3]), *pair])
+    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[Scripted([0, 1, 2, 3]), *pair])
     loaded = keras.models.load_model(path)
-    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    np.testing.assert_array_equal(loaded(x), model(x))
     assert saved.best == 3
 
 
@@ -91,11 +92,11 @@ def test_the_best_weights_fit_the_model_after_training(build, prune, x, y, tmp_p
     model, path = build(), tmp_path / "best.weights.h5"
     saved = keras.callbacks.ModelCheckpoint(path, "scripted", mode="min", save_best_only=True, save_weights_only=True)
     pair = [saved, prune()] if first else [prune(), saved]
-    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[Scripted([0, 1, 2, 3]), *pair])
-    expected = model.predict(x, verbose=0)
-    model.fit(x, y, batch_size=48, verbose=0)
+    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[Scripted([0, 1, 2, 3]), *pair])
+    expected = model(x)
+    model.fit(batches(x, y), verbose=0)
     model.load_weights(path)
-    np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
+    np.testing.assert_array_equal(model(x), expected)
 
 
 @pytest.mark.xfail(
@@ -106,7 +107,7 @@ def test_a_checkpoints_own_threshold_still_holds_after_a_cut(build, prune, x, y,
     saved = keras.callbacks.ModelCheckpoint(
         path, "scripted", mode="min", save_best_only=True, initial_value_threshold=-1.0
     )
-    build().fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[Scripted([0, 1, 2, 3]), saved, prune()])
+    build().fit(batches(x, y), epochs=4, verbose=0, callbacks=[Scripted([0, 1, 2, 3]), saved, prune()])
     assert not path.exists()
 
 
@@ -127,7 +128,7 @@ def test_learning_rate_reductions_outlast_cuts(build, prune, watch, x, y, first)
     reduce = keras.callbacks.ReduceLROnPlateau("scripted", mode="min", factor=0.5, patience=1)
     pair = [reduce, prune()] if first else [prune(), reduce]
     # Cut when epochs 1 and 4 begin: these are not held to what came before, epochs 2 and 3 are worse than epoch 1.
-    model.fit(x, y, epochs=5, batch_size=48, verbose=0, callbacks=[Scripted([0, 5, 6, 9, 10]), *pair, rates])
+    model.fit(batches(x, y), epochs=5, verbose=0, callbacks=[Scripted([0, 5, 6, 9, 10]), *pair, rates])
     assert rates.after == [1, 1, 1, 0.5, 0.25]
     assert float(model.optimizer.learning_rate) == 0.25
 
@@ -171,7 +172,7 @@ def test_lambdas_see_one_and_the_same_model(build, prune, x, y):
     note = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: seen.append((model.get_layer("first").kernel.shape[1], sorted(logs)))
     )
-    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune(), note])
+    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune(), note])
     assert seen[-1][0] < seen[0][0] == 16
     assert {"loss", "macs", "params", "units"} <= set(seen[0][1])
 
@@ -184,10 +185,8 @@ def test_a_user_may_change_the_learning_rate_through_the_optimizer_made_for_comp
         optimizer.learning_rate = 0.1 * 0.5**epoch
 
     model.fit(
-        x,
-        y,
+        batches(x, y),
         epochs=4,
-        batch_size=48,
         verbose=0,
         callbacks=[prune(), keras.callbacks.LambdaCallback(on_epoch_end=decay)],
     )

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from batching import batches
 
 KINDS = pytest.mark.parametrize("kind", ["sequential", "functional"])
 
@@ -65,31 +66,29 @@ def test_compiled_and_eager_steps_give_the_same_losses(build, prune, x, y, kind)
         keras.utils.set_random_seed(2)
         optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
         model = build(optimizer, kind=kind, run_eagerly=run_eagerly, jit_compile=False)
-        losses.append(
-            model.fit(x, y, epochs=4, batch_size=48, verbose=0, shuffle=False, callbacks=[prune()]).history["loss"]
-        )
+        losses.append(model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune()]).history["loss"])
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 def test_a_compiled_step_is_compiled_anew_for_the_smaller_network(build, prune, watch, x, y):
     model, seen = build(run_eagerly=False, jit_compile=False), watch(lambda model: model.train_function)
-    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune(), seen])
+    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune(), seen])
     assert seen.after[0] is not seen.after[1]
     assert seen.after[1] is seen.after[2]  # no cut between these
 
 
 def test_a_generator_of_just_enough_batches_will_do(build, prune, x, y):
-    batches = ((x[first : first + 8], y[first : first + 8]) for first in (0, 8, 16, 24))
-    pruning = prune(criterion="taylor", rounds=2, data=batches, steps=2)
-    build().fit(x, y, epochs=4, verbose=0, callbacks=[pruning])
+    pairs = ((x[first : first + 8], y[first : first + 8]) for first in (0, 8, 16, 24))
+    pruning = prune(criterion="taylor", rounds=2, data=pairs, steps=2)
+    build().fit(batches(x, y, 24), epochs=4, verbose=0, callbacks=[pruning])
     assert len(pruning.rounds_done) == 2
 
 
 @pytest.mark.parametrize("form", ["dataset", "PyDataset", "generator"])
 def test_training_data_in_any_form(build, prune, x, y, form):
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
-    batches = [(x[first : first + 16], y[first : first + 16]) for first in (0, 16, 32)]
-    endless = (batch for batch in itertools.cycle(batches))
+    pairs = [(x[first : first + 16], y[first : first + 16]) for first in (0, 16, 32)]
+    endless = (batch for batch in itertools.cycle(pairs))
     data = {"dataset": dataset, "PyDataset": Batches(x, y), "generator": endless}[form]
     model, steps = build(), 3 if form == "generator" else None
     ours = prune(criterion="taylor", data=dataset, steps=2, rounds=1)
@@ -164,7 +163,7 @@ def test_mixed_precision_keeps_its_loss_scale(build, prune, watch, x, y, mixed_p
     assert scaled == (mixed_precision == "mixed_float16")
     seen = watch(lambda model: [float(value) for value in model.optimizer.variables if value.shape == ()])
     ours = prune(criterion="taylor", data=(x, y), rounds=1)
-    history = model.fit(x, y, epochs=3, batch_size=48, verbose=0, callbacks=[seen, ours, seen]).history
+    history = model.fit(batches(x, y), epochs=3, verbose=0, callbacks=[seen, ours, seen]).history
     assert units(model) == 16
     assert seen.before[0::2] == seen.before[1::2]
     assert np.isfinite(history["loss"]).all()
@@ -199,14 +198,16 @@ class Doubled(keras.Model):
 @pytest.mark.parametrize("run_eagerly", [True, False])
 def test_a_models_own_class_train_step_and_metrics_stay(build, prune, x, y, run_eagerly):
     model = build("sgd", kind="functional", cls=Doubled, run_eagerly=run_eagerly, jit_compile=False)
-    history = model.fit(x, y, epochs=4, verbose=0, callbacks=[prune(criterion="taylor", data=(x, y), rounds=1)]).history
+    history = model.fit(
+        batches(x, y, 24), epochs=4, verbose=0, callbacks=[prune(criterion="taylor", data=(x, y), rounds=1)]
+    ).history
     assert type(model) is Doubled
     assert units(model) == 16
     assert len(history["tracked"]) == 4
     assert model.tracker in model.metrics
     assert model.favourite is model.get_layer("first")
     assert model.steps == 8 if run_eagerly else 2 <= model.steps < 8  # traced at first, and after the cut
-    model.fit(x, y, verbose=0)
+    model.fit(batches(x, y), verbose=0)
 
 
 class WithTeacher(keras.Model):
@@ -231,7 +232,7 @@ def test_layers_that_a_model_holds_beside_its_graph_stay_and_train_on(build, pru
     model = WithTeacher(inputs, keras.layers.Dense(2)(hidden), teacher=teacher)
     model.compile("sgd", run_eagerly=True)
     seen = watch(lambda model: (len(model.variables), model.projection.kernel.numpy()))
-    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune(), seen])
+    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune(), seen])
     assert model.teacher is teacher
     assert len({found[0] for found in seen.at_end}) == 1
     assert (seen.at_end[-1][1] != seen.at_end[-2][1]).any()
