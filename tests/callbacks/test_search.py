@@ -6,6 +6,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from batching import batches
 
 import keras_slim as slim
 from keras_slim.callbacks.search import infer_mode
@@ -47,8 +48,8 @@ def run(x, y):
     """Returns the function that trains with scripted values of the metric, one per epoch, in one step each."""
 
     def run(model, ours, values, *others, **options):
-        options = {"batch_size": 48, "epochs": len(values), "verbose": 0, **options}
-        return model.fit(x, y, callbacks=[Scripted(values), ours, *others], **options).history
+        options = {"epochs": len(values), "verbose": 0, **options}
+        return model.fit(batches(x, y), callbacks=[Scripted(values), ours, *others], **options).history
 
     return run
 
@@ -135,7 +136,7 @@ def test_going_back_restores_all_of_it(build, search, run, watch, x, values, nam
     optimizer = model.optimizer
     ours = search()
     model.fit(  # `seen` comes first when an epoch begins, and is asked again before its first batch
-        x, np.ones((48, 2)), epochs=len(values), batch_size=48, verbose=0, callbacks=[seen, Scripted(values), ours]
+        batches(x, np.ones((48, 2))), epochs=len(values), verbose=0, callbacks=[seen, Scripted(values), ours]
     )
     cut, back = len(values) - 3, len(values) - 1
     (layers, old, answers), (layers_again, new, answers_again) = seen.before[cut], seen.after[back]
@@ -161,13 +162,11 @@ def test_losses_and_sizes_go_together_whatever_is_compiled(build, search, run, r
     """With a learning rate of zero, the loss of an epoch is that of the network it says it has."""
     model = build(keras.optimizers.SGD(0.0), run_eagerly=run_eagerly, jit_compile=False)
     model.get_layer("norm").momentum = 1.0
-    history = run(
-        model, search(), [0.9, 0.9, 0.5, 0.5, 0.9], validation_data=(x, y), batch_size=48, validation_batch_size=48
-    )
+    history = run(model, search(), [0.9, 0.9, 0.5, 0.5, 0.9], validation_data=batches(x, y))
     assert history["units"] == [32, 24, 18, 18, 24]
     assert history["val_loss"][4] == history["val_loss"][1] != history["val_loss"][2]
     assert history["loss"][4] == pytest.approx(history["loss"][1], rel=1e-6)
-    assert model.evaluate(x, y, batch_size=48, verbose=0) == history["val_loss"][4]
+    assert model.evaluate(batches(x, y), verbose=0) == history["val_loss"][4]
 
 
 def test_rounds_and_trajectory_tell_what_happened(build, search, run):
@@ -211,9 +210,9 @@ def test_early_stopping_beside_it_keeps_to_the_network_that_is_left(build, searc
     model, ours, values = build(), search(), [0.9, 0.9, 0.75, 0.7]
     stop = keras.callbacks.EarlyStopping("val_scripted", mode="max", patience=9, restore_best_weights=True)
     pair = [stop, ours] if first else [ours, stop]
-    model.fit(x, y, epochs=4, verbose=0, callbacks=[Scripted(values), *pair])
+    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[Scripted(values), *pair])
     assert units(model) == 24
-    model.fit(x, y, verbose=0)
+    model.fit(batches(x, y), verbose=0)
 
 
 def test_a_checkpoint_after_going_back_is_of_the_network_that_is_left(build, search, run, x, tmp_path):
@@ -221,7 +220,7 @@ def test_a_checkpoint_after_going_back_is_of_the_network_that_is_left(build, sea
     saved = keras.callbacks.ModelCheckpoint(path, "val_scripted", mode="max", save_best_only=True)
     run(model, search(), [0.9, 0.9, 0.75, 0.7, 0.85], saved)
     loaded = keras.models.load_model(path)
-    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    np.testing.assert_array_equal(loaded(x), model(x))
 
 
 def test_training_that_is_stopped_in_the_middle_of_a_round_goes_back(build, search, run):
@@ -249,10 +248,11 @@ def test_the_search_holds_a_real_metric_on_data_it_is_not_trained_on(build, sear
     """Direction and name as Keras knows them; the floor is what was asked for."""
     model = build(keras.optimizers.SGD(0.05, momentum=0.9))
     ours = search(monitor="val_loss", mode="auto", max_drop=0.05)
-    history = model.fit(x[:32], y[:32], epochs=6, verbose=0, validation_data=(x[32:], y[32:]), callbacks=[ours]).history
+    unseen = batches(x[32:], y[32:])
+    history = model.fit(batches(x[:32], y[:32]), epochs=6, verbose=0, validation_data=unseen, callbacks=[ours]).history
     assert ours.trajectory.floor == pytest.approx(history["val_loss"][0] + 0.05)
     assert units(model) < 32
-    assert model.evaluate(x[32:], y[32:], verbose=0) <= ours.trajectory.floor + 1e-5
+    assert model.evaluate(unseen, verbose=0) <= ours.trajectory.floor + 1e-5
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_the_search_holds_a_real_metric_on_data_it_is_not_trained_on(build, sear
 )
 def test_the_better_direction_is_inferred(build, x, y, monitor, expected):
     model = build(metrics=["accuracy", "mae"])
-    model.evaluate(x, y, verbose=0)
+    model.evaluate(batches(x, y), verbose=0)
     assert infer_mode(monitor, model, "prune") == expected
     assert not model.stop_training
 
@@ -274,7 +274,7 @@ def test_a_missing_metric_is_refused_after_the_first_epoch(build, search, x, y):
     model = build()
     message = r"`monitor`.*\['loss', 'units', 'params', 'macs'\].*monitor='val_accuracy'.*`validation_data` in `fit`"
     with pytest.raises(ValueError, match=message):
-        model.fit(x, y, epochs=3, verbose=0, callbacks=[search(monitor="val_accuracy")])
+        model.fit(batches(x, y, 24), epochs=3, verbose=0, callbacks=[search(monitor="val_accuracy")])
     assert units(model) == 32
     assert model.optimizer.iterations == 2
 
@@ -312,9 +312,9 @@ def test_weights_that_nobody_has_validated_are_not_left(build, search, run, watc
 
 def test_validation_in_some_epochs_only(build, search, x, y):
     model, ours = build(), search(monitor="val_loss", mode="auto", max_drop=1e6, window=(0.5, 0.99))
-    fit = {"validation_data": (x, y), "validation_freq": 2, "callbacks": [ours], "verbose": 0}
+    fit = {"validation_data": batches(x, y), "validation_freq": 2, "callbacks": [ours], "verbose": 0}
     with pytest.warns(SlimWarning, match=r"waits for 'val_loss', .* for 2 more epochs.*`validation_freq` above 1"):
-        history = model.fit(x, y, epochs=6, **fit).history
+        history = model.fit(batches(x, y), epochs=6, **fit).history
     assert history["units"] == [32, 32, 32, 32, 24, 24]
     assert [each.epoch for each in ours.trajectory.points] == [3, 5]
 
@@ -322,20 +322,20 @@ def test_validation_in_some_epochs_only(build, search, x, y):
 def test_a_search_that_begins_before_the_first_validation_is_told_so(build, search, x, y):
     ours = search(monitor="val_loss", mode="auto", window=(0, 0.99))
     with pytest.raises(ValueError, match=r"`monitor`.*monitor='val_loss'.*`validation_freq` above 1, .*`window`"):
-        build().fit(x, y, epochs=6, verbose=0, validation_data=(x, y), validation_freq=2, callbacks=[ours])
+        build().fit(batches(x, y, 24), epochs=6, verbose=0, validation_data=(x, y), validation_freq=2, callbacks=[ours])
 
 
 def test_a_metric_that_validation_does_not_have_is_not_waited_for(build, search, x, y):
     ours = search(monitor="val_los", mode="min", window=(0.5, 0.99))
     with pytest.raises(ValueError, match=r"`monitor`.*'val_loss'.*monitor='val_los'"):
-        build().fit(x, y, epochs=6, verbose=0, validation_data=(x, y), callbacks=[ours])
+        build().fit(batches(x, y, 24), epochs=6, verbose=0, validation_data=(x, y), callbacks=[ours])
 
 
 def test_nothing_to_prune_is_refused_before_training(search, x, y):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     model.compile("sgd", "mse", run_eagerly=True)
     with pytest.raises(UnreachableTargetError, match=r"`ratio_per_round`.*nothing in this model can be pruned"):
-        model.fit(x, y, epochs=3, verbose=0, callbacks=[search()])
+        model.fit(batches(x, y, 24), epochs=3, verbose=0, callbacks=[search()])
 
 
 def test_a_ratio_that_the_guards_do_not_allow_is_refused(build, search, run):
