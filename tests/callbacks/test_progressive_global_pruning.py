@@ -5,6 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
+from batching import batches
 
 import keras_slim as slim
 from keras_slim.errors import SlimWarning, UnreachableTargetError, UnsupportedLayerError
@@ -24,7 +25,7 @@ def params(inputs, first, second, outputs):
 def test_the_users_own_object_becomes_smaller_in_the_middle_of_fit(build, prune, watch, x, y):
     model = build()
     layers, seen = list(model.layers), watch(lambda model: (id(model), model.count_params(), units(model)))
-    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[seen, prune()])
+    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[seen, prune()])
     assert {found[0] for found in seen.before + seen.after} == {id(model)}
     counts = [found[1] for found in seen.after]
     assert counts[0] == params(4, 16, 16, 2) > counts[1] > counts[3]
@@ -38,7 +39,7 @@ def test_the_users_own_object_becomes_smaller_in_the_middle_of_fit(build, prune,
 def test_a_cut_keeps_the_rows_and_columns_of_the_kept_units(build, prune, watch, x, y):
     model, callback = build(), prune(rounds=1)
     seen = watch(lambda model: model.get_weights())
-    model.fit(x, y, epochs=2, batch_size=48, verbose=0, callbacks=[seen, callback])
+    model.fit(batches(x, y), epochs=2, verbose=0, callbacks=[seen, callback])
     first, second = (group.kept_channels for group in callback.rounds_done[0]["plan"].groups)
     old, new = seen.before[0], seen.after[0]
     assert len(first) + len(second) == 16
@@ -50,7 +51,7 @@ def test_a_cut_keeps_the_rows_and_columns_of_the_kept_units(build, prune, watch,
 @pytest.mark.parametrize("of", ["units", "params", "macs"])
 def test_the_share_left_after_round_r_is_the_power_r_of_R(build, prune, x, y, of):
     model, callback = build(), prune(of=of, ratio=0.6, rounds=3, window=(0, 0.9))
-    history = model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[callback]).history
+    history = model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[callback]).history
     whole = {"units": UNITS, "params": params(4, 16, 16, 2), "macs": 4 * 16 + 16 * 16 + 16 * 2}[of]
     # What one unit is worth at most: rounding to whole units may overshoot by less than that.
     unit = {"units": 1, "params": 4 + 1 + 16 + 16 + 5 + 2, "macs": 4 + 16 + 16 + 2}[of]
@@ -64,7 +65,7 @@ def test_the_share_left_after_round_r_is_the_power_r_of_R(build, prune, x, y, of
 def test_history_has_the_cost_of_every_epoch(build, prune, watch, x, y):
     model = build()
     seen = watch(lambda model: (units(model), model.count_params()))
-    history = model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune(), seen]).history
+    history = model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune(), seen]).history
     assert history["units"] == [found[0] for found in seen.at_end]
     assert history["params"] == [found[1] for found in seen.at_end]
     assert history["macs"][0] == 4 * 16 + 16 * 16 + 16 * 2
@@ -73,7 +74,7 @@ def test_history_has_the_cost_of_every_epoch(build, prune, watch, x, y):
 
 def test_rounds_done_tell_what_happened(build, prune, x, y):
     model, callback = build(), prune()
-    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[callback])
+    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[callback])
     assert [done["epoch"] for done in callback.rounds_done] == [1, 3]
     last = callback.rounds_done[-1]
     assert (last["units"], last["params"]) == (units(model), model.count_params())
@@ -97,14 +98,14 @@ def test_rounds_done_tell_what_happened(build, prune, x, y):
 )
 def test_the_window_says_in_which_epochs_cuts_are_made(build, prune, x, y, window, epochs, rounds, expected):
     callback = prune(window=window, rounds=rounds, ratio=0.3)
-    build().fit(x, y, epochs=epochs, batch_size=48, verbose=0, callbacks=[callback])
+    build().fit(batches(x, y), epochs=epochs, verbose=0, callbacks=[callback])
     assert [done["epoch"] for done in callback.rounds_done] == expected
 
 
 def test_the_window_lies_in_the_epochs_that_are_trained(build, prune, x, y):
     """A `fit` that goes on from an earlier one begins at `initial_epoch`."""
     model, callback = build(), prune()
-    model.fit(x, y, epochs=14, initial_epoch=10, batch_size=48, verbose=0, callbacks=[callback])
+    model.fit(batches(x, y), epochs=14, initial_epoch=10, verbose=0, callbacks=[callback])
     assert [done["epoch"] for done in callback.rounds_done] == [11, 13]
     assert units(model) == 16
 
@@ -112,7 +113,7 @@ def test_the_window_lies_in_the_epochs_that_are_trained(build, prune, x, y):
 def test_a_second_fit_prunes_further(build, prune, x, y):
     model, callback = build(), prune()
     for expected in (16, 8):
-        model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[callback])
+        model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[callback])
         assert units(model) == expected
         assert len(callback.rounds_done) == 2
 
@@ -123,13 +124,13 @@ def test_a_second_fit_prunes_further(build, prune, x, y):
 def test_any_criterion_will_do(build, prune, x, y, criterion):
     model = build()
     ours = prune(criterion=criterion, data=(x, y), rounds=1)
-    model.fit(x, y, epochs=2, batch_size=48, verbose=0, callbacks=[ours])
+    model.fit(batches(x, y), epochs=2, verbose=0, callbacks=[ours])
     assert units(model) == 16
 
 
 def test_a_debiasing_that_looks_at_data_will_do(build, prune, x, y):
     model, callback = build(), prune(debias="fitted", data=(x, y))
-    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[callback])
+    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[callback])
     assert callback.rounds_done[-1]["units"] == 16
     again = type(callback).from_config(callback.get_config())
     assert again.debias.get_config() == {"samples_per_layer": 4}
@@ -138,7 +139,7 @@ def test_a_debiasing_that_looks_at_data_will_do(build, prune, x, y):
 def test_the_units_with_the_lowest_scores_go(build, prune, x, y):
     """A user's function that counts: unit 0 scores lowest in each layer."""
     callback = prune(criterion=lambda weights: np.arange(weights.shape[1]), debias="rank", rounds=1)
-    build().fit(x, y, epochs=2, batch_size=48, verbose=0, callbacks=[callback])
+    build().fit(batches(x, y), epochs=2, verbose=0, callbacks=[callback])
     for group in callback.rounds_done[0]["plan"].groups:
         assert group.kept_channels == tuple(range(8, 16))
 
@@ -148,14 +149,14 @@ def test_the_same_seed_gives_the_same_plan(build, prune, x, y):
     for _ in range(2):
         keras.utils.set_random_seed(3)
         callback = prune(criterion="taylor", data=(x, y))
-        build().fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[callback])
+        build().fit(batches(x, y), epochs=4, verbose=0, callbacks=[callback])
         plans.append([done["plan"] for done in callback.rounds_done])
     assert plans[0] == plans[1]
 
 
 def test_ignored_layers_stay_whole(build, prune, x, y):
     model = build()
-    model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune(ignore=["second"])])
+    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune(ignore=["second"])])
     assert (model.get_layer("first").units, model.get_layer("second").units) == (8, 16)
 
 
@@ -165,7 +166,7 @@ def test_guards_hold_in_every_round(build, prune, watch, x, y):
     callback = prune(guards=guards, rounds=4, ratio=0.35, debias="none", window=(0, 0.99))
     model, seen = build(), watch(lambda model: model.get_layer("first").units)
     model.get_layer("first").kernel.assign(np.full((4, 16), 1e-6))
-    model.fit(x, y, epochs=5, batch_size=48, verbose=0, callbacks=[callback, seen])
+    model.fit(batches(x, y), epochs=5, verbose=0, callbacks=[callback, seen])
     sizes = [16, *seen.after]
     for before, after in itertools.pairwise(sizes):
         assert after >= np.ceil(before * 0.75)
@@ -180,21 +181,21 @@ def test_widths_stay_aligned_in_every_round(prune, x, y):
     model.compile("sgd", "mse", run_eagerly=True)
     model.get_layer("first").kernel.assign(np.full((4, 16), 1e-6))  # all of `first` would go first
     callback = prune(guards=slim.pruning.Guards(), rounds=4, debias="none", window=(0, 0.99))
-    model.fit(x, y, epochs=5, batch_size=48, verbose=0, callbacks=[callback])
+    model.fit(batches(x, y), epochs=5, verbose=0, callbacks=[callback])
     widths = [[len(group.kept_channels) for group in done["plan"].groups] for done in callback.rounds_done]
     assert all(width % 8 == 0 for pair in widths for width in pair), widths
     assert sum(widths[-1]) == 32
 
 
 def test_one_line_per_round_is_printed(build, prune, x, y, capsys):
-    build().fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune(verbose=1)])
+    build().fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune(verbose=1)])
     lines = [line for line in capsys.readouterr().out.splitlines() if line]
     assert [line.split(":")[0] for line in lines] == ["Pruning round 1/2", "Pruning round 2/2"]
     assert "units 22 -> 16" in lines[1]
 
 
 def test_silence_is_silence(build, prune, x, y, capsys):
-    build().fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune(verbose=0)])
+    build().fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune(verbose=0)])
     assert capsys.readouterr() == ("", "")
 
 
@@ -202,7 +203,7 @@ def test_training_that_ends_early_is_told_that_the_ratio_was_not_reached(build, 
     stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(model, "stop_training", epoch == 1))
     model, callback = build(), prune()
     with pytest.warns(SlimWarning, match="ended after 1 of 2 rounds of pruning: the ratio was not reached"):
-        model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[callback, stop])
+        model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[callback, stop])
     assert units(model) == 22
 
 
@@ -212,7 +213,7 @@ def test_a_last_round_that_falls_short_says_what_was_reached(build, prune, x, y)
     model, callback = build(), prune(ratio=0.85, rounds=3, debias="none", guards=guards, window=(0, 0.9))
     model.get_layer("first").kernel.assign(np.full((4, 16), 1e-6))
     with pytest.warns(SlimWarning, match=r"reached 0\.844 of the units instead of 0\.85.*rounds, or loosen the guards"):
-        model.fit(x, y, epochs=3, batch_size=48, verbose=0, callbacks=[callback])
+        model.fit(batches(x, y), epochs=3, verbose=0, callbacks=[callback])
     assert units(model) == 5
 
 
@@ -287,7 +288,7 @@ def test_a_subclassed_model_is_refused(prune, x, y):
     model = Own()
     model.compile("sgd", "mse", run_eagerly=True)
     with pytest.raises(UnsupportedLayerError, match=r"class `Own` decides in its own code.*keras\.Model\(inputs"):
-        model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune()])
+        model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune()])
 
 
 def test_a_model_without_input_shape_is_told_to_be_built(prune, x, y):
@@ -306,7 +307,7 @@ def test_inputs_of_unknown_size_can_be_pruned_by_units_and_not_by_work(prune):
         return model
 
     x, y, model = np.ones((8, 3, 3, 1), "float32"), np.ones((8, 1), "float32"), build()
-    history = model.fit(x, y, epochs=4, batch_size=48, verbose=0, callbacks=[prune(verbose=1)]).history
+    history = model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune(verbose=1)]).history
     assert history["units"] == [8, 5, 5, 4]
     assert "macs" not in history
     refused(build(), prune(of="macs"), ValueError, "macs are not known.*unknown size", x, y)
