@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 
+import batching
 import keras
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from keras_slim.sparsity import Block, Masks, NOfM, kernels
 RNG = np.random.default_rng(3)
 X, Y = RNG.normal(size=(16, 4)).astype("float32"), RNG.normal(size=(16, 2)).astype("float32")
 SIZES = (100, 50)
-FIT = {"x": X, "y": Y, "batch_size": 4, "verbose": 0, "shuffle": False}
+FIT = {"x": batching.batches(X, Y, 4), "verbose": 0}
 
 
 def build(optimizer=None, **options):
@@ -110,9 +111,7 @@ def test_the_end_is_exact_whatever_the_number_of_steps_in_a_call(steps_per_execu
 def test_several_steps_in_a_call_are_pruned_for_when_a_turn_has_passed():
     """12 steps in calls of 3 (the last of each epoch has 1): turns at 5 and 9, that is after steps 6 and 9."""
     model, watch = build(steps_per_execution=3), Watch()
-    model.fit(
-        **{**FIT, "batch_size": 4}, epochs=3, callbacks=[prune(0.9, "linear", window=(0, 0.99), frequency=5), watch]
-    )
+    model.fit(**FIT, epochs=3, callbacks=[prune(0.9, "linear", window=(0, 0.99), frequency=5), watch])
     # Calls end at steps 3, 4, 7, 8, 11, 12; turns lie at 5 and 10, the window ends at 12.
     assert watch.seen == counts([0, 0, 0.9 * 7 / 12, 0.9 * 7 / 12, 0.9 * 11 / 12, 0.9])
 
@@ -473,7 +472,7 @@ for schedule in (PolynomialDecay(0.2, 0.8, 2, 12, frequency=4), ConstantSparsity
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(25, name="hidden"), keras.layers.Dense(4)])
     model.compile("sgd", "mse")
     pruning = slim.callbacks.GradualPruning(schedule=schedule, verbose=0)
-    history = model.fit(x, y, batch_size=4, epochs=4, verbose=0, callbacks=[pruning]).history
+    history = model.fit(batching.batches(x, y, 4), epochs=4, verbose=0, callbacks=[pruning]).history
     print(*(round(150 * 4 / 3 * sparsity) for sparsity in history["sparsity"]))
 """
 

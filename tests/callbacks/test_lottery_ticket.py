@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from batching import batches
 from killing import KilledError, Killer
 
 import keras_slim as slim
@@ -16,6 +17,7 @@ RNG = np.random.default_rng(4)
 X = RNG.normal(size=(48, 6)).astype("float32")
 Y = np.tanh(X @ RNG.normal(size=(6, 2))).astype("float32")
 BATCH = 16  # three steps an epoch
+DATA = batches(X, Y, BATCH)
 FIRST, HEAD = "net/first/kernel", "net/head/kernel"
 
 
@@ -36,8 +38,7 @@ def build(optimizer=None, **options):
 
 
 def fit(model, *callbacks, epochs=6, **options):
-    defaults = {"batch_size": BATCH, "shuffle": False, "verbose": 0}
-    return model.fit(X, Y, epochs=epochs, callbacks=list(callbacks), **{**defaults, **options})
+    return model.fit(DATA, epochs=epochs, callbacks=list(callbacks), verbose=0, **options)
 
 
 def lottery(rounds=2, ratio=0.2, **options):
@@ -165,7 +166,7 @@ def test_every_state_of_an_optimizer_goes_back(make):
 
 def test_metrics_of_each_stretch_are_kept():
     ours = lottery()
-    history = fit(build(), ours, validation_data=(X, Y)).history
+    history = fit(build(), ours, validation_data=DATA).history
     assert [(each["round"], each["epoch"]) for each in ours.rounds_done] == [(0, 0), (1, 2), (2, 4)]
     for number, each in enumerate(ours.rounds_done):
         for name in ("loss", "mae", "val_loss", "val_mae"):
@@ -267,17 +268,17 @@ def test_killed_and_taken_up_with_compiled_steps(tmp_path):
 
 def check_taking_up(epoch, options, is_first, tmp_path, **compiling):
     whole, undisturbed = build(**compiling), lottery(**options)
-    fit(whole, undisturbed, validation_data=(X, Y))
+    fit(whole, undisturbed, validation_data=DATA)
 
     def beside(ours, *more):
         backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
         return [backup, ours, *more] if is_first else [ours, backup, *more]
 
     with pytest.raises(KilledError):
-        fit(build(**compiling), *beside(lottery(**options), Killer(epoch, 1)), validation_data=(X, Y))
+        fit(build(**compiling), *beside(lottery(**options), Killer(epoch, 1)), validation_data=DATA)
     again, ours = build(**compiling), lottery(**options)
     again.set_weights([value + 1 for value in again.get_weights()])  # nothing is known of the first values
-    fit(again, *beside(ours), validation_data=(X, Y))
+    fit(again, *beside(ours), validation_data=DATA)
     assert_same(state_of(again), state_of(whole))
     assert ours.rounds_done == undisturbed.rounds_done
     for one, two in zip(ours.tickets, undisturbed.tickets, strict=True):
@@ -379,14 +380,14 @@ def test_a_moment_behind_the_first_stretch_is_refused():
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_a_moment_behind_a_first_stretch_of_unknown_length_is_refused_when_it_ends():
-    def batches():
+    def pairs():
         for start in range(0, 48, BATCH):
             yield X[start : start + BATCH], Y[start : start + BATCH]
 
     import tensorflow as tf
 
     signature = (tf.TensorSpec((None, 6)), tf.TensorSpec((None, 2)))
-    data = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    data = tf.data.Dataset.from_generator(pairs, output_signature=signature)
     with pytest.raises(ValueError, match="rewind_to=7"):
         build().fit(data, epochs=6, verbose=0, shuffle=False, callbacks=[lottery(rewind_to=7)])
 
