@@ -137,9 +137,11 @@ class StructuredLotteryTicket(keras.callbacks.Callback):
         number = self._rewinding.beginning_with(epoch)
         if number is None:
             return
-        garbage = Garbage(self.model)
-        plan = self._cut(number, epoch) if number else None
-        garbage.free()
+        plan = None
+        if number:
+            garbage = Garbage(self.model)
+            plan = self._cut(number, epoch)
+            garbage.free()
         cost = self._cost if plan is None else plan.after
         density = cost.units / self._cost.units
         counts = {"units": cost.units, "params": cost.params, "macs": cost.macs}

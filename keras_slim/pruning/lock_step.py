@@ -96,9 +96,10 @@ class LockStep:
 
     def alone(self, piece, wanted):
         """Carries a piece through the model alone, and yields numbers and values of those that are wanted."""
-        values = piece.before
+        program, values = self._programs[0], piece.before
         yield from ((number, values[number]) for number in wanted if number in values)
-        for outputs in _computed(self._programs[0], values, self._last_uses):
+        makers = (index for index, call in enumerate(program.calls) if {*wanted} & {*call.outputs})
+        for outputs in _computed(program, values, self._last_uses, range(max(makers, default=-1) + 1)):
             yield from ((number, outputs[number]) for number in wanted if number in outputs)
 
     def _advance(self, piece, position):
