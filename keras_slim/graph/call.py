@@ -313,7 +313,8 @@ class LayerCall:
         """States that no input can be cut, and returns outputs without units: the rule of what has no rule."""
         for channels in self.inputs:
             self.keep_whole(channels, reason)
-        self._record.unsupported[self.path] = reason
+        if getattr(self.layer, "weights", ()) or any((each.all() != WHOLE).any() for each in self.inputs):
+            self._record.unsupported[self.path] = reason  # else nothing is lost
         return [Channels(shape) for shape in self.output_shapes]
 
     def output(self, axes, index=0):
