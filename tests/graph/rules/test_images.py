@@ -42,3 +42,12 @@ def test_a_layer_without_a_rule_is_not_named_where_no_unit_reaches_it():
     model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
     assert whole(model) == {}
     assert "RandomHue" not in slim.plan_pruning(model, 0).describe()
+
+
+def test_channels_may_come_first():
+    options = {"data_format": "channels_first"}
+    inputs = keras.Input((3, 6, 6))
+    x = layers.Conv2D(6, 3, padding="same", name="hidden", **options)(inputs)
+    x = ops.image.resize(layers.CenterCrop(4, 4, **options)(x), (5, 7), **options)
+    model = keras.Model(inputs, layers.Conv2D(2, 1, **options)(x))
+    assert sizes(model) == {"hidden": 6}
