@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import keras
 
 from keras_slim.errors import SlimWarning, did_you_mean, invalid_argument
-from keras_slim.graph.copying import copy_replacing, copying
+from keras_slim.graph.copying import copy_replacing
 from keras_slim.graph.nodes import check_graph, is_graph, operations, walk
 from keras_slim.graph.running import run
 from keras_slim.graph.stock import differs_because
@@ -182,11 +182,10 @@ class _Adderizing:
         """Returns an adder layer and what comes behind it, or `None` for what stays."""
         if operation not in self._replaced:
             return None
-        with copying(operation):
-            if operation in self._normalized or not self._adds:
-                return [adder_twin(operation, **self._options, **changes)]
-            activation = changes.get("activation", operation.activation)
-            return [adder_twin(operation, **self._options, activation=None), *self._behind(operation, activation)]
+        if operation in self._normalized or not self._adds:
+            return [adder_twin(operation, **self._options, **changes)]
+        activation = changes.get("activation", operation.activation)
+        return [adder_twin(operation, **self._options, activation=None), *self._behind(operation, activation)]
 
     def _behind(self, layer, activation):
         """Returns batch normalization, and an activation if the layer has one."""

@@ -5,7 +5,7 @@ import random
 
 import keras
 
-from keras_slim.remaking import config_of, made_from
+from keras_slim.remaking import ANEW, config_of, made_from
 
 
 def fresh_clone(model: keras.Model, seed: int | None = None, replace=lambda layer: None) -> keras.Model:
@@ -59,5 +59,6 @@ def _without_seeds(config):
 
 def _without_seed(initializer):
     if isinstance(initializer, dict) and "seed" in initializer.get("config", {}):
-        return {**initializer, "config": {**initializer["config"], "seed": None}}
+        anew = {ANEW: True} if "held" in initializer["config"] else {}
+        return {**initializer, "config": {**initializer["config"], "seed": None, **anew}}
     return initializer

@@ -50,7 +50,7 @@ RANKS = {
     "__main__": 9,
 }
 # Within rank 0, messages come first: checks and registries word their complaints with them.
-WITHIN_RANK_0 = {("validation", "errors"), ("identifiers", "errors")}
+WITHIN_RANK_0 = {("validation", "errors"), ("identifiers", "errors"), ("remaking", "errors")}
 
 MAY_IMPORT_TENSORFLOW = ("export/", "kernels/backends.py", "scoring/gradients.py", "callbacks/garbage.py")
 MAY_READ_NODES = ("graph/nodes.py",)

@@ -1,11 +1,9 @@
 """Copies of models in which something else stands for some of the layers."""
 
-import contextlib
 from collections.abc import Callable, Container
 
 import keras
 
-from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.running import copy_of
 from keras_slim.remaking import config_of, made_from
@@ -45,25 +43,10 @@ def copied(operation: keras.Operation, **changes) -> keras.Operation:
     Raises:
         UnsupportedLayerError: If it cannot be copied.
     """
-    with copying(operation):
-        config = config_of(operation)
-        if config is None:
-            return operation
-        return made_from({key: changes.get(key, value) for key, value in config.items()}, operation)
-
-
-@contextlib.contextmanager
-def copying(operation: keras.Operation):
-    """Raises `UnsupportedLayerError` for whatever goes wrong while an operation is copied."""
-    try:
-        yield
-    except Exception as error:
-        name = type(operation).__name__
-        raise UnsupportedLayerError(
-            f"Layer '{operation.name}' cannot be copied. Expected `{name}.from_config` to accept what `get_config` "
-            f"returns. Received: {error}. Give `{name}` a `get_config` that returns all arguments of its constructor, "
-            "and register functions of your own that it holds with `keras.saving.register_keras_serializable()`."
-        ) from error
+    config = config_of(operation)
+    if config is None:
+        return operation
+    return made_from({key: changes.get(key, value) for key, value in config.items()}, operation)
 
 
 class _Copying:

@@ -8,7 +8,7 @@ from keras_slim.layers.adder_conv1d import AdderConv1D
 from keras_slim.layers.adder_conv2d import AdderConv2D
 from keras_slim.layers.adder_dense import AdderDense
 from keras_slim.layers.adder_depthwise_conv2d import AdderDepthwiseConv2D
-from keras_slim.remaking import config_of
+from keras_slim.remaking import config_of, made_from
 
 ADDERS: dict[type, Any] = {
     keras.layers.Conv1D: AdderConv1D,
@@ -28,7 +28,7 @@ def adder_twin(layer: keras.layers.Layer, **changes) -> keras.layers.Layer:
         layer: A layer of one of the types in `ADDERS`.
         **changes: Entries of the config that are different.
     """
-    return ADDERS[type(layer)].from_config({**_config(layer), **changes})
+    return made_from({**_config(layer), **changes}, layer, ADDERS[type(layer)])
 
 
 def ordinary_twin(layer: keras.layers.Layer, **changes) -> keras.layers.Layer:
@@ -38,11 +38,9 @@ def ordinary_twin(layer: keras.layers.Layer, **changes) -> keras.layers.Layer:
         layer: A layer of one of the types in `ORDINARY`.
         **changes: Entries of the config that are different.
     """
-    return ORDINARY[type(layer)].from_config({**_config(layer), **changes})
+    return made_from({**_config(layer), **changes}, layer, ORDINARY[type(layer)])
 
 
 def _config(layer):
-    """Returns what two twins have in common; a function serves both as it is, whether Keras can find it or not."""
-    config = {key: value for key, value in config_of(layer).items() if key not in OWN}
-    is_layer = isinstance(layer.activation, keras.layers.Layer)
-    return config if is_layer else {**config, "activation": layer.activation}
+    """Returns what two twins have in common."""
+    return {key: value for key, value in config_of(layer).items() if key not in OWN}

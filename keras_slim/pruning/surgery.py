@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph.channel_graph import ChannelGraph, kept_positions
 from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
@@ -152,37 +151,20 @@ def remade(operation, counts=(), replace=lambda layer, config: None):
     Raises:
         UnsupportedLayerError: If that is not possible.
     """
-    try:
-        config = config_of(operation)
-    except NotImplementedError as error:
-        raise _cannot_copy(operation, error) from error
+    config = config_of(operation)
     if config is None:
         return operation
     config = _unbuilt(config)
     for entry, count in counts:
         config = _changed(config, entry, lambda _, count=count: count)
     copy = replace(operation, config)
-    if copy is not None:
-        return copy
-    try:
-        return made_from(config, operation)
-    except Exception as error:
-        raise _cannot_copy(operation, error) from error
+    return made_from(config, operation) if copy is None else copy
 
 
 def settle(operation):
     """Lets a layer whose variables were given values compute with them: some make constants from them first."""
     if isinstance(operation, keras.layers.Normalization):
         operation.finalize_state()
-
-
-def _cannot_copy(operation, error):
-    name = type(operation).__name__
-    return UnsupportedLayerError(
-        f"Layer '{operation.name}' cannot be made anew for the smaller model. Expected `{name}.from_config` to accept "
-        f"what `get_config` returns. Received: {error}. Give `{name}` a `get_config` that returns all arguments of its "
-        "constructor."
-    )
 
 
 def _unbuilt(config):

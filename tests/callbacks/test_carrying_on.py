@@ -190,7 +190,7 @@ def test_a_lambda_layer_is_left_alone(prune, x, y):
 
 def test_a_layer_that_cannot_be_made_anew_is_named(prune, x, y):
     model = with_odd_layer("without a config")
-    with pytest.raises(UnsupportedLayerError, match="(?s)'doubling' cannot be made anew.*Give `Doubling`"):
+    with pytest.raises(UnsupportedLayerError, match="(?s)'doubling' cannot be copied.*Give `Doubling`"):
         model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune(ratio=0.25)])
 
 
