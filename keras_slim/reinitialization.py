@@ -5,13 +5,14 @@ import random
 
 import keras
 
+from keras_slim.own_state import carry_state
 from keras_slim.remaking import ANEW, config_of, made_from
 
 
 def fresh_clone(model: keras.Model, seed: int | None = None, replace=lambda layer: None) -> keras.Model:
     """Returns a copy of a model whose weights are drawn anew by the initializers of its layers.
 
-    What a `Normalization` layer learned about the data by `adapt` stays.
+    What layers learned about the data by `adapt` stays, and what they remember beside their weights.
 
     Args:
         model: A built Functional or Sequential model. It is not changed.
@@ -19,19 +20,20 @@ def fresh_clone(model: keras.Model, seed: int | None = None, replace=lambda laye
             `keras.utils.set_random_seed` rules it.
         replace: Function from a layer to what stands for it in the copy, or to `None` for the usual one. Optional.
     """
-    adapted = []
+    pairs = []
 
     def clone(layer):
         copy = replace(layer) or made_from(_without_seeds(config_of(layer)), layer)
-        if isinstance(layer, keras.layers.Normalization):
-            adapted.append((layer, copy))
+        if type(copy) is type(layer):
+            pairs.append((layer, copy))
         return copy
 
     with _seeded(seed):
         fresh = keras.models.clone_model(model, clone_function=clone, recursive=True)
-    for layer, copy in adapted:
-        copy.set_weights(layer.get_weights())
-        copy.finalize_state()  # it computes with constants that it makes from its weights
+    for layer, copy in pairs:
+        if hasattr(layer, "adapt"):
+            copy.set_weights(layer.get_weights())
+        carry_state(layer, copy)
     return fresh
 
 

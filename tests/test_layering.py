@@ -18,6 +18,7 @@ RANKS = {
     "validation": 0,
     "identifiers": 0,
     "remaking": 0,
+    "own_state": 0,
     "whole_files": 1,
     "progress_display": 1,
     "schedules": 1,
@@ -50,7 +51,7 @@ RANKS = {
     "__main__": 9,
 }
 # Within rank 0, messages come first: checks and registries word their complaints with them.
-WITHIN_RANK_0 = {("validation", "errors"), ("identifiers", "errors"), ("remaking", "errors")}
+WITHIN_RANK_0 = {("validation", "errors"), ("identifiers", "errors"), ("remaking", "errors"), ("own_state", "remaking")}
 
 MAY_IMPORT_TENSORFLOW = ("export/", "kernels/backends.py", "scoring/gradients.py", "callbacks/garbage.py")
 MAY_READ_NODES = ("graph/nodes.py",)

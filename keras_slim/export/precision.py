@@ -10,6 +10,7 @@ import keras
 
 from keras_slim.errors import ExportError
 from keras_slim.layers.within import layers_within
+from keras_slim.own_state import carry_state
 from keras_slim.remaking import config_of, made_from
 
 _OTHER_FLOATS = ("float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16")
@@ -42,8 +43,10 @@ def in_float32(model):
         return model
     try:
         with _float32_by_default():
-            clone = _rebuild(model)
+            clone, pairs = _rebuild(model)
             clone.set_weights(model.get_weights())
+            for layer, copy in pairs:
+                carry_state(layer, copy)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ExportError(
             f"The model '{model.name}' does not compute in float32, which a phone file needs, and it cannot be rebuilt "
@@ -55,20 +58,23 @@ def in_float32(model):
 
 
 def _rebuild(model):
+    """Returns a float32 clone, and pairs of layers and their copies."""
+    pairs = []
+
+    def clone_layer(layer):
+        pairs.append((layer, made_from(_with_float32(config_of(layer)), layer)))
+        return pairs[-1][1]
+
     if hasattr(model, "inputs"):
         # Cloning a compiled model would serialize its loss and optimizer; a view of it has none.
         if isinstance(model, keras.Sequential):
             view = keras.Model(model.inputs, model.outputs)
         else:
             view = keras.Model(model.input, model.output)
-        return keras.models.clone_model(view, clone_function=_clone_layer, recursive=True)
+        return keras.models.clone_model(view, clone_function=clone_layer, recursive=True), pairs
     clone = type(model).from_config(_with_float32(model.get_config()))
     clone.build_from_config(model.get_build_config())
-    return clone
-
-
-def _clone_layer(layer):
-    return made_from(_with_float32(config_of(layer)), layer)
+    return clone, [(model, clone)]
 
 
 def _with_float32(config):

@@ -6,6 +6,7 @@ import keras
 
 from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.running import copy_of
+from keras_slim.own_state import carry_state, copy_variables
 from keras_slim.remaking import config_of, made_from
 
 
@@ -61,12 +62,12 @@ class _Copying:
     def copy(self, model):
         copy = self._copy_model(model)
         for old, new in self._copies.items():
-            if getattr(old, "weights", ()) and old not in self._anew:
-                if not new.built:  # an activation: Keras builds it when the layer around it first sees data
+            if old is not new and old not in self._anew:
+                if getattr(old, "weights", ()) and not new.built:
+                    # an activation: Keras builds it when the layer around it first sees data
                     new.build_from_config(old.get_build_config())
-                new.set_weights(old.get_weights())
-                if isinstance(new, keras.layers.Normalization):
-                    new.finalize_state()  # it computes with constants that it makes from its weights
+                copy_variables(old, new)
+                carry_state(old, new)
         return copy
 
     def _copy_model(self, model):

@@ -8,7 +8,8 @@ import numpy as np
 
 from keras_slim.graph.running import has_states
 from keras_slim.graph.silencing import silent_twin, silent_value
-from keras_slim.pruning.surgery import remade, settle
+from keras_slim.own_state import carry_state
+from keras_slim.pruning.surgery import remade
 
 STOCK = ("keras", "keras_slim")
 """Packages whose layers read their weights anew at each call, from the scope that they are called in."""
@@ -81,7 +82,7 @@ class SilentProgram:
         for old, new in zip(variables, copy.variables, strict=True):
             new.assign(old)
             self._variables[id(old)] = new
-        settle(copy)
+        carry_state(layer, copy)
         return copy
 
 

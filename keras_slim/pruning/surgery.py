@@ -12,6 +12,7 @@ from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import copy_of
 from keras_slim.graph.silencing import silent_twin, silent_value
+from keras_slim.own_state import carry_state, variables_of
 from keras_slim.remaking import config_of, made_from
 
 
@@ -65,8 +66,9 @@ def rebuild(
         transfer.new.assign(value * factors[id(transfer.old)] if id(transfer.old) in factors else value)
         if transfer.new.trainable != transfer.old.trainable:
             transfer.new.trainable = transfer.old.trainable
-    for _, copy in cloning.pairs:
-        settle(copy)
+    for layer, copy in cloning.pairs:
+        if layer is not copy:
+            carry_state(layer, copy)
     return model, transfers
 
 
@@ -81,15 +83,11 @@ def silence(graph: ChannelGraph, keep: np.ndarray, values: dict | None = None) -
     Returns:
         The copy, not compiled, and how each of its variables came from the old ones.
     """
-
-    replace = functools.partial(silent_twin, graph, keep)
-    masked, transfers = rebuild(graph, np.ones(graph.num_units, bool), replace, values)
-    for transfer in transfers:
-        value = transfer.new.numpy()
-        silent = silent_value(graph, keep, transfer.old, value)
-        if silent is not value:
-            transfer.new.assign(silent)
-    return masked, transfers
+    values = dict(values or {})
+    for variable in {id(slot.variable): slot.variable for slot in graph.slots if slot.role == "consumes"}.values():
+        value = values.get(id(variable), keras.ops.convert_to_numpy(variable))
+        values[id(variable)] = silent_value(graph, keep, variable, value)
+    return rebuild(graph, np.ones(graph.num_units, bool), functools.partial(silent_twin, graph, keep), values)
 
 
 class _Cloning:
@@ -161,12 +159,6 @@ def remade(operation, counts=(), replace=lambda layer, config: None):
     return made_from(config, operation) if copy is None else copy
 
 
-def settle(operation):
-    """Lets a layer whose variables were given values compute with them: some make constants from them first."""
-    if isinstance(operation, keras.layers.Normalization):
-        operation.finalize_state()
-
-
 def _unbuilt(config):
     """Returns a nested config without the shapes that the layers inside the layer were built for."""
     if isinstance(config, dict):
@@ -216,7 +208,6 @@ def _transfers(graph, keep, pairs):
     for slot in graph.slots:
         slots[id(slot.variable)].append(slot)
     for old_layer, new_layer in pairs:
-        olds, news = getattr(old_layer, "variables", []), getattr(new_layer, "variables", [])
-        for old, new in zip(olds, news, strict=True):
+        for old, new in zip(*variables_of(old_layer, new_layer), strict=True):
             kept = {slot.axis: kept_positions(slot.units, keep) for slot in slots[id(old)]}
             yield Transfer(old, new, {axis: kept[axis] for axis in kept if len(kept[axis]) < old.shape[axis]})
