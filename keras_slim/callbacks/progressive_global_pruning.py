@@ -24,6 +24,7 @@ from keras_slim.pruning.budget import Budget
 from keras_slim.pruning.calibration import Calibration, calibrated, calibration_inputs, check_calibration
 from keras_slim.pruning.costs import describe_change, target_cost
 from keras_slim.pruning.guards import Guards
+from keras_slim.pruning.last_look import check_rebuilt
 from keras_slim.pruning.measures import measures
 from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.prune import check_guards, check_reached, make_plan
@@ -354,7 +355,9 @@ class ProgressiveGlobalPruning(CuttingCallback):
 
     def _rehearse(self, graph, keep):
         """Raises what a cut would raise about layers or an optimizer that cannot be made anew, before training."""
+        owner, whole = type(self).__name__, np.ones(graph.num_units, bool)
         with scope_of(self.model):
+            check_rebuilt(self.model, rebuild(graph, whole)[0], self.data, self.steps, owner)
             _, transfers = rebuild(graph, keep)
             OptimizerCut(self.model.optimizer, transfers)
 

@@ -16,6 +16,7 @@ from keras_slim.graph.analysis import analyse
 from keras_slim.pruning.adopt import adopt
 from keras_slim.pruning.costs import CostModel, describe_change
 from keras_slim.pruning.guards import Guards
+from keras_slim.pruning.last_look import check_rebuilt
 from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.prune import check_guards, make_plan
 from keras_slim.pruning.selection import protect, select
@@ -188,7 +189,9 @@ class StructuredLotteryTicket(keras.callbacks.Callback):
         whole = np.ones(graph.num_units, bool)
         self._cost = CostModel(graph).cost(whole)
         with scope_of(self.model):
-            OptimizerCut(self.model.optimizer, rebuild(graph, whole)[1])
+            rebuilt, transfers = rebuild(graph, whole)
+            check_rebuilt(self.model, rebuilt, self.data, self.steps, type(self).__name__)
+            OptimizerCut(self.model.optimizer, transfers)
 
     def _cut(self, number, epoch):
         """Removes units, goes back with the others, and returns the plan; if it fails, the model is as it was."""

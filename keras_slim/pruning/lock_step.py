@@ -53,7 +53,7 @@ class LockStep:
 
     def __init__(self, first, second, batches, positions, memory):
         self._programs = first, second
-        self._last_uses = _last_uses(first)
+        self._last_uses = last_uses(first)
         self._held = []
         self.fewest = math.inf
         sizes = _sizes(first, batches, self._last_uses)
@@ -137,7 +137,7 @@ def _computed(program, values, last_uses, indices=None):
     Args:
         program: The program.
         values: Dictionary of values by their numbers, which is changed.
-        last_uses: As `_last_uses` returns them.
+        last_uses: As `last_uses` returns them.
         indices: Numbers of the calls. Optional.
     """
     for index in range(len(program.calls)) if indices is None else indices:
@@ -190,7 +190,7 @@ def _divided(program, batches, last_uses, size):
     return size if {*every} == {size} else None
 
 
-def _last_uses(program):
+def last_uses(program):
     """Returns the numbers of the values that nothing needs after a call, by the number of the call."""
     last = {}
     for index, call in enumerate(program.calls):
