@@ -77,9 +77,7 @@ def adderize(
     Reference:
         Chen et al. 2020, "AdderNet: Do we really need multiplications in deep learning?", arXiv 1912.13200.
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(invalid_argument("model", "adderize", expected="a Keras model", received=model))
-    check_graph(model)
+    check_graph(model, "adderize")
     if local_learning_rate is not None:
         check_positive(local_learning_rate, "local_learning_rate", "adderize")
     skip = _check_skip(skip, model)

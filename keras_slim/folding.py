@@ -6,7 +6,7 @@ from collections import Counter
 import keras
 import numpy as np
 
-from keras_slim.errors import SlimWarning, invalid_argument
+from keras_slim.errors import SlimWarning
 from keras_slim.graph.copying import copied, copy_replacing
 from keras_slim.graph.nodes import check_graph, is_graph, operations, walk
 from keras_slim.graph.stock import differs_because
@@ -76,9 +76,7 @@ def fold_batch_normalization(model: keras.Model) -> keras.Model:
         Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
         Inference", arXiv 1712.05877, equation 14.
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(invalid_argument("model", "fold_batch_normalization", expected="a Keras model", received=model))
-    check_graph(model)
+    check_graph(model, "fold_batch_normalization")
     weights, gone = _plan(model)
     made = {}
 

@@ -19,12 +19,13 @@ TIED_TO_WHOLE = "tied to channels that are never cut"
 MODEL_OUTPUT = "its units are a model output"
 
 
-def analyse(model, ignore=()):
+def analyse(model, ignore=(), owner="analyse"):
     """Finds which units of a model can be removed, and what must go with each.
 
     Args:
         model: A built Functional or Sequential model.
         ignore: Names of layers whose units are to be left alone.
+        owner: Name of the function that was given the model, for error messages.
 
     Returns:
         The `ChannelGraph`.
@@ -40,10 +41,10 @@ def analyse(model, ignore=()):
     >>> [(group.name, group.size) for group in analyse(model).groups]
     [('hidden', 8)]
     """
-    check_graph(model)
+    check_graph(model, owner)
     if isinstance(ignore, str):
         hint = f"For one layer, give [{ignore!r}]."
-        raise TypeError(invalid_argument("ignore", "analyse", expected="names of layers", received=ignore, hint=hint))
+        raise TypeError(invalid_argument("ignore", owner, expected="names of layers", received=ignore, hint=hint))
     trace = Trace()
     outputs = trace.model(model, [Channels(tuple(tensor.shape)) for tensor in model.inputs])
     record = trace.record

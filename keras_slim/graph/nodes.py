@@ -97,12 +97,12 @@ def operations(model: keras.Model) -> list[keras.Operation]:
     return list(dict.fromkeys(found))
 
 
-def check_graph(model):
-    """Raises what `walk` would raise about a model whose calls cannot be read."""
+def check_graph(model, owner="walk"):
+    """Raises what `walk` would raise about a model whose calls cannot be read, in the name of who was given it."""
     if is_graph(model):
         return
     if not isinstance(model, keras.Model):
-        raise TypeError(invalid_argument("model", "walk", expected="a Keras model", received=model))
+        raise TypeError(invalid_argument("model", owner, expected="a Keras model", received=model))
     if isinstance(model, keras.Sequential) and not model.built:
         raise ValueError(
             f"Model '{model.name}' is not built: its layers have no shapes yet. Expected a built `Sequential`. "

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_slim.graph.nodes import check_graph
 from keras_slim.profiling.energy import PICOJOULES, arithmetic_energy
 from keras_slim.profiling.table import render
 from keras_slim.profiling.uses import work_by_call
@@ -129,6 +130,7 @@ def profile(model: keras.Model) -> ModelProfile:
     >>> cost.parameters, cost.macs
     (112, 6912)
     """
+    check_graph(model, "profile")
     layers, unknown, counted = [], {}, set()
     times_called = collections.Counter()
     for path, call, works in work_by_call(model):

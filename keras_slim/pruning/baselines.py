@@ -72,7 +72,7 @@ def prune_layer_by_layer(
         raise TypeError(invalid_argument("fine_tune", owner, expected=expected, received=fine_tune))
     criterion = criteria.get(criterion, "criterion", owner)
     calibration = check_calibration(calibration, owner)
-    plan.keep(analyse(model))
+    plan.keep(analyse(model, owner=owner))
     data = drawn(data, steps, owner)
     small = None
     for group in plan.groups:
@@ -121,5 +121,5 @@ def reinitialized(model: keras.Model, seed: int | None = None) -> keras.Model:
     >>> control.layers[0].units
     16
     """
-    analyse(model)
+    analyse(model, owner="reinitialized")
     return fresh_clone(model, seed)

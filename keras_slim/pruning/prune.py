@@ -6,6 +6,7 @@ import numpy as np
 from keras_slim.errors import UnreachableTargetError, invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channel_graph import ChannelGraph
+from keras_slim.graph.nodes import check_graph
 from keras_slim.pruning.budget import Budget
 from keras_slim.pruning.calibration import Calibration, check_calibration
 from keras_slim.pruning.costs import target_cost
@@ -13,7 +14,8 @@ from keras_slim.pruning.guards import Guards
 from keras_slim.pruning.measures import measures
 from keras_slim.pruning.plan import GroupPlan, PruningPlan
 from keras_slim.pruning.selection import protect
-from keras_slim.pruning.shrink import shrink
+from keras_slim.pruning.shrink import carried_out
+from keras_slim.pruning.surgery import rebuild
 from keras_slim.scoring import criteria, debiasers, unit_scores
 from keras_slim.scoring.data import drawn
 from keras_slim.validation import check_share
@@ -69,7 +71,7 @@ def plan_pruning(
     criterion = criteria.get(criterion, "criterion", owner)
     debias = debiasers.get(debias, "debias", owner)
     guards = check_guards(guards, owner)
-    graph = analyse(model, ignore)
+    graph = analyse(model, ignore, owner)
     budget = Budget(measure, graph)
     scores = np.zeros(0)
     if ratio:
@@ -110,10 +112,12 @@ def prune(
     Returns:
         The smaller model, a plain Keras model, not compiled.
     """
-    calibration = check_calibration(calibration, "prune")
-    data = drawn(data, steps, "prune")
+    owner = "prune"
+    check_graph(model, owner)
+    calibration = check_calibration(calibration, owner)
+    data = drawn(data, steps, owner)
     plan = plan_pruning(model, ratio, data=data, steps=steps, verbose=verbose, **options)
-    return shrink(model, plan, data, steps=steps, calibration=calibration, verbose=verbose)
+    return carried_out(model, plan, rebuild, data, steps, calibration, verbose, owner)
 
 
 def check_guards(guards, owner):

@@ -49,7 +49,7 @@ def shrink(
     >>> small.get_layer("hidden").units
     16
     """
-    return _cut(model, plan, rebuild, data, steps, calibration, verbose, "shrink")
+    return carried_out(model, plan, rebuild, data, steps, calibration, verbose, "shrink")
 
 
 def mask(
@@ -81,13 +81,13 @@ def mask(
     Raises:
         PlanMismatchError: If the plan was made for another architecture.
     """
-    return _cut(model, plan, silence, data, steps, calibration, verbose, "mask")
+    return carried_out(model, plan, silence, data, steps, calibration, verbose, "mask")
 
 
-def _cut(model, plan, make, data, steps, calibration, verbose, owner):
-    """Returns the model that `make` makes, calibrated if there is data."""
+def carried_out(model, plan, make, data, steps, calibration, verbose, owner):
+    """Returns the model that `make` makes, which is `rebuild` or `silence`, calibrated if there is data."""
     calibration = check_calibration(calibration, owner)
-    graph = analyse(model)
+    graph = analyse(model, owner=owner)
     keep = plan.keep(graph)
     if data is None or keep.all():
         return make(graph, keep)[0]

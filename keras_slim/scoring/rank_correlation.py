@@ -82,7 +82,7 @@ def rank_correlation(
     owner = "rank_correlation"
     criterion = criteria.get(criterion, "criterion", owner)
     debias = debiasers.get(debias, "debias", owner)
-    graph = analyse(model, ignore)
+    graph = analyse(model, ignore, owner)
     data = drawn(data, steps, owner)
     if oracle is None:
         oracle = unit_scores(graph, Oracle(verbose), NoDebias(), data, steps=steps, owner=owner)
