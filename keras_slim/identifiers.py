@@ -16,6 +16,7 @@ class Registry:
         family: What a member is, as error messages call it, e.g. `"criterion"`.
         base: Class that every member derives from.
         wrap_function: Turns a plain function into a member. Optional.
+        other_names: Dictionary of words, in lower case, that people use to what they are told to do then. Optional.
 
     Example:
 
@@ -27,10 +28,11 @@ class Registry:
     'Circle'
     """
 
-    def __init__(self, family, base, wrap_function=None):
+    def __init__(self, family, base, wrap_function=None, other_names=None):
         self.family = family
         self.base = base
         self.wrap_function = wrap_function
+        self.other_names = other_names or {}
         self._classes = {}
 
     def register(self, alias):
@@ -100,5 +102,5 @@ class Registry:
             owner,
             expected=f"{one_of(self.names())}, or a {self.base.__name__}",
             received=identifier,
-            hint=did_you_mean(identifier, self.names()),
+            hint=self.other_names.get(str(identifier).lower()) or did_you_mean(identifier, self.names()),
         )

@@ -60,3 +60,13 @@ def test_data_that_does_not_fit_are_refused_in_the_name_of_the_function():
 def test_names_as_one_string_are_refused_in_the_name_of_the_function():
     with pytest.raises(TypeError, match="`ignore` of `plan_pruning`"):
         slim.plan_pruning(small(), 0.5, ignore="hidden")
+
+
+@pytest.mark.parametrize(
+    ("of", "meant"), [("flops", "macs"), ("FLOPs", "macs"), ("size", "bytes"), ("time", "latency")]
+)
+def test_other_names_of_what_is_measured_lead_to_ours(of, meant):
+    with pytest.raises(ValueError, match=f"`of` of `plan_pruning`.*Did you mean '{meant}'"):
+        slim.plan_pruning(small(), 0.5, of=of)
+    with pytest.raises(ValueError, match=f"`of` of `ProgressiveGlobalPruning`.*Did you mean '{meant}'"):
+        slim.callbacks.ProgressiveGlobalPruning(0.5, of=of)

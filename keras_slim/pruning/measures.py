@@ -64,7 +64,17 @@ class Measure:
         return cls(**config)
 
 
-measures = Registry("measure", Measure)
+_FLOPS = "Did you mean 'macs'? A multiply-accumulate is two FLOPs, so a share of them is the same share."
+_SIZE = "Did you mean 'bytes', of the exported file, or 'params'?"
+_TIME = "Did you mean 'latency', of the exported file on this machine?"
+OTHER_NAMES = {
+    **dict.fromkeys(("flop", "flops", "ops", "operations"), _FLOPS),
+    **dict.fromkeys(("size", "memory", "file_size", "model_size"), _SIZE),
+    **dict.fromkeys(("time", "speed", "milliseconds", "ms"), _TIME),
+}
+"""What else people call what is measured, in lower case, and what they are told then."""
+
+measures = Registry("measure", Measure, other_names=OTHER_NAMES)
 
 
 @measures.register("units")
