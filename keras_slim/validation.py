@@ -7,6 +7,9 @@ import os
 
 from keras_slim.errors import MissingExtraError, did_you_mean, invalid_argument, one_of
 
+FOREIGN = ".weights.h5"
+"""Ending of files of Keras's own, whatever ours end with."""
+
 
 def check_choice(value, name, owner, choices):
     """Returns `value` if it is one of `choices`, or raises `ValueError` naming the nearest."""
@@ -75,15 +78,23 @@ def check_count(value, name, owner, *, minimum=1):
     return int(value)
 
 
-def check_writable(path, name, owner) -> str:
+def check_writable(path, name, owner, ending="") -> str:
     """Returns `path` as a string if a file can be written there, or raises before any work is done.
 
     Raises:
-        ValueError: If the folder does not exist, the path is a folder, or neither can be written.
+        ValueError: If the path does not end as such files do, so that another kind of file may be there, the folder
+            does not exist, the path is a folder, or neither can be written.
     """
     path = os.path.abspath(os.fspath(path))
     folder = os.path.dirname(path)
-    if not os.path.isdir(folder):
+    if not path.endswith(ending):
+        expected, hint = (
+            f"a path that ends with '{ending}'",
+            "A file of another kind may be there, so nothing was written.",
+        )
+    elif ending and path.endswith(FOREIGN):
+        expected, hint = f"a path that ends with '{ending}', '{FOREIGN}' apart", "Keras keeps weights under that."
+    elif not os.path.isdir(folder):
         expected, hint = "a path in a folder that exists", f"Create it first: {folder}"
     elif os.path.isdir(path):
         expected, hint = "the path of a file", "A folder of that name exists."

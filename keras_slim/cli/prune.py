@@ -45,7 +45,9 @@ def add_parser(subparsers, parents):
     guards.add_argument("--min-units", type=count, metavar="N", help="fewest units a layer keeps (default 4)")
     guards.add_argument("--max-ratio", type=share_or_one, metavar="R", help="most a layer loses (default 0.9)")
     guards.add_argument("--ignore", action="append", default=[], metavar="NAME", help="leave a layer whole; repeatable")
-    parser.add_argument("--plan-json", metavar="FILE", help="also write which units are kept")
+    parser.add_argument(
+        "--plan-json", type=path_ending_with(".json"), metavar="FILE.json", help="also write which units are kept"
+    )
     add_json_option(parser)
 
 

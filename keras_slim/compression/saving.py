@@ -33,7 +33,8 @@ def save_compressed(
 
     Args:
         model: A built model. Its optimizer and how it was compiled are not saved.
-        path: Path of the file, an HDF5 file. It is written whole or not at all.
+        path: Path of the file, an HDF5 file: it ends with `.h5`, by custom with `.slim.h5`. It is written whole or not
+            at all.
         float16: Whether to round what is neither shared nor sparse to float16, where its range allows. It takes half
             the bytes; loaded, it is float32 again, with the rounded values.
         verbose: 1 shows a progress bar, in weights.
@@ -43,7 +44,7 @@ def save_compressed(
 
     Raises:
         TypeError: If `model` is not a Keras model.
-        ValueError: If no file can be written there.
+        ValueError: If the path ends otherwise, or no file can be written there.
         UnsupportedLayerError: If a layer saves something else than numbers.
 
     Example:
@@ -63,7 +64,7 @@ def save_compressed(
     """
     if not isinstance(model, keras.Model):
         raise TypeError(invalid_argument("model", "save_compressed", expected="a Keras model", received=model))
-    with written_whole(path, "save_compressed") as scratch:
+    with written_whole(path, "save_compressed", ".h5") as scratch:
         with tempfile.TemporaryDirectory(dir=os.path.dirname(scratch)) as folder:
             save_folder(model, folder)
             header, censuses, parts = _compress(folder, model, float16, verbose)

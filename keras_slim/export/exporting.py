@@ -43,7 +43,7 @@ def export_tflite(
 
     Args:
         model: A Functional or Sequential model, or a subclassed one that has been called.
-        path: Path of the file, by custom ending with `.tflite`.
+        path: Path of the file, which ends with `.tflite`.
         quantize: None for float32; `"float16"` for half the size; `"dynamic"` for int8 weights, a quarter of the size;
             `"int8"` for int8 throughout, in and out, which is the fastest on most phones and needs `data`.
         data: Samples to check the file on (the first 128) and, for `"int8"`, to take the ranges of all activations
@@ -69,7 +69,7 @@ def export_tflite(
     True
     """
     check_choice(quantize, "quantize", _OWNER, QUANTIZATIONS)
-    path = check_writable(path, "path", _OWNER)
+    path = check_writable(path, "path", _OWNER, ".tflite")
     check_tolerance(tolerance, _OWNER)
     signature = read_signature(model, _OWNER)
     check_not_quantized(model, _OWNER)

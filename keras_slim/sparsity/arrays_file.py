@@ -7,7 +7,7 @@ from keras_slim.whole_files import written_whole
 
 def write_arrays(path, arrays, owner):
     """Writes arrays to a `.npz` file, whole or not at all."""
-    with written_whole(path, owner) as scratch, open(scratch, "wb") as file:
+    with written_whole(path, owner, ".npz") as scratch, open(scratch, "wb") as file:
         np.savez_compressed(file, **arrays)
 
 

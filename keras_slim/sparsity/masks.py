@@ -148,7 +148,7 @@ class Masks(Mapping):
         return cls(dict(_unpacked(arrays, number) for number in range(int(arrays["kernels"]))))
 
     def save(self, path) -> None:
-        """Writes the masks to a `.npz` file, whole or not at all."""
+        """Writes the masks to a file that ends with `.npz`, whole or not at all."""
         write_arrays(path, self.to_arrays(), type(self).__name__)
 
     @classmethod

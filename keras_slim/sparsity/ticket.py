@@ -95,7 +95,7 @@ class Ticket:
         return type(self)(self.masks.shuffled(seed), self.weights)
 
     def save(self, path) -> None:
-        """Writes the ticket to a `.npz` file, whole or not at all."""
+        """Writes the ticket to a file that ends with `.npz`, whole or not at all."""
         arrays = self.masks.to_arrays()
         for number, (name, value) in enumerate(self.weights.items()):
             arrays[f"weight/{number}/path"] = np.array(name)

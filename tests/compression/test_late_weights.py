@@ -59,8 +59,8 @@ def randomised(*inner, batch_shape=(None, 3)):
 
 def loaded(model, path, *own):
     """Returns a model as it is after it was saved, its weights checked, which Keras may leave out silently."""
-    save_compressed(model, path / "model")
-    same = load_compressed(path / "model", {each.__name__: each for each in own})
+    save_compressed(model, path / "model.slim.h5")
+    same = load_compressed(path / "model.slim.h5", {each.__name__: each for each in own})
     for old, new in zip(model.weights, same.weights, strict=True):
         np.testing.assert_array_equal(new, old)
     return same
@@ -150,9 +150,9 @@ def test_layers_of_all_kinds(inner, own, tmp_path):
 
 
 def test_within_a_scope_a_model_is_loaded_as_keras_does(tmp_path):
-    save_compressed(randomised(layers.Dense(2)), tmp_path / "model")
+    save_compressed(randomised(layers.Dense(2)), tmp_path / "model.slim.h5")
     with keras.StatelessScope():
-        same = load_compressed(tmp_path / "model")
+        same = load_compressed(tmp_path / "model.slim.h5")
     same.layers[0].bias.assign([1, 2])
     np.testing.assert_array_equal(same.layers[0].bias, [1, 2])
 

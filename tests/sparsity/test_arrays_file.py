@@ -23,9 +23,11 @@ def test_arrays_come_back(tmp_path):
     assert os.listdir(tmp_path) == ["a.npz"]
 
 
-def test_the_name_is_taken_as_it_is(tmp_path):
-    arrays_file.write_arrays(tmp_path / "no_ending", ARRAYS, "Masks")
-    assert os.listdir(tmp_path) == ["no_ending"]
+@pytest.mark.parametrize("name", ["no_ending", "model.keras"])
+def test_a_name_that_ends_otherwise_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"`path` of `Masks`\. Expected a path that ends with '\.npz'"):
+        arrays_file.write_arrays(tmp_path / name, ARRAYS, "Masks")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_file_is_replaced_whole_or_left_alone(tmp_path, monkeypatch):
