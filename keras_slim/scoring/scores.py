@@ -12,6 +12,7 @@ from keras_slim.kernels.backends import without_gradients
 from keras_slim.progress_display import progress
 from keras_slim.scoring.data import as_batches, drawn, number_of_batches
 from keras_slim.scoring.gradients import check_gradients
+from keras_slim.scoring.losses import check_targets
 
 LARGEST_BATCH = 128
 BATCH_BYTES = 2**31
@@ -41,6 +42,7 @@ def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_
     """
     data = drawn(data, steps, owner)
     batches = _batches(graph.model, (criterion, debias), data, steps, owner)
+    _check_first(graph.model, (criterion, debias), batches, data)
     total = number_of_batches(data, _batch_size(graph.model), steps) if batches else None
     with progress("Scores", "batches", verbose) as counted, clear_about_channels_first(graph.model):
         shown = batches and (lambda: counted(batches(), total))
@@ -58,8 +60,7 @@ def check_data(graph, criterion, data, *, debias=None, steps=None, owner):
     batches = _batches(graph.model, (criterion, *([debias] if debias else [])), data, steps, owner)
     if criterion.needs == "nothing":
         _checked(criterion.score(graph), graph.num_units, "criterion", criterion, owner)
-    if batches is not None and not hasattr(data, "__next__"):
-        next(batches(), None)
+    _check_first(graph.model, filter(None, (criterion, debias)), batches, data)
 
 
 def _batches(model, members, data, steps, owner):
@@ -76,6 +77,14 @@ def _batches(model, members, data, steps, owner):
         )
     targets = any(member.needs == "targets" for member in members)
     return as_batches(data, model, owner=owner, targets=targets, batch_size=_batch_size(model), steps=steps)
+
+
+def _check_first(model, members, batches, data):
+    """Raises what is wrong with the first batch; a generator is not drawn from."""
+    if batches is not None and not hasattr(data, "__next__"):
+        batch = next(batches(), None)
+        if batch and any(member.needs == "targets" for member in members):
+            check_targets(model, batch)
 
 
 def _batch_size(model):
