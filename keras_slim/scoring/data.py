@@ -124,9 +124,8 @@ def _num_batches(dataset):
 
 
 def _slices(data, batch_size, owner):
-    """Yields batches of arrays."""
-    arrays = data if isinstance(data, tuple) else (data,)
-    arrays = [None if part is None else keras.tree.map_structure(np.asarray, part) for part in arrays]
+    """Yields batches of arrays; `None` stands for a target that an output has not, as in `fit`."""
+    arrays = _mapped(np.asarray, data if isinstance(data, tuple) else (data,))
     lengths = {len(array) if array.ndim else 0 for array in keras.tree.flatten(arrays) if array is not None}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(
@@ -135,10 +134,12 @@ def _slices(data, batch_size, owner):
             )
         )
     for first in range(0, lengths.pop(), batch_size):
-        yield tuple(
-            None if part is None else keras.tree.map_structure(lambda array: array[first : first + batch_size], part)  # noqa: B023
-            for part in arrays
-        )
+        yield _mapped(lambda array: array[first : first + batch_size], arrays)  # noqa: B023
+
+
+def _mapped(function, nested):
+    """Returns a structure with a function applied to each part that is there."""
+    return keras.tree.map_structure(lambda part: None if part is None else function(part), nested)
 
 
 def _check_shapes(x, model, owner):

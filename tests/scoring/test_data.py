@@ -215,3 +215,26 @@ def test_checking_says_what_scoring_would_say_and_draws_nothing_from_a_generator
     source = iter([samples])
     check_data(graph, taylor, source, steps=1, owner="test")
     assert next(source) is samples
+
+
+def two_outputs(structure):
+    """A model whose second output has no loss."""
+    inputs = keras.Input((4,))
+    x = keras.layers.Dense(8, "relu", bias_initializer="ones")(inputs)
+    outputs = {"y": keras.layers.Dense(3, name="y")(x), "code": keras.layers.Dense(2, trainable=False, name="code")(x)}
+    model = keras.Model(inputs, outputs if structure is dict else list(outputs.values()))
+    model.compile("sgd", {"y": "mse"} if structure is dict else ["mse", None])
+    return model
+
+
+@pytest.mark.parametrize("structure", [dict, list])
+@pytest.mark.parametrize("criterion", ["taylor", "oracle", "mean_activation"])
+def test_an_output_may_have_no_targets_as_in_fit(score, samples, structure, criterion):
+    x, y = samples
+    model = two_outputs(structure)
+    y = {"y": y, "code": None} if structure is dict else [y, None]
+    model.fit(x, y, verbose=0)
+    expected = score(model, criterion, iter([(x, y)]), steps=1)
+    check_data(analyse(model), criteria.get(criterion, "criterion", "test"), (x, y), owner="test")
+    np.testing.assert_allclose(score(model, criterion, (x, y)), expected, rtol=1e-5)
+    assert np.ptp(expected) > 0
