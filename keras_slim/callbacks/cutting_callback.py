@@ -2,13 +2,14 @@
 
 import keras
 
+from keras_slim.callbacks.alone import Alone
 from keras_slim.callbacks.backup import Backup
 from keras_slim.callbacks.progress import Kept
 from keras_slim.callbacks.resuming import Record, find_record, is_in_fit, restore
 from keras_slim.distribution import scope_of
 
 
-class CuttingCallback(keras.callbacks.Callback):
+class CuttingCallback(Alone):
     """Cuts the model as it was cut, before `BackupAndRestore` loads its weights.
 
     Keras calls `set_params` of all callbacks before `on_train_begin` of any, so the order of the two does not matter.
@@ -58,6 +59,7 @@ class CuttingCallback(keras.callbacks.Callback):
             self._go_on()
 
     def on_train_begin(self, logs=None):
+        self.check_alone()
         self._backup = Backup(self)
         if not self._is_taken_up:
             self.begin()

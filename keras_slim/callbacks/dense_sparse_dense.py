@@ -38,7 +38,7 @@ class DenseSparseDense(MaskCallback):
         pattern: Which weights go together, as in `keras_slim.sparsity.magnitude_masks`.
         ignore: Names of layers to leave dense.
         skip_first_convolution: Whether the first convolution is left dense, as in the paper.
-        verbose: 0 says nothing, 1 says one line per phase.
+        verbose: 0 says nothing, 1 says one line per phase, and before training if the phases do not fill `fit`.
 
     Raises:
         ValueError: If an argument is out of range; in `fit`, before training starts, if it has fewer epochs than the
@@ -104,6 +104,11 @@ class DenseSparseDense(MaskCallback):
             raise ValueError(
                 f"`{type(self).__name__}` has more epochs than `fit`. Expected at least {needed} epochs in `fit`. "
                 f"Received {given} of them, and {received}. Train for more epochs, or shorten the phases."
+            )
+        if given > needed and self.verbose:
+            print(
+                f"The phases of `{type(self).__name__}` take {needed} epochs, and `fit` has {given}: the last phase, "
+                f"{NAMES[REDENSE]}, goes on for the other {given - needed}."
             )
 
     def change(self, epoch):

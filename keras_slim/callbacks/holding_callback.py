@@ -8,12 +8,13 @@ import keras
 import numpy as np
 
 from keras_slim.callbacks import random_states
+from keras_slim.callbacks.alone import Alone
 from keras_slim.callbacks.backup import Backup
 from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.sparsity.holding import release
 
 
-class HoldingCallback(keras.callbacks.Callback):
+class HoldingCallback(Alone):
     """Holds weights while a model trains, and knows to what when a `fit` that was killed is taken up.
 
     A class that derives from it says which weights (`choose`), and holds them to something (`hold`) when `begin` or
@@ -74,7 +75,7 @@ class HoldingCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self._beside = beside(self)
-        self._check_alone()
+        self.check_alone()
         self._backup = Backup(self)
         self._backup.check_by_epoch()
         # Known now or never: where no epoch is left, the folder may be gone when `fit` ends.
@@ -147,20 +148,11 @@ class HoldingCallback(keras.callbacks.Callback):
             known = {"first_epoch": np.array(self._first_epoch), "asked": np.array(self.asked())}
             self._backup.write(epoch, {**self.state(), **held, **random_states.to_arrays(self.model), **known})
 
-    def _check_alone(self):
-        others = [each for each in self._beside if isinstance(each, HoldingCallback) and each is not self]
-        if others:
-            names = ", ".join(type(each).__name__ for each in [self, *others])
-            raise ValueError(
-                f"Callbacks that hold single weights cannot share a `fit`. Expected one of them. Received: {names}. "
-                "Use one after the other."
-            )
-
     def _check_unchanged(self):
         now = {id(weight) for weight in self.model.weights}
         if any(id(weight) not in now for weight in self._weights.values()):
             raise RuntimeError(
                 f"`{type(self).__name__}` holds weights that are no longer those of model '{self.model.name}'. "
                 "Expected the layers to stay the same in one `fit`. Received layers that another callback has "
-                "exchanged, as `ProgressiveGlobalPruning` does. Use the two in one `fit` after the other."
+                "exchanged. Use the two in one `fit` after the other."
             )

@@ -5,6 +5,7 @@ import warnings
 import keras
 import numpy as np
 
+from keras_slim.callbacks.alone import Alone
 from keras_slim.callbacks.arguments import check_ignore
 from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.callbacks.garbage import Garbage
@@ -27,7 +28,7 @@ from keras_slim.sparsity.kernels import by_path
 from keras_slim.validation import check_count, check_share
 
 
-class StructuredLotteryTicket(keras.callbacks.Callback):
+class StructuredLotteryTicket(Alone):
     """Finds a network of fewer units that is trained from its first weights.
 
     The epochs of `fit` are divided into `rounds + 1` equal stretches. After each but the last, the units that
@@ -118,6 +119,7 @@ class StructuredLotteryTicket(keras.callbacks.Callback):
         return rebuild(graph, np.ones(graph.num_units, bool), values=values)[0]
 
     def on_train_begin(self, logs=None):
+        self.check_alone()
         self._begin_anew()
         graph = analyse(self.model, self.ignore)
         if not graph.groups:

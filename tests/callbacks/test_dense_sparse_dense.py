@@ -187,3 +187,12 @@ def test_a_pattern_brings_its_sparsity(build, x, y):
     assert max(fit(build(), x, y, callback)["sparsity"]) == 0.5
     with pytest.raises(ValueError, match="the only share of zeros"):
         dsd(0.3, pattern="n_of_m")
+
+
+def test_epochs_that_no_phase_takes_are_told_before_training(build, capsys, x, y):
+    told = []
+    note = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: told.append(capsys.readouterr().out))
+    fit(build(), x, y, dsd(verbose=1), note, epochs=6)
+    assert "take 4 epochs, and `fit` has 6: the last phase, dense again, goes on for the other 2." in told[0]
+    fit(build(), x, y, dsd(verbose=1), epochs=4)
+    assert "goes on" not in capsys.readouterr().out

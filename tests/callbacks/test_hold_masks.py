@@ -7,6 +7,9 @@ from batching import batches
 
 import keras_slim as slim
 from keras_slim.errors import PlanMismatchError
+from keras_slim.graph import analyse
+from keras_slim.pruning.adopt import adopt
+from keras_slim.pruning.surgery import rebuild
 from keras_slim.sparsity import Masks, kernels, magnitude_masks
 
 
@@ -64,9 +67,16 @@ def test_a_model_that_is_not_built_is_refused():
         callback.on_train_begin()
 
 
-def test_layers_that_another_callback_exchanges_are_noticed(build, prune, x, y):
+def test_layers_that_another_callback_exchanges_are_noticed(build, x, y):
     model = build(momentum())
+
+    def exchange(epoch, logs):
+        if epoch == 1:
+            graph = analyse(model)
+            adopt(model, *rebuild(graph, np.arange(graph.num_units) % 2 == 0))
+
+    exchanging = keras.callbacks.LambdaCallback(on_epoch_begin=exchange)
     with pytest.raises(RuntimeError, match="`HoldMasks` holds weights that are no longer those of model"):
-        model.fit(batches(x, y, 24), epochs=4, verbose=0, callbacks=[prune(), slim.callbacks.HoldMasks()])
+        model.fit(batches(x, y, 24), epochs=4, verbose=0, callbacks=[exchanging, slim.callbacks.HoldMasks()])
     model.fit(batches(x, y, 24), verbose=0)
     assert all(weight.constraint is None for weight in model.weights)

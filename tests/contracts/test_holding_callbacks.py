@@ -287,7 +287,7 @@ def test_weights_of_an_unknown_backup_are_warned_of(tmp_path):
 @pytest.mark.parametrize("names", [("HoldMasks", "DenseSparseDense"), ("WeightSharing", "GradualPruning")])
 def test_two_callbacks_that_hold_cannot_share_a_fit(names):
     model = build()
-    with pytest.raises(ValueError, match=f"Received: {', '.join(names)}. Use one after the other"):
+    with pytest.raises(ValueError, match=f"Received: {', '.join(names)}. Call `fit` once for each"):
         model.fit(**DATA, callbacks=list(map(make, names)))
     assert [weight.constraint for weight in model.weights].count(None) == len(model.weights) - 1
 
