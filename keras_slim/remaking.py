@@ -103,6 +103,11 @@ def is_stock(cls: type) -> bool:
     return cls.__module__.partition(".")[0] in STOCK
 
 
+def is_stock_function(function) -> bool:
+    """Tells whether a function or a method was written in Keras, or by us."""
+    return function.__module__.partition(".")[0] in STOCK
+
+
 def cannot_copy(operation, reason) -> UnsupportedLayerError:
     """Returns the error that names a layer of which no copy can be made."""
     name = type(operation).__name__

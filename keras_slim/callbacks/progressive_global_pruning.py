@@ -11,6 +11,7 @@ from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.callbacks.cutting_callback import CuttingCallback
 from keras_slim.callbacks.epochs import cutting_epochs
 from keras_slim.callbacks.garbage import Garbage
+from keras_slim.callbacks.in_place import check_in_place
 from keras_slim.callbacks.progress import Kept, Progress
 from keras_slim.callbacks.resuming import KEPT, TEACHER, Record, dense_twin, packed
 from keras_slim.callbacks.search import Search
@@ -57,6 +58,9 @@ class ProgressiveGlobalPruning(CuttingCallback):
     back. Only the learning rate and the count of steps are never put back. With `validation_freq` above 1 it decides
     after the epochs that are validated, and counts no others as those the metric has to come back.
 
+    Other models on the same layers, such as views of the model, follow it if they have no optimizer and no weights of
+    their own. Frozen layers are cut like all others, unless they are named in `ignore`.
+
     With Keras's `BackupAndRestore` beside it, in any order, a `fit` that was killed goes on when the script that was
     killed is started again: with a model made anew and the same arguments. It ends as it would have ended, if data come
     in the same order: Keras shuffles them anew, and a generator begins at its beginning. Other callbacks begin anew.
@@ -83,7 +87,7 @@ class ProgressiveGlobalPruning(CuttingCallback):
         window: Begin and end of the part of `fit` in which the cuts are made, as shares of its epochs. What follows
             is fine-tuning. Defaults to `(0.25, 0.75)`. A search begins after one epoch at the earliest.
         guards: What a cut may not do. Defaults to `keras_slim.pruning.Guards()`.
-        ignore: Names of layers to leave whole.
+        ignore: Names of layers to leave whole, or of models inside the model.
         calibration: How each cut is made up for with `data`, if that is given. Defaults to
             `keras_slim.pruning.Calibration()`; `True` is that, `False` is none.
         distillation: How the pruned network learns from the dense one, of which a copy is kept at the first cut: a
@@ -100,8 +104,8 @@ class ProgressiveGlobalPruning(CuttingCallback):
             and in a search, if the metric has not been measured before the first epoch in which it may cut.
         RuntimeError: In `fit`, before training starts, if it cannot go on where `BackupAndRestore` does.
         UnreachableTargetError: In `fit`, before training starts, if the guards make the ratio unreachable.
-        UnsupportedLayerError: In `fit`, before training starts, if the model is subclassed, or has a `compute_loss`
-            that does not know training from validation and is to be distilled.
+        UnsupportedLayerError: In `fit`, before training starts, if the model is subclassed, has a config that does not
+            hold its layers, or has a `compute_loss` that does not know training from validation and is to be distilled.
 
     Example:
 
@@ -176,6 +180,7 @@ class ProgressiveGlobalPruning(CuttingCallback):
             check_teachable(self.model, self.distillation, type(self).__name__)
         graph = analyse(self.model, self.ignore)
         owner = type(self).__name__
+        check_in_place(graph, owner)
         check_data(graph, self.criterion, self.data, debias=self.debias, steps=self.steps, owner=owner)
         batches = self._calibration_inputs(self.data)
         if batches is not None and not hasattr(self.data, "__next__"):

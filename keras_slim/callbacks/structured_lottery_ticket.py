@@ -9,6 +9,7 @@ from keras_slim.callbacks.alone import Alone
 from keras_slim.callbacks.arguments import check_ignore
 from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.callbacks.garbage import Garbage
+from keras_slim.callbacks.in_place import check_in_place
 from keras_slim.callbacks.moment import Moment
 from keras_slim.callbacks.rewinding import Rewinding
 from keras_slim.distribution import scope_of
@@ -51,7 +52,7 @@ class StructuredLotteryTicket(Alone):
         steps: Number of batches of `data` to look at in each round. Defaults to all; a generator needs it.
         guards: What a cut may not do. Defaults to `keras_slim.pruning.Guards(align=1)`, which lets the number of units
             be exact.
-        ignore: Names of layers to leave whole.
+        ignore: Names of layers to leave whole, or of models inside the model.
         verbose: 0 says nothing, 1 says one line per round, and how far scores are where they take long.
 
     Attributes:
@@ -64,7 +65,8 @@ class StructuredLotteryTicket(Alone):
     Raises:
         ValueError: If an argument is out of range; in `fit`, before training starts, if data is missing, its epochs
             cannot be divided, or the first stretch has fewer steps than `rewind_to`.
-        UnsupportedLayerError: In `fit`, before training starts, if the model is subclassed or has no unit that can go.
+        UnsupportedLayerError: In `fit`, before training starts, if the model is subclassed, has a config that does not
+            hold its layers, or has no unit that can go.
 
     Reference:
         Frankle & Carbin 2019, "The Lottery Ticket Hypothesis" (arXiv 1803.03635), which removes single weights.
@@ -127,6 +129,7 @@ class StructuredLotteryTicket(Alone):
                 f"`{type(self).__name__}` finds nothing to remove in model '{self.model.name}'. Expected units that "
                 "can go. `keras_slim.plan_pruning(model, 0).describe()` says why there are none."
             )
+        check_in_place(graph, type(self).__name__)
         check_data(graph, self.criterion, self.data, debias=self.debias, steps=self.steps, owner=type(self).__name__)
         self._groups = {group.name: group.size for group in graph.groups}
         self._layers = {name: len(units) for name, units in graph.layers.items()}

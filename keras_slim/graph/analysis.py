@@ -24,7 +24,7 @@ def analyse(model, ignore=(), owner="analyse"):
 
     Args:
         model: A built Functional or Sequential model.
-        ignore: Names of layers whose units are to be left alone.
+        ignore: Names of layers whose units are to be left alone; that of a model inside stands for all its layers.
         owner: Name of the function that was given the model, for error messages.
 
     Returns:
@@ -99,7 +99,7 @@ def _keep_on_request(record, ignore, paths):
     if unknown:
         raise ValueError(f"`ignore` names layers that the model does not have: {unknown}. Layers: {sorted(paths)}.")
     for _, path, _, first, count in record.producers.values():
-        if path in ignore:
+        if any(path == name or path.startswith(f"{name}/") for name in ignore):
             record.wholes.append((np.arange(first, first + count), path, "ignored on request"))
 
 

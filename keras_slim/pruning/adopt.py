@@ -11,12 +11,15 @@ keeps its structure elsewhere.
 """
 
 import contextlib
+import warnings
 
 import keras
 import numpy as np
 
+from keras_slim.errors import SlimWarning, UnsupportedLayerError, first_sentence
 from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.surgery import Transfer
+from keras_slim.pruning.views import all_layers, on_layers, views_and_strangers
 from keras_slim.scoring.kept_steps import forget_steps
 
 MODULES, PARAMETERS = "_modules", "_torch_params"
@@ -88,6 +91,8 @@ class Inside:
 def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -> None:
     """Makes a model object the smaller model, keeping its compilation and its optimizer's state.
 
+    Other models on its layers follow, if they have no optimizer and no other weights.
+
     Either everything succeeds or the model is left as it was.
 
     Args:
@@ -96,13 +101,18 @@ def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -
         transfers: How its variables came from those of `model`.
     """
     exchanged = OptimizerCut(model.optimizer, transfers) if model.compiled else None
-    with restored_on_failure(model):
+    views, _ = views_and_strangers(model)
+    with restored_on_failure(model, *views):
         known = {id(layer): new for layer, new in zip(all_layers(model), all_layers(smaller), strict=True)}
+        followed = _followed(views, model, known)
+        known |= {id(each.old): each.new for each in transfers}
         beside = [each for each in vars(model)["_layers"] if id(each) not in known and not _is_input(each)]
         own = [each for name in OWN for each in vars(model)[name]]
-        expected = smaller.count_params() + sum(int(np.prod(each.shape)) for each in _own_weights(model, beside))
+        own = [known.get(id(each), each) for each in own]
         modules = vars(model).get(MODULES)
-        Inside(smaller).put_into(model)
+        for view, inside in ((model, smaller), *followed):
+            Inside(inside).put_into(view)
+        expected = sum(int(np.prod(each.shape)) for each in _all_weights(smaller, own, beside))
         if modules is not None:
             vars(model)[MODULES] = _joined(modules, vars(smaller)[MODULES], known)
         for each in (*beside, *own):
@@ -124,10 +134,30 @@ def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -
                 raise
 
 
-def _own_weights(model, beside):
-    """Returns the weights that a model holds beside those of the layers in its graph."""
-    own = [*vars(model)["_trainable_variables"], *vars(model)["_non_trainable_variables"]]
-    weights = [*own, *(weight for layer in beside for weight in layer.weights)]
+def _followed(views, model, known):
+    """Returns pairs of a view and what it becomes; one that cannot follow is named, and keeps the models inside it."""
+    made, kept = [], set()
+    for view in views:
+        try:
+            made.append((view, on_layers(view, known)))
+        except Exception as error:
+            message = (
+                f"Model '{view.name}' on layers of '{model.name}' cannot be made anew after a cut: "
+                f"{first_sentence(error)}"
+            )
+            if any(each is view for each in vars(model)["_layers"]):
+                advice = "Make it after `fit`, and do not attach it to the model."
+                raise UnsupportedLayerError(f"{message} {advice}") from error
+            advice = "It keeps the layers it has. Make it anew after `fit`."
+            warnings.warn(f"{message} {advice}", SlimWarning, stacklevel=2)
+            kept.update(id(layer) for layer in all_layers(view))
+    return [(view, inside) for view, inside in made if id(view) not in kept]
+
+
+def _all_weights(smaller, own, beside):
+    """Returns the weights of layers in the graph, those a model holds itself, and those of layers beside, each once."""
+    own = [each for each in own if isinstance(each, keras.Variable)]
+    weights = [*smaller.weights, *own, *(weight for layer in beside for weight in layer.weights)]
     return list({id(weight): weight for weight in weights}.values())
 
 
@@ -140,14 +170,6 @@ def _joined(modules, inside, known):
 
 def _is_input(layer):
     return isinstance(layer, keras.layers.InputLayer)
-
-
-def all_layers(model):
-    """Returns the layers of a model and of the models inside it, in an order that a copy of the model shares."""
-    found = []
-    for layer in model.layers:
-        found += [layer, *(all_layers(layer) if isinstance(layer, keras.Model) else [])]
-    return found
 
 
 def _replace_in_attributes(model, known):
@@ -170,12 +192,13 @@ def _leaves(value):
 
 
 @contextlib.contextmanager
-def restored_on_failure(model):
-    before, inside = dict(vars(model)), Inside(model)
+def restored_on_failure(*models):
+    models = [(each, dict(vars(each)), Inside(each)) for each in models]
     try:
         yield
     except BaseException:
-        vars(model).clear()
-        vars(model).update(before)
-        inside.put_into(model)
+        for each, before, inside in models:
+            vars(each).clear()
+            vars(each).update(before)
+            inside.put_into(each)
         raise

@@ -52,7 +52,7 @@ def plan_pruning(
         data: What scores that need data look at: arrays `(x, y)`, a dataset, a `PyDataset` or a generator.
         steps: Number of batches to look at. Defaults to all; a generator needs it.
         guards: What the cut may not do. Defaults to `Guards()`.
-        ignore: Names of layers to leave whole.
+        ignore: Names of layers to leave whole, or of models inside the model.
         verbose: 1 shows how far each pass over the data has come, once that takes more than five seconds.
 
     Returns:

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from keras_slim.optimizer_slots import clock_of, with_inner
-from keras_slim.pruning.adopt import COMPILED, Inside, all_layers, attributes_with, restored_on_failure
+from keras_slim.pruning.adopt import COMPILED, Inside, attributes_with, restored_on_failure
+from keras_slim.pruning.views import all_layers, views_and_strangers
 
 
 class Snapshot:
@@ -34,7 +35,8 @@ class Snapshot:
 
     def __init__(self, model: keras.Model):
         self._model = model
-        self._inside = Inside(model)
+        views, _ = views_and_strangers(model)
+        self._insides = [(each, Inside(each)) for each in (model, *views)]
         self._beside = attributes_with(model, {id(layer) for layer in all_layers(model)})
         self._beside |= {name: value for name, value in vars(model).items() if name == COMPILED}
         self._optimizers = [(each, dict(vars(each))) for each in with_inner(model.optimizer)]
@@ -62,7 +64,7 @@ class Snapshot:
         """
         now = Snapshot(self._model)
         times = [variable.numpy().copy() for variable in now._clock]
-        with restored_on_failure(self._model):
+        with restored_on_failure(*(each for each, _ in now._insides)):
             try:
                 self._put_back(times)
                 self._model.train_function = self._model.test_function = self._model.predict_function = None
@@ -72,7 +74,8 @@ class Snapshot:
                 raise
 
     def _put_back(self, times):
-        self._inside.put_into(self._model)
+        for each, inside in self._insides:
+            inside.put_into(each)
         vars(self._model).update(self._beside)
         for optimizer, inside in self._optimizers:
             vars(optimizer).clear()

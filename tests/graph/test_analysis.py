@@ -181,3 +181,11 @@ def test_the_site_of_a_layer_is_behind_its_batch_norm_and_activation():
     model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
     (site,) = analyse(model).sites
     assert site.tensor is active
+
+
+def test_a_model_inside_that_is_ignored_is_left_whole_with_all_its_layers():
+    base = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, name="deep"), keras.layers.Dense(6)], name="base")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Dense(8, name="top")(base(inputs))))
+    assert [group.name for group in analyse(model, ignore=["base"]).groups] == ["top"]
+    assert analyse(model, ignore=["base/deep"]).groups[0].name.startswith("base/dense")

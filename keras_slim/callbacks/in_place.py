@@ -1,0 +1,80 @@
+"""What is said before a model is cut in place: what cannot be, what will not follow, and what may be meant to stay."""
+
+import gc
+import warnings
+
+import keras
+
+from keras_slim.errors import SlimWarning, UnsupportedLayerError
+from keras_slim.graph.channel_graph import ChannelGraph
+from keras_slim.pruning.views import views_and_strangers
+from keras_slim.remaking import is_stock_function
+
+
+def check_in_place(graph: ChannelGraph, owner: str) -> None:
+    """Says, before training, what a cut of the user's own model object would do beside it.
+
+    Raises:
+        UnsupportedLayerError: If the config of the model does not hold its layers: a file would have the old sizes.
+
+    Warns:
+        SlimWarning: Of frozen layers that will be cut, and of other models that keep the layers of now.
+    """
+    _check_config(graph.model)
+    frozen = _frozen(graph)
+    if frozen:
+        outermost = list(dict.fromkeys(path.partition("/")[0] for path in frozen))
+        _warn(
+            f"`{owner}` cuts frozen layers of model '{graph.model.name}' like all others: {_some(frozen)}. "
+            f"To leave them whole, give ignore={outermost!r}."
+        )
+    if views_and_strangers(graph.model)[1]:
+        gc.collect()  # those that nobody holds any more need no word
+        strangers = [each.name for each in views_and_strangers(graph.model)[1]]
+        if strangers:
+            _warn(
+                f"Other models hold layers of model '{graph.model.name}' and are compiled or have more weights: "
+                f"{_some(strangers)}. They keep the layers of now when `{owner}` cuts. Make them anew after `fit`."
+            )
+
+
+def _check_config(model):
+    """Raises `UnsupportedLayerError` if a file of the model would say how it was made, not which layers it has."""
+    cls = type(model)
+    if is_stock_function(cls.__init__) and is_stock_function(cls.get_config):
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            config = model.get_config()
+    except Exception:  # it cannot be saved as it is
+        return
+    if not isinstance(config.get("layers"), list):
+        raise UnsupportedLayerError(
+            f"A file of model '{model.name}' could not be loaded after a cut. Expected a config that holds its layers. "
+            f"Received that of class `{cls.__name__}`, with {sorted(config)}, which would make the layers as large as "
+            "before. Train a plain model on the same layers, `keras.Model(model.input, model.output)`."
+        )
+
+
+def _frozen(graph):
+    """Returns the paths of layers with units that can go, and that are not trained."""
+    paths = {name.partition(":")[0] for name in graph.layers}
+    return [path for path, layer in _by_path(graph.model) if path in paths and not layer.trainable]
+
+
+def _by_path(model, prefix=""):
+    for layer in model.layers:
+        yield prefix + layer.name, layer
+        if isinstance(layer, keras.Model):
+            yield from _by_path(layer, f"{prefix}{layer.name}/")
+
+
+def _some(names):
+    """Returns the first names, and how many more there are."""
+    names = [repr(name) for name in dict.fromkeys(names)]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _warn(message):
+    warnings.warn(message, SlimWarning, stacklevel=2)

@@ -1,0 +1,84 @@
+"""Other models on the layers of a model: parts of it, serving models, the models inside it.
+
+They hold layers that a cut in `fit` exchanges. So their insides are exchanged too, and they go on to answer as the
+model does. Keras does not tell which models a layer is in, so they are looked for among all objects that are alive.
+"""
+
+import gc
+
+import keras
+
+from keras_slim.graph.copying import copied
+from keras_slim.graph.nodes import is_graph, walk
+from keras_slim.graph.running import copy_of
+
+FUNCTIONAL = "_functional"
+"""Where a `Sequential` keeps the model it builds."""
+
+
+def all_layers(model):
+    """Returns the layers of a model and of the models inside it, in an order that a copy of the model shares."""
+    found = []
+    for layer in model.layers:
+        found += [layer, *(all_layers(layer) if isinstance(layer, keras.Model) else [])]
+    return found
+
+
+def views_and_strangers(model: keras.Model) -> tuple[list[keras.Model], list[keras.Model]]:
+    """Returns the other models on layers of a model: those that can follow it, and those that keep what it has now.
+
+    A model inside it can follow it too. A stranger has weights that the model has not, or an optimizer.
+    """
+    own = {id(weight) for weight in model.weights}
+    others = _others_on(model)
+    strangers = [each for each in others if each.compiled or any(id(weight) not in own for weight in each.weights)]
+    kept = {id(each) for stranger in strangers for each in (stranger, *all_layers(stranger))}
+    return [each for each in others if id(each) not in kept], strangers
+
+
+def _others_on(model):
+    """Returns the other models that have layers with weights of a model."""
+    own = {id(layer) for layer in all_layers(model) if layer.weights}
+    models = [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
+    models = [each for each in models if hasattr(each, "layers") and is_graph(each)]  # not those that failed to be made
+    within = {id(vars(each).get(FUNCTIONAL)) for each in models}
+    others = [each for each in models if each is not model and id(each) not in within]
+    return [each for each in others if any(id(layer) in own for layer in all_layers(each))]
+
+
+def on_layers(view: keras.Model, known: dict[int, keras.Operation]) -> keras.Model:
+    """Returns a copy of a model on other layers.
+
+    Args:
+        view: A Functional or built Sequential model.
+        known: The layer in the place of each, by the id of that one; of others that a model has, a copy is made.
+    """
+    if id(view) in known:  # a model inside the other: its copy knows all, such as arrays that are added
+        view = known[id(view)]
+        known = known | {id(layer): layer for layer in known.values()}
+    copies, shapes = dict(known), _input_shapes(view, known)
+
+    def standing_for(operation):
+        if id(operation) not in copies:
+            copies[id(operation)] = on_layers(operation, known) if is_graph(operation) else copied(operation)
+        return copies[id(operation)]
+
+    return copy_of(
+        view,
+        lambda layer: copied(layer, batch_shape=shapes.get(id(layer.output), layer.batch_shape)),
+        lambda layer: [standing_for(layer)],
+        lambda node, inputs, args, kwargs: standing_for(node.operation)(*args, **kwargs),
+    )
+
+
+def _input_shapes(view, known):
+    """Returns the shapes of inputs of a copy on other layers, by the id of the input, as far as these layers tell."""
+    shapes = {}
+    for node in walk(view):
+        new = known.get(id(node.operation))
+        if new is not None and not isinstance(new, keras.layers.InputLayer):
+            both = (keras.tree.flatten(each.input) for each in (node.operation, new))
+            for tensor, before, after in zip(node.inputs, *both, strict=False):
+                sizes = zip(tensor.shape, before.shape, after.shape, strict=True)
+                shapes[id(tensor)] = tuple(size if old == now else now for size, old, now in sizes)
+    return shapes
