@@ -28,7 +28,7 @@ from keras_slim.pruning.guards import Guards
 from keras_slim.pruning.last_look import check_rebuilt
 from keras_slim.pruning.measures import measures
 from keras_slim.pruning.optimizer_state import OptimizerCut
-from keras_slim.pruning.prune import check_guards, check_reached, make_plan
+from keras_slim.pruning.prune import check_guards, check_reached, make_plan, warn_if_rounded
 from keras_slim.pruning.selection import protect
 from keras_slim.pruning.snapshot import Snapshot
 from keras_slim.pruning.surgery import rebuild
@@ -260,7 +260,11 @@ class ProgressiveGlobalPruning(CuttingCallback):
     def _make_round(self, epoch, number):
         """Makes one of a number of cuts that was given."""
         target = self._budget.target(1 - (1 - self.ratio) ** (number / self.rounds))
+        before = self._amount
         self._cut(epoch, [target], f"{number}/{self.rounds}")
+        if self._amount < before:
+            total = self._progress.original.amount(self._budget.of)
+            warn_if_rounded(type(self).__name__, self._budget.of, self.ratio, total, self._amount, self.guards)
         if number == self.rounds:
             self._check_reached()
 
@@ -457,7 +461,8 @@ class ProgressiveGlobalPruning(CuttingCallback):
 
     def _say(self, number, before, seconds):
         if self.verbose:
-            changes = describe_change(before, self._progress.cost)
+            now = self._progress.cost
+            changes = describe_change(before, now) if now != before else "nothing, the rounds before went far enough"
             print(f"\nPruning round {number}: {changes} ({seconds:.1f} s)")
 
     def _warn(self, message):

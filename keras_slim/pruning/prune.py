@@ -1,9 +1,11 @@
 """Planning a cut, and planning and carrying it out in one line."""
 
+import warnings
+
 import keras
 import numpy as np
 
-from keras_slim.errors import UnreachableTargetError, invalid_argument
+from keras_slim.errors import SlimWarning, UnreachableTargetError, invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channel_graph import ChannelGraph
 from keras_slim.graph.nodes import check_graph
@@ -19,6 +21,9 @@ from keras_slim.pruning.surgery import rebuild
 from keras_slim.scoring import criteria, debiasers, unit_scores
 from keras_slim.scoring.data import drawn
 from keras_slim.validation import check_share
+
+MUCH_MORE = 2
+"""How many times what was asked a cut may take before a word is said."""
 
 
 def plan_pruning(
@@ -82,6 +87,7 @@ def plan_pruning(
         align = guards.aligner([group.size for group in graph.groups])
         keep, after = budget.cut(graph, scores, protected, align, budget.target(ratio), budget.original)
     check_reached(owner, budget.of, ratio, budget.original, after, guards)
+    warn_if_rounded(owner, budget.of, ratio, budget.original.amount(budget.of), after.amount(budget.of), guards)
     settings = {"ratio": ratio, "of": budget.of, "criterion": criterion.alias, "debias": debias.alias}
     return make_plan(graph, keep, budget.original, after, settings)
 
@@ -140,6 +146,19 @@ def check_reached(owner, of, ratio, before, after, guards, argument="ratio"):
         expected = f"at most {1 - left / total:.3f} of the {of}, as far as the guards and what can be cut allow"
         hint = f"Lower it, or loosen the guards: {guards}."
     raise UnreachableTargetError(invalid_argument(argument, owner, expected=expected, received=ratio, hint=hint))
+
+
+def warn_if_rounded(owner, of, ratio, before, after, guards):
+    """Warns if a cut takes much more than a share, which the rounding of the guards does to small networks."""
+    removed = 1 - after / max(before, 1)
+    if ratio and guards.align > 1 and removed > MUCH_MORE * ratio:
+        warnings.warn(
+            f"`{owner}` removes {removed:.1%} of the {of} where ratio={ratio} asks for {ratio:.1%}: a layer keeps a "
+            f"multiple of {guards.align} units, since odd widths run slower. Give `guards=Guards(align=1)` for what "
+            "was asked.",
+            SlimWarning,
+            stacklevel=3,
+        )
 
 
 def make_plan(graph: ChannelGraph, keep, before, after, settings) -> PruningPlan:
