@@ -67,6 +67,16 @@ def by_path(weights) -> dict[str, keras.Variable]:
     return found
 
 
+def advice_on_names(expected: dict, found: dict) -> str:
+    """Returns what to do so that weights are found again, given their shapes by path, in order, then and now."""
+    if list(expected.values()) == list(found.values()):
+        return (
+            "The shapes are the same, only the names are not: Keras numbers models and layers without a name anew each "
+            "time. Name them all, such as `Dense(8, name='hidden')`, before the ticket or the masks are made."
+        )
+    return "Build the model in the same way, with the same names."
+
+
 def shares_by_kernel(model, sparsity, ignore, skip_first_convolution, owner, argument="sparsity") -> dict[str, float]:
     """Returns the share of zeros that each kernel shall have, by path; those left dense are not among them.
 

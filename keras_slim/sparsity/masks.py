@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_slim.errors import PlanMismatchError
 from keras_slim.sparsity.arrays_file import read_arrays, write_arrays
-from keras_slim.sparsity.kernels import kernels
+from keras_slim.sparsity.kernels import advice_on_names, kernels
 
 
 class Masks(Mapping):
@@ -102,9 +102,11 @@ class Masks(Mapping):
             if path not in found or mask.shape != tuple(found[path].shape)
         ]
         if wrong:
+            shapes = {path: tuple(weight.shape) for path, weight in found.items()}
+            advice = advice_on_names({path: mask.shape for path, mask in self.items()}, shapes)
             raise PlanMismatchError(
                 f"The masks are for another model than '{model.name}'. Expected its kernels to have the shapes of the "
-                f"masks. Received: {'; '.join(wrong)}. Build the model in the same way, with the same names."
+                f"masks. Received: {'; '.join(wrong)}. {advice}"
             )
         return {path: found[path] for path in self}
 

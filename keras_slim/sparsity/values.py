@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_slim.errors import PlanMismatchError
-from keras_slim.sparsity.kernels import by_path, leaves
+from keras_slim.sparsity.kernels import advice_on_names, by_path, leaves
 
 
 def values_of(model: keras.Model) -> dict[str, np.ndarray]:
@@ -46,5 +46,5 @@ def check_fits(model: keras.Model, values: Mapping[str, np.ndarray]) -> None:
     if wrong:
         raise PlanMismatchError(
             f"These values are for another model than '{model.name}'. Expected one for each of its weights. Received: "
-            f"{'; '.join(wrong)}. Build the model in the same way, with the same names."
+            f"{'; '.join(wrong)}. {advice_on_names(there, here)}"
         )

@@ -164,3 +164,15 @@ def test_a_subclassed_model_has_no_random_reinit():
 def test_what_are_no_masks_is_refused(ticket):
     with pytest.raises(TypeError, match="Expected `keras_slim.sparsity.Masks`"):
         Ticket({"net/first/kernel": [1]}, ticket.weights)
+
+
+def test_a_model_that_was_built_again_without_names_is_told_to_name_its_layers():
+    def build(units=4):
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(units), keras.layers.Dense(2)])
+
+    ticket = Ticket.of(first := build(), Masks.nonzero(first))
+    for use in (ticket.apply, ticket.masks.apply):
+        with pytest.raises(PlanMismatchError, match=r"only the names are not.*`Dense\(8, name='hidden'\)`"):
+            use(build())
+        with pytest.raises(PlanMismatchError, match="Build the model in the same way"):
+            use(build(5))
