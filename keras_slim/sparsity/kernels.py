@@ -48,15 +48,24 @@ def weights_ending_in(endings, model, trained_only=True) -> dict[str, keras.Vari
     """Returns the weights of a model by path whose names end so, a string or a tuple of them.
 
     Raises:
-        ValueError: If the model is not built.
+        ValueError: If the model, or a layer of it that is never called as a whole, is not built.
     """
     if not model.built:
-        raise ValueError(
-            f"Model '{model.name}' has no weights yet. Expected a built model. Received one whose input shape is not "
-            "known. Begin it with `keras.Input(shape)`, or call it once on a batch."
-        )
+        _check_parts(model)
     weights = model.trainable_weights if trained_only else model.weights
     return by_path(weight for weight in weights if weight.name.endswith(endings))
+
+
+def _check_parts(model):
+    """Raises `ValueError` if parts of a model that was not called itself have no weights yet."""
+    parts = [layer for layer in leaves(model) if not isinstance(layer, keras.Model)]
+    missing = [layer.name for layer in parts if not layer.built]
+    if missing or not model.weights:
+        raise ValueError(
+            f"Model '{model.name}' has no weights yet{f' in layers {missing}' if model.weights else ''}. Expected a "
+            "built model. Received one whose input shape is not known. Begin it, or the part that holds the layer, "
+            "with `keras.Input(shape)`, or call it once on a batch."
+        )
 
 
 def by_path(weights) -> dict[str, keras.Variable]:

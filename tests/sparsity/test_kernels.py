@@ -1,7 +1,9 @@
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
+import keras_slim as slim
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.layers import AdderConv2D, AdderDepthwiseConv2D
 from keras_slim.sparsity.kernels import kernels, shares_by_kernel
@@ -146,3 +148,37 @@ def test_a_first_convolution_that_is_named_is_not_skipped(net):
 def test_without_convolutions_nothing_is_skipped():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dense(2)])
     assert len(shares(model, skip_first_convolution=True)) == 2
+
+
+class Parts(keras.Model):
+    """A model whose parts are called, as in a GAN, never the whole."""
+
+    def __init__(self, **parts):
+        super().__init__()
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def train_step(self, data):
+        return {"loss": keras.ops.mean(self.generator(data[0] if isinstance(data, tuple) else data))}
+
+
+def generator():
+    return keras.Sequential([keras.Input((4,)), layers.Dropout(0.1), layers.Dense(8, name="deep")])
+
+
+def test_weights_are_what_counts_where_a_model_is_never_called_itself():
+    model = Parts(generator=generator())
+    model.compile()
+    assert [weight.name for weight in kernels(model).values()] == ["kernel"]
+    gradual = slim.callbacks.GradualPruning(0.5, skip_first_convolution=False, verbose=0)
+    model.fit(np.ones((8, 4), "float32"), epochs=2, verbose=0, callbacks=[gradual])
+    assert np.mean(model.generator.get_layer("deep").kernel.numpy() == 0) == 0.5
+
+
+def test_a_part_without_weights_yet_is_named():
+    with pytest.raises(
+        ValueError, match=r"'parts.*' has no weights yet in layers \['later'\]\. Expected a built model"
+    ):
+        kernels(Parts(generator=generator(), head=layers.Dense(2, name="later")))
+    with pytest.raises(ValueError, match=r"has no weights yet\. Expected a built model"):
+        kernels(keras.Sequential([layers.Dense(2)]))
