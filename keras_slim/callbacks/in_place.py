@@ -9,6 +9,10 @@ from keras_slim.errors import SlimWarning, UnsupportedLayerError
 from keras_slim.graph.channel_graph import ChannelGraph
 from keras_slim.pruning.views import views_and_strangers
 from keras_slim.remaking import is_stock_function
+from keras_slim.sparsity import Masks
+
+SPARSE = 0.25
+"""From which share of zeros on a model is taken to be pruned weight by weight."""
 
 
 def check_in_place(graph: ChannelGraph, owner: str) -> None:
@@ -18,7 +22,8 @@ def check_in_place(graph: ChannelGraph, owner: str) -> None:
         UnsupportedLayerError: If the config of the model does not hold its layers: a file would have the old sizes.
 
     Warns:
-        SlimWarning: Of frozen layers that will be cut, and of other models that keep the layers of now.
+        SlimWarning: Of frozen layers that will be cut, of zeros that training will fill, and of other models that keep
+            the layers of now.
     """
     _check_config(graph.model)
     frozen = _frozen(graph)
@@ -27,6 +32,12 @@ def check_in_place(graph: ChannelGraph, owner: str) -> None:
         _warn(
             f"`{owner}` cuts frozen layers of model '{graph.model.name}' like all others: {_some(frozen)}. "
             f"To leave them whole, give ignore={outermost!r}."
+        )
+    zeros = Masks.nonzero(graph.model).sparsity
+    if zeros > SPARSE:
+        _warn(
+            f"{zeros:.0%} of the weights of model '{graph.model.name}' are zero, and nothing holds them in this `fit`: "
+            f"training fills them. Let `{owner}` cut units first, and prune single weights in a `fit` after it."
         )
     if views_and_strangers(graph.model)[1]:
         gc.collect()  # those that nobody holds any more need no word

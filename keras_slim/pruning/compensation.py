@@ -3,6 +3,7 @@
 What every unit put out before the cut is fitted as a linear function of what the kept ones put out after it, position
 by position over some data, `a_i = sum_j beta_ij * a'_j + c_i`, and folded into every weight that reads them:
 `W'[j] = sum_i beta_ij * W[i]`, the constants into the bias. There is no extra layer, and nothing more to compute later.
+Zeros of a kernel whose weights were pruned one by one stay zero: the others are the nearest fit without them.
 Weights are fitted from input to output, each on what it reads itself in the network that is cut and made up for so far:
 so normalisation, sums, pooling and concatenation need no rule of their own, and errors do not add up.
 
@@ -226,12 +227,12 @@ def _fold(reading, moments, ridge, norms, values):
     if reading.is_distance:
         return _set_right(reading, norms.get(id(reading.output)), moments, values)
     norm = norms.get(id(reading.output)) if reading.bias is None else None
-    beta, constants = moments.fit(ridge, intercept=reading.bias is not None or norm is not None)
+    fit = moments.fit(ridge, intercept=reading.bias is not None or norm is not None)
     part = np.moveaxis(_value(reading.variable, values)[..., reading.part], reading.axis, 0)  # a view
     read = part[moments.columns]  # columns, times, other axes of the weight
     part[moments.columns] = 0
-    part[moments.columns[moments.kept]] = np.tensordot(beta, read, axes=1)
-    shift = np.tensordot(constants, read.sum(axis=1), axes=1)
+    part[moments.columns[moments.kept]] = new = fit.stand_in(read, moments.kept)
+    shift = np.tensordot(fit.before, read.sum(axis=1), axes=1) - np.tensordot(fit.after, new.sum(axis=1), axes=1)
     if reading.bias is not None:
         bias = _value(reading.bias, values)
         bias = bias[0] if bias.ndim == 2 and len(bias) == 2 and part.ndim == 2 else bias  # GRU's: of input and state

@@ -1,5 +1,6 @@
 """What is summed up of activations, batch by batch, to fit those before a cut by those after it."""
 
+import dataclasses
 from collections import defaultdict
 
 import numpy as np
@@ -12,6 +13,9 @@ MOST_COLUMNS = 4096
 
 RIDGES = (1, 1e2, 1e4, 1e6)
 """Multiples of the least penalty that are tried."""
+
+SPARSE = 0.1
+"""From which share of zeros on weights are taken to be pruned one by one: trained ones are hardly ever exactly zero."""
 
 LEAST_PENALTY = np.finfo(float).tiny ** 0.5
 """Where there is nothing to fit."""
@@ -79,15 +83,58 @@ class Moments:
             half.add(_table(before[part], self.columns), _table(after[part], self.columns[self.kept]))
 
     def fit(self, ridge, intercept):
-        """Returns `beta`, shape `(kept, columns)`, and the constants, shape `(columns,)`, of the ridge regression."""
+        """Returns the `Fit` of the ridge regression."""
         first, second = self._halves
         itself = np.flatnonzero(self.kept)
         penalties = [ridge * factor for factor in RIDGES]
         fits = [first.fit(penalty, itself, intercept) for penalty in penalties]
-        errors = [second.error(*each) for each in (*fits, first.fit(None, itself, intercept))]
+        errors = [second.error(each) for each in (*fits, first.fit(None, itself, intercept))]
         good = 1.01 * min(errors) + 1e-12 * second.among_before  # of those about as good, the least penalty
         chosen = next(each for each, error in zip([*penalties, None], errors, strict=True) if error <= good)
         return (first + second).fit(chosen, itself, intercept)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fit:
+    """What columns before a cut are fitted by.
+
+    Args:
+        beta: Each column as a sum of kept ones, shape `(kept, columns)`.
+        before: Means of all columns before the cut, shape `(columns,)`; zeros if there are no constants.
+        after: Means of the kept ones after it, shape `(kept,)`.
+        metric: By what a deviation from `beta` is measured, shape `(kept, kept)`: their covariance, and the penalty.
+    """
+
+    beta: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    metric: np.ndarray
+
+    @property
+    def constants(self):
+        """What the fit adds to each column, shape `(columns,)`."""
+        return self.before - self.after @ self.beta
+
+    def stand_in(self, read, kept):
+        """Returns the weights of the kept columns, shape `(kept, ...)`, in the place of those of all, `(columns, ...)`.
+
+        Where weights are pruned one by one, those that are zero stay so, and the others are fitted without them.
+        """
+        new = np.tensordot(self.beta, read, axes=1)
+        if np.mean(read == 0) < SPARSE:
+            return new
+        support = read[kept] != 0
+        return _on_support(new.reshape(len(new), -1), support.reshape(len(new), -1), self.metric).reshape(new.shape)
+
+
+def _on_support(weights, support, metric):
+    """Returns the columns of weights `(kept, sums)` with zeros where there is no support, nearest by the metric."""
+    nearest = np.where(support, weights, 0)
+    for sums in np.flatnonzero((nearest != weights).any(axis=0) & support.any(axis=0)):
+        held, freed = np.flatnonzero(support[:, sums]), np.flatnonzero(~support[:, sums])
+        lost = metric[np.ix_(held, freed)] @ weights[freed, sums]
+        nearest[held, sums] += np.linalg.solve(metric[np.ix_(held, held)], lost)
+    return nearest
 
 
 class Spread:
@@ -149,7 +196,7 @@ class _Sums:
         self.between += after.T @ before
 
     def fit(self, ridge, itself, intercept):
-        """Returns `beta` and the constants.
+        """Returns the `Fit`.
 
         Args:
             ridge: The penalty; `None` lets each unit stand for itself alone.
@@ -157,18 +204,18 @@ class _Sums:
             intercept: Whether there are constants.
         """
         before, after = (each / max(1, self.count) * intercept for each in (self.before, self.after))
-        beta = np.zeros_like(self.between)
+        beta, among = np.zeros_like(self.between), self.among_after / max(1, self.count) - np.outer(after, after)
         if ridge is not None:
-            among = self.among_after / self.count - np.outer(after, after)
             missing = self.between / self.count - np.outer(after, before)
             missing[:, itself] -= among
             among[np.diag_indices_from(among)] += max(ridge * np.trace(among) / max(1, len(among)), LEAST_PENALTY)
             beta = np.linalg.solve(among, missing)
         beta[np.arange(len(itself)), itself] += 1
-        return beta, before - after @ beta
+        return Fit(beta, before, after, among)
 
-    def error(self, beta, constants):
+    def error(self, fit):
         """Returns the sum of the squared errors of a fit."""
+        beta, constants = fit.beta, fit.constants
         explained = 2 * np.sum(beta * self.between) + 2 * constants @ self.before
         size = np.sum(beta * (self.among_after @ beta)) + 2 * constants @ (self.after @ beta)
         return self.among_before - explained + size + self.count * constants @ constants

@@ -116,3 +116,11 @@ def test_the_way_out_and_a_class_with_layers_in_its_config_load_again(make, kind
     assert type(again) is type(model)
     np.testing.assert_allclose(again(X), model(X), rtol=1e-6)
     np.testing.assert_allclose(original(X), model(X), rtol=1e-6)
+
+
+def test_zeros_that_training_will_fill_are_told(make):
+    _, model = base_and_model()
+    for kernel in slim.sparsity.kernels(model).values():
+        kernel.assign(np.where(np.arange(np.prod(kernel.shape)).reshape(kernel.shape) % 2, 0, kernel.numpy()))
+    with pytest.warns(SlimWarning, match="50% of the weights of model 'whole' are zero, and nothing holds them"):
+        fit(model, make())
