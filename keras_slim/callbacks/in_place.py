@@ -11,7 +11,7 @@ from keras_slim.pruning.views import views_and_strangers
 from keras_slim.remaking import is_stock_function
 from keras_slim.sparsity import Masks
 
-SPARSE = 0.25
+SPARSE = 0.5
 """From which share of zeros on a model is taken to be pruned weight by weight."""
 
 

@@ -104,7 +104,7 @@ def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -
     views, _ = views_and_strangers(model)
     with restored_on_failure(model, *views):
         known = {id(layer): new for layer, new in zip(all_layers(model), all_layers(smaller), strict=True)}
-        followed = _followed(views, model, known)
+        followed = _followed(views, model, known | {id(model): model})
         known |= {id(each.old): each.new for each in transfers}
         beside = [each for each in vars(model)["_layers"] if id(each) not in known and not _is_input(each)]
         own = [each for name in OWN for each in vars(model)[name]]

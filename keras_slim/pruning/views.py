@@ -16,11 +16,17 @@ FUNCTIONAL = "_functional"
 """Where a `Sequential` keeps the model it builds."""
 
 
-def all_layers(model):
-    """Returns the layers of a model and of the models inside it, in an order that a copy of the model shares."""
+def all_layers(model, closed=None):
+    """Returns the layers of a model and of the models inside it, in an order that a copy of the model shares.
+
+    Args:
+        model: The model.
+        closed: A model of which the layers are left out. Optional.
+    """
     found = []
     for layer in model.layers:
-        found += [layer, *(all_layers(layer) if isinstance(layer, keras.Model) else [])]
+        is_open = isinstance(layer, keras.Model) and layer is not closed
+        found += [layer, *(all_layers(layer, closed) if is_open else [])]
     return found
 
 
@@ -37,13 +43,13 @@ def views_and_strangers(model: keras.Model) -> tuple[list[keras.Model], list[ker
 
 
 def _others_on(model):
-    """Returns the other models that have layers with weights of a model."""
+    """Returns the other models that have layers with weights of a model, not only the model itself among theirs."""
     own = {id(layer) for layer in all_layers(model) if layer.weights}
     models = [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
     models = [each for each in models if hasattr(each, "layers") and is_graph(each)]  # not those that failed to be made
-    within = {id(vars(each).get(FUNCTIONAL)) for each in models}
+    within = {id(getattr(each, FUNCTIONAL, None)) for each in models}
     others = [each for each in models if each is not model and id(each) not in within]
-    return [each for each in others if any(id(layer) in own for layer in all_layers(each))]
+    return [each for each in others if any(id(layer) in own for layer in all_layers(each, model))]
 
 
 def on_layers(view: keras.Model, known: dict[int, keras.Operation]) -> keras.Model:
@@ -51,7 +57,7 @@ def on_layers(view: keras.Model, known: dict[int, keras.Operation]) -> keras.Mod
 
     Args:
         view: A Functional or built Sequential model.
-        known: The layer in the place of each, by the id of that one; of others that a model has, a copy is made.
+        known: The layer in the place of each, by the id of that one; what has none is used again.
     """
     if id(view) in known:  # a model inside the other: its copy knows all, such as arrays that are added
         view = known[id(view)]
@@ -60,7 +66,7 @@ def on_layers(view: keras.Model, known: dict[int, keras.Operation]) -> keras.Mod
 
     def standing_for(operation):
         if id(operation) not in copies:
-            copies[id(operation)] = on_layers(operation, known) if is_graph(operation) else copied(operation)
+            copies[id(operation)] = on_layers(operation, known) if is_graph(operation) else operation
         return copies[id(operation)]
 
     return copy_of(

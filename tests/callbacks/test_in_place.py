@@ -29,6 +29,10 @@ def base_and_model():
     return base, model
 
 
+def answers(model):
+    return model.predict(X, verbose=0)
+
+
 def fit(model, callback):
     model.compile("sgd", "mse", run_eagerly=True)
     model.fit(X, X[:, :2], epochs=2, verbose=0, callbacks=[callback])
@@ -62,8 +66,9 @@ def test_other_models_that_cannot_follow_are_named(make):
     deeper = keras.Model(model.input, layers.Dense(1)(model.get_layer("top").output), name="deeper")
     with pytest.warns(SlimWarning, match="Other models hold layers of model 'whole'.*: '[a-z]*', '[a-z]*'\\.") as told:
         fit(model, make())
-    assert all(f"'{each.name}'" in str(told[0].message) for each in (compiled, deeper))
-    np.testing.assert_allclose(serving(X), 2 * model(X), rtol=1e-6)
+    (said,) = (str(each.message) for each in told if issubclass(each.category, SlimWarning))
+    assert all(f"'{each.name}'" in said for each in (compiled, deeper))
+    np.testing.assert_allclose(answers(serving), 2 * answers(model), rtol=1e-6)
 
 
 def test_other_models_that_nobody_holds_need_no_word(make):
@@ -114,13 +119,13 @@ def test_the_way_out_and_a_class_with_layers_in_its_config_load_again(make, kind
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     assert type(again) is type(model)
-    np.testing.assert_allclose(again(X), model(X), rtol=1e-6)
-    np.testing.assert_allclose(original(X), model(X), rtol=1e-6)
+    np.testing.assert_allclose(answers(again), answers(model), rtol=1e-6)
+    np.testing.assert_allclose(answers(original), answers(model), rtol=1e-6)
 
 
 def test_zeros_that_training_will_fill_are_told(make):
     _, model = base_and_model()
     for kernel in slim.sparsity.kernels(model).values():
-        kernel.assign(np.where(np.arange(np.prod(kernel.shape)).reshape(kernel.shape) % 2, 0, kernel.numpy()))
-    with pytest.warns(SlimWarning, match="50% of the weights of model 'whole' are zero, and nothing holds them"):
+        kernel.assign(np.where(np.arange(np.prod(kernel.shape)).reshape(kernel.shape) % 4, 0, kernel.numpy()))
+    with pytest.warns(SlimWarning, match="75% of the weights of model 'whole' are zero, and nothing holds them"):
         fit(model, make())
