@@ -57,10 +57,10 @@ def test_they_stay_and_the_other_weights_make_up_for_the_cut(build):
     np.testing.assert_array_equal(after == 0, before == 0)
     assert np.any(after != before)
     plain = slim.shrink(model, plan_of(model, kept))
-    errors = [np.mean(np.square(each.predict(X, verbose=0) - model.predict(X, verbose=0))) for each in (small, plain)]
+    errors = [np.mean(np.square(each(X) - model(X))) for each in (small, plain)]
     assert errors[0] < 0.5 * errors[1]
     masked, _ = cut(model, silence, 4)
-    np.testing.assert_allclose(masked.predict(X, verbose=0), small.predict(X, verbose=0), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(masked(X), small(X), rtol=1e-4, atol=1e-4)
 
 
 def plan_of(model, kept):
