@@ -368,6 +368,22 @@ class InnerCall(LayerCall):
         self.keep_whole(atoms, f"{type(self.layer).__name__} inside another layer computes statistics over them")
 
 
+class FunctionCall(LayerCall):
+    """The call of an operation inside a function, which a copy of the layer around calls as it is.
+
+    So nothing in it is counted anew: whether it finds the numbers right by itself has to be tried.
+    """
+
+    def constant(self, argument, axis, atoms):
+        """States nothing."""
+
+    def positions(self, argument, atoms):
+        """States nothing."""
+
+    def resize(self, entry, atoms, index=None):
+        """States nothing."""
+
+
 def _keys(entry, index):
     """Returns an entry of a config as a tuple of keys."""
     return (*((entry,) if isinstance(entry, str) else entry), *(() if index is None else (index,)))
