@@ -31,6 +31,10 @@ ALSO = {"keras": ("activations.linear",), "tensorflow": ("identity", "stop_gradi
 """Those whose names mean something else elsewhere."""
 
 
+LARGE = 2**16
+"""Elements of an array above which its values are not watched."""
+
+
 def is_elementwise(function) -> bool:
     """Tells whether a function is known to act on each element alone, whatever it is given.
 
@@ -89,18 +93,25 @@ def reads_variables(function) -> bool:
 
 def _held(function, seen):
     """Returns the values that a function reads, flat."""
-    if id(function) in seen:
+    key = id(getattr(function, "__func__", function)), id(getattr(function, "__self__", None))
+    if key in seen:
         return []
-    seen.add(id(function))
+    seen.add(key)
     if isinstance(function, functools.partial):
         values = [function.func, function.args, function.keywords]
     else:
         values = _read(function)
     held = []
     for leaf in keras.tree.flatten(values):
-        is_own = isinstance(leaf, types.FunctionType | types.MethodType | functools.partial)
-        held += _held(leaf, seen) if is_own and not _is_of_package(leaf) else [leaf]
+        held += _held(leaf, seen) if _is_own_function(leaf) else [leaf]
     return held
+
+
+def _is_own_function(leaf):
+    """Tells whether something that a function reads is one of the user's own, or an object that is called like one."""
+    if isinstance(leaf, types.FunctionType | types.MethodType | functools.partial):
+        return not _is_of_package(leaf)
+    return callable(leaf) and not isinstance(leaf, type | keras.Layer) and not _is_of_package(type(leaf))
 
 
 def _read(function):
@@ -108,19 +119,50 @@ def _read(function):
     owner = getattr(function, "__self__", None if isinstance(function, types.FunctionType) else function)
     body = inspect.unwrap(getattr(function, "__func__", function))
     body = body if isinstance(body, types.FunctionType) else inspect.getattr_static(type(body), "__call__", None)
-    if not isinstance(body, types.FunctionType):
-        return [owner]
-    names = inspect.getclosurevars(body)
-    attributes = [value for name, value in getattr(owner, "__dict__", {}).items() if name in body.__code__.co_names]
-    return [body.__defaults__, body.__kwdefaults__, names.nonlocals, names.globals, attributes]
+    read = [None if isinstance(owner, keras.Layer) else _Object(owner)]
+    if isinstance(body, types.FunctionType):
+        names = _names(body.__code__)
+        read += [body.__defaults__, body.__kwdefaults__, *map(_content, body.__closure__ or ())]
+        read += [value for name, value in body.__globals__.items() if name in names]
+        read += [value for name, value in getattr(owner, "__dict__", {}).items() if name in names]
+        read += _methods(owner, names)
+    return read
+
+
+def _names(code):
+    """Returns the names of globals and attributes in the code of a function, and of those inside it."""
+    inside = (_names(each) for each in code.co_consts if isinstance(each, types.CodeType))
+    return {*code.co_names}.union(*inside)
+
+
+def _content(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:  # it is empty
+        return None
+
+
+def _methods(owner, names):
+    """Returns the methods of an object that are among some names; that by which it is called, for it has none."""
+    found = [inspect.getattr_static(type(owner), name, None) for name in sorted(names | {"__call__"})]
+    own = (each for each in found if isinstance(each, types.FunctionType) and not _is_of_package(each))
+    return [types.MethodType(each, owner) for each in own]
 
 
 def _is_of_package(function):
-    """Tells whether a function is one of a package that does not keep state of ours."""
+    """Tells whether a function, or a class, is one of a package that keeps no state of the user's."""
     return (getattr(function, "__module__", None) or "").partition(".")[0] in (*PLACES, "numpy")
 
 
+class _Object:
+    """Holds the object of a method, so that it is not taken for a function once more."""
+
+    def __init__(self, held):
+        self.held = held
+
+
 def _is_variable(leaf):
+    leaf = leaf.held if isinstance(leaf, _Object) else leaf
     if isinstance(leaf, type | types.ModuleType):
         return False
     if isinstance(leaf, keras.Layer):
@@ -132,11 +174,12 @@ def _is_variable(leaf):
 
 
 def _comparable(leaf):
+    leaf = leaf.held if isinstance(leaf, _Object) else leaf
     if isinstance(leaf, PLAIN):
         return leaf
-    if isinstance(leaf, np.ndarray):
+    if isinstance(leaf, np.ndarray) and leaf.size <= LARGE:
         return leaf.tobytes()
     plain = {}
-    if not isinstance(leaf, type | types.ModuleType | types.FunctionType):
+    if not isinstance(leaf, type | types.ModuleType | types.FunctionType) and not _is_of_package(type(leaf)):
         plain = {name: value for name, value in getattr(leaf, "__dict__", {}).items() if isinstance(value, PLAIN)}
     return id(leaf), plain

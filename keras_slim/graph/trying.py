@@ -130,7 +130,10 @@ def broken_law(function, inputs, outputs, dtypes, ties=(), wholes=(), held=None)
 
 
 def _kept(rng, inputs, ties, wholes):
-    """Yields, for ever, which atoms are kept; of two after one another each keeps what the other does not."""
+    """Yields, for ever, which atoms are kept; of two after one another each keeps what the other does not.
+
+    These are about half of them, an odd number, and always the same: JAX compiles anew for each.
+    """
     count = 1 + max((int(channels.all().max(initial=-1)) for channels in inputs), default=-1)
     first, second = (np.concatenate([np.zeros(0, int), *(pair[side] for pair in ties)]) for side in (0, 1))
     loose = np.concatenate([first[second == WHOLE], second[first == WHOLE], *wholes]).astype(int)
@@ -139,9 +142,8 @@ def _kept(rng, inputs, ties, wholes):
     fixed = np.isin(root, root[loose[loose != WHOLE]])
     free = np.unique(root[~fixed])
     while len(free) > 1:
-        shuffled = rng.permutation(free)
-        chosen = int(rng.integers(1, len(free)))
-        for part in (shuffled[:chosen], shuffled[chosen:]):
+        shuffled, half = rng.permutation(free), (len(free) // 2 - 1) | 1
+        for part in (shuffled[:half], shuffled[half:]):
             keep = fixed | np.isin(root, part)
             for atoms in (atoms for channels in inputs for atoms in channels.axes.values()):
                 if not _at(keep, atoms).any():  # no axis is cut to nothing
