@@ -7,6 +7,7 @@ a function may be saturated, or do something else, in some of them; and whatever
 """
 
 import functools
+import itertools
 import re
 import warnings
 import weakref
@@ -17,7 +18,7 @@ import numpy as np
 from keras_slim.errors import first_sentence
 from keras_slim.graph.channels import WHOLE, Channels
 from keras_slim.graph.connected import components
-from keras_slim.graph.functions import reads_variables, state_of
+from keras_slim.graph.functions import is_elementwise, reads_variables, state_of
 from keras_slim.kernels.backends import without_gradients
 
 KINDS = (
@@ -33,6 +34,8 @@ KINDS = (
 """What is made of normal random numbers; of two after one another, each cuts what the other keeps."""
 
 MIXES = "mixes the channels"
+EVERYWHERE = ()
+MOST_VALUES = 2**20
 UNKNOWN_SIZE, SMALL_SIZE = 3, 3
 CLOSE = {"float64": 1e-9, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 """How far elements may be from each other that were computed at other places, as a share of the largest."""
@@ -62,13 +65,60 @@ def mixes_because(function, shape, axis, dtype, output=None) -> str:
     'mixes the channels'
     """
     key, state = (tuple(shape), axis, dtype, output), state_of(function)
-    try:
-        found = _found.setdefault(function, {})
-    except TypeError:  # it has no hash, or nothing can tell when it is gone
-        found = {}
-    if key not in found or found[key][0] != state:
-        found[key] = state, _mixes_because(function, *key)
+    found = _found_of(function)
+    for known in (EVERYWHERE, key):
+        if known in found and found[known][0] == state:
+            return found[known][1]
+    found[key] = state, _mixes_because(function, *key)
     return found[key][1]
+
+
+def was_tried(function) -> bool:
+    """Tells whether a function had to be tried, and nothing was found against it."""
+    if is_elementwise(function):
+        return False
+    try:
+        found = _found.get(function, {})
+    except TypeError:
+        return False
+    return EVERYWHERE not in found and any(not reason for _, reason in found.values())
+
+
+def try_on(function, values) -> bool:
+    """Tries a function that was tried before on what a layer gives it, and returns whether something is against it.
+
+    That counts from then on, for inputs of all shapes.
+
+    Args:
+        function: The function.
+        values: Array.
+    """
+    found = _found_of(function)
+    values = values[: max(1, MOST_VALUES * len(values) // max(1, values.size))]
+    for key, (state, reason) in list(found.items()):
+        if key != EVERYWHERE and not reason and _fits(values, Channels(key[0])):
+            reason = _broken_on(function, values, *key[1:])
+            if reason:
+                found[EVERYWHERE] = state, f"{reason}, as what it is given shows"
+                return True
+    return EVERYWHERE in found
+
+
+def _broken_on(function, values, axis, dtype, output):
+    """Returns how a function breaks the law on an array, of which others are elements of other samples and units."""
+    others = np.roll(values, (1, 1), (0, axis))
+    given = Channels(values.shape, {axis: np.arange(values.shape[axis])})
+    outputs = [given if output is None else _somewhere(given.along(axis), *output)]
+    turns = itertools.cycle((values, others))
+    return broken_law(function, [given], outputs, [dtype], kinds=[lambda normal: next(turns)] * 2)
+
+
+def _found_of(function):
+    """Returns what was found of a function, for more to be put in."""
+    try:
+        return _found.setdefault(function, {})
+    except TypeError:  # it has no hash, or nothing can tell when it is gone
+        return {}
 
 
 def _mixes_because(function, shape, axis, dtype, output):
@@ -97,7 +147,7 @@ def _somewhere(units, rank, axis):
 
 
 @without_gradients()
-def broken_law(function, inputs, outputs, dtypes, ties=(), wholes=(), held=None) -> str:
+def broken_law(function, inputs, outputs, dtypes, ties=(), wholes=(), held=None, kinds=KINDS) -> str:
     """Returns in which way a function breaks the law of cuts, a phrase; an empty string if it was not seen to.
 
     Args:
@@ -108,6 +158,7 @@ def broken_law(function, inputs, outputs, dtypes, ties=(), wholes=(), held=None)
         ties: Pairs of arrays of atoms that go together.
         wholes: Arrays of atoms that are never cut.
         held: The function whose state is watched, if that is another.
+        kinds: What is made of normal random numbers, to be given to it.
 
     Raises:
         Exception: What the function raises on inputs of whole size.
@@ -120,7 +171,7 @@ def broken_law(function, inputs, outputs, dtypes, ties=(), wholes=(), held=None)
     broken = []
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        for keep, kind in zip(_kept(rng, inputs, ties, wholes), KINDS, strict=False):
+        for keep, kind in zip(_kept(rng, inputs, ties, wholes), kinds, strict=False):
             draw = functools.partial(_drawn, rng, kind)
             broken.append(_broken(function, inputs, outputs, dtypes, draw, keep))
     broken = [each for each in broken if each]

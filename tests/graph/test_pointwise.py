@@ -126,8 +126,7 @@ def as_activation(function):
 WAYS = {
     "activation=": as_activation,
     "Activation": lambda function: network(layers.Activation(function, name="held")),
-    "Lambda": lambda function: network(layers.Lambda(function, name="held")),
-    "Lambda with a shape": lambda function: network(layers.Lambda(function, output_shape=(UNITS,), name="held")),
+    "Lambda": lambda function: network(layers.Lambda(function, output_shape=(UNITS,), name="held")),
 }
 
 
@@ -148,8 +147,12 @@ def check_cut(model, units=UNITS):
     np.testing.assert_array_equal(whole(x), model(x))
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", POINTWISE)
+ALL_WAYS = ("tf.nn.relu", "partial with a position", "own, named like Keras's", "bound method", "of no zero")
+
+
+@pytest.mark.parametrize(
+    ("name", "way"), [(name, way) for name in POINTWISE for way in WAYS if way == "activation=" or name in ALL_WAYS]
+)
 def test_units_are_cut_from_what_treats_each_alone(name, way):
     check_cut(WAYS[way](POINTWISE[name]))
 
@@ -359,6 +362,70 @@ def test_what_is_found_of_a_function_is_remembered_as_long_as_it_is_there_and_th
     del scaling
     gc.collect()
     assert len(trying._found) == before - 1
+
+
+def crowded():
+    """A function that mixes only what random numbers are not: all channels between 2 and 3."""
+    return lambda x: tf.where(tf.reduce_all((x > 2) & (x < 3)), tf.nn.softmax(x), tf.nn.relu(x))
+
+
+def with_inputs_between(way, function):
+    """Returns a model in which the function is given numbers between 2 and 3."""
+    model = WAYS[way](function)
+    hidden = model.get_layer("hidden")
+    hidden.kernel.assign(np.random.default_rng(0).uniform(-0.01, 0.01, hidden.kernel.shape))
+    hidden.bias.assign(np.full(UNITS, 2.5))
+    return model
+
+
+@pytest.mark.parametrize("way", ["activation=", "Activation", "Lambda"])
+def test_functions_are_tried_on_what_the_model_gives_them_where_there_are_data(way):
+    model = with_inputs_between(way, crowded())
+    x = np.random.default_rng(0).normal(size=(20, 5)).astype("float32")
+    before = [dict(vars(layer)) for layer in model.layers]
+    assert slim.plan_pruning(model, 0.3, criterion="l2").groups[0].size == UNITS
+    with pytest.raises(slim.errors.UnreachableTargetError, match="nothing in this model can be pruned"):
+        slim.plan_pruning(model, 0.3, criterion="l2", data=x)
+    assert "mixes the channels, as what it is given shows" in reasons_of(model)["hidden"][0]
+    for layer, names in zip(model.layers, before, strict=True):
+        assert all(vars(layer)[name] is value for name, value in names.items() if callable(value))
+
+
+def test_a_fit_tries_functions_on_its_data():
+    model = with_inputs_between("activation=", crowded())
+    x = np.random.default_rng(0).normal(size=(16, 5)).astype("float32")
+    model.compile("sgd", "mse")
+    callback = slim.callbacks.ProgressiveGlobalPruning(0.3, criterion="l2", rounds=1, data=x, verbose=0)
+    with pytest.raises(slim.errors.UnreachableTargetError, match="nothing in this model can be pruned"):
+        model.fit(x, x[:, :2], epochs=2, verbose=0, callbacks=[callback])
+
+
+def test_data_are_asked_for_only_where_a_function_was_tried():
+    asked = []
+    analyse(as_activation(tf.nn.relu), batch=lambda: asked.append("known"))
+    analyse(as_activation(tf.nn.softmax), batch=lambda: asked.append("mixing"))
+    analyse(as_activation(hard_swish), batch=lambda: asked.append("tried"))
+    assert asked == ["tried"]
+
+
+@pytest.mark.parametrize("way", ["activation=", "Activation", "Lambda"])
+def test_what_is_pointwise_stays_so_on_data(way):
+    model = WAYS[way](hard_swish)
+    x = np.random.default_rng(0).normal(size=(20, 5)).astype("float32")
+    assert slim.prune(model, 0.3, criterion="l2", data=(x, None), verbose=0).get_layer("hidden").units == 8
+
+
+def test_a_recurrent_layer_is_looked_into_for_its_functions():
+    inputs = keras.Input((4, 3))
+    x = layers.LSTM(8, activation=hard_swish, recurrent_activation=crowded(), name="hidden")(inputs)
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    assert slim.plan_pruning(model, 0.5, criterion="l2", data=np.ones((4, 4, 3))).groups[0].size == 8
+    cell = model.get_layer("hidden").cell
+    cell.kernel.assign(0 * cell.kernel)
+    cell.recurrent_kernel.assign(0 * cell.recurrent_kernel)
+    cell.bias.assign(np.full(32, 2.5))
+    with pytest.raises(slim.errors.UnreachableTargetError, match="nothing in this model can be pruned"):
+        slim.plan_pruning(model, 0.5, criterion="l2", data=np.ones((4, 4, 3)))
 
 
 LAMBDAS = {
