@@ -77,12 +77,14 @@ POINTWISE = {
 SIGNS = {"booleans": lambda x: x > 0, "integers": lambda x: ops.cast(3 * x, "int32")}
 
 
-def all_positive(x):
-    return tf.where(tf.reduce_all(x > 0), tf.nn.softmax(x), tf.nn.relu(x))
+def softmax_between(low, high):
+    """Returns a function that mixes channels only where all numbers lie between two others."""
+    return lambda x: tf.where(tf.reduce_all((x > low) & (x < high)), tf.nn.softmax(x), tf.nn.relu(x))
 
 
-def when_large(x):
-    return tf.where(tf.reduce_max(x) > 1000, tf.nn.softmax(x), tf.nn.relu(x))
+def softmax_from(low, high):
+    """Returns a function that mixes channels only where the largest number lies between two others."""
+    return lambda x: tf.where((tf.reduce_max(x) > low) & (tf.reduce_max(x) < high), tf.nn.softmax(x), tf.nn.relu(x))
 
 
 MIXING = {
@@ -97,8 +99,12 @@ MIXING = {
     "running sum": lambda x: ops.cumsum(x, axis=-1),
     "reversed": lambda x: x[..., ::-1],
     "gated linear unit": keras.activations.glu,
-    "softmax of positive numbers": all_positive,
-    "softmax of large numbers": when_large,
+    "softmax of positive numbers": softmax_between(0, np.inf),
+    "softmax of small positive numbers": softmax_between(0, 6),
+    "softmax of negative numbers": softmax_between(-np.inf, 0),
+    "softmax of tiny numbers": softmax_between(-0.1, 0.1),
+    "softmax of numbers about 100": softmax_from(50, 1000),
+    "softmax of large numbers": softmax_from(1000, np.inf),
     "a decision by values": lambda x: x if float(ops.sum(x)) > 0 else -x,
 }
 UNLIKE = {
@@ -364,11 +370,6 @@ def test_what_is_found_of_a_function_is_remembered_as_long_as_it_is_there_and_th
     assert len(trying._found) == before - 1
 
 
-def crowded():
-    """A function that mixes only what random numbers are not: all channels between 2 and 3."""
-    return lambda x: tf.where(tf.reduce_all((x > 2) & (x < 3)), tf.nn.softmax(x), tf.nn.relu(x))
-
-
 def with_inputs_between(way, function):
     """Returns a model in which the function is given numbers between 2 and 3."""
     model = WAYS[way](function)
@@ -380,7 +381,7 @@ def with_inputs_between(way, function):
 
 @pytest.mark.parametrize("way", ["activation=", "Activation", "Lambda"])
 def test_functions_are_tried_on_what_the_model_gives_them_where_there_are_data(way):
-    model = with_inputs_between(way, crowded())
+    model = with_inputs_between(way, softmax_between(2, 3))
     x = np.random.default_rng(0).normal(size=(20, 5)).astype("float32")
     before = [dict(vars(layer)) for layer in model.layers]
     assert slim.plan_pruning(model, 0.3, criterion="l2").groups[0].size == UNITS
@@ -392,7 +393,7 @@ def test_functions_are_tried_on_what_the_model_gives_them_where_there_are_data(w
 
 
 def test_a_fit_tries_functions_on_its_data():
-    model = with_inputs_between("activation=", crowded())
+    model = with_inputs_between("activation=", softmax_between(2, 3))
     x = np.random.default_rng(0).normal(size=(16, 5)).astype("float32")
     model.compile("sgd", "mse")
     callback = slim.callbacks.ProgressiveGlobalPruning(0.3, criterion="l2", rounds=1, data=x, verbose=0)
@@ -417,7 +418,7 @@ def test_what_is_pointwise_stays_so_on_data(way):
 
 def test_a_recurrent_layer_is_looked_into_for_its_functions():
     inputs = keras.Input((4, 3))
-    x = layers.LSTM(8, activation=hard_swish, recurrent_activation=crowded(), name="hidden")(inputs)
+    x = layers.LSTM(8, activation=hard_swish, recurrent_activation=softmax_between(2, 3), name="hidden")(inputs)
     model = keras.Model(inputs, layers.Dense(2)(x))
     assert slim.plan_pruning(model, 0.5, criterion="l2", data=np.ones((4, 4, 3))).groups[0].size == 8
     cell = model.get_layer("hidden").cell
@@ -507,6 +508,14 @@ def test_a_lambda_layer_of_two_inputs_is_followed(name):
     if units:
         check_cut(model, units)
     assert sum(group.size for group in analyse(model).groups) == units
+
+
+def test_a_lambda_layer_that_merges_an_unknown_axis_is_left_whole():
+    inputs = keras.Input((None, 4))
+    x = layers.Dense(UNITS, name="hidden")(inputs)
+    x = layers.Lambda(lambda t: ops.reshape(t, (ops.shape(t)[0], -1)), output_shape=(None,), name="held")(x)
+    model = keras.Model(inputs, layers.Dense(2)(ops.mean(x, axis=1, keepdims=True)))
+    assert reasons_of(model)["hidden"] == ("function '<lambda>' makes sizes of one axis from those of another (held)",)
 
 
 def test_a_lambda_layer_that_calls_layers_is_left_whole():
