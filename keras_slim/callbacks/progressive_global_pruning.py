@@ -174,7 +174,7 @@ class ProgressiveGlobalPruning(CuttingCallback):
         if self.distillation:
             check_teachable(self.model, self.distillation, type(self).__name__)
         owner = type(self).__name__
-        graph = analyse(self.model, self.ignore, lambda: first_inputs(self.data, self.model, owner=owner))
+        graph = analyse(self.model, self.ignore, batch=lambda: first_inputs(self.data, self.model, owner=owner))
         check_data(graph, self.criterion, self.data, debias=self.debias, steps=self.steps, owner=owner)
         batches = self._calibration_inputs(self.data)
         if batches is not None and not hasattr(self.data, "__next__"):

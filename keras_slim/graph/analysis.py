@@ -20,7 +20,7 @@ TIED_TO_WHOLE = "tied to channels that are never cut"
 MODEL_OUTPUT = "its units are a model output"
 
 
-def analyse(model, ignore=(), batch=None):
+def analyse(model, ignore=(), *, batch=None):
     """Finds which units of a model can be removed, and what must go with each.
 
     Args:

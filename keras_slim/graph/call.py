@@ -383,6 +383,9 @@ class FunctionCall(LayerCall):
     def resize(self, entry, atoms, index=None):
         """States nothing."""
 
+    def statistics(self, axis, atoms, **options):
+        self.keep_whole(atoms, "a function computes statistics over them")
+
 
 def _keys(entry, index):
     """Returns an entry of a config as a tuple of keys."""

@@ -70,7 +70,7 @@ def plan_pruning(
     debias = debiasers.get(debias, "debias", owner)
     guards = check_guards(guards, owner)
     data = drawn(data, steps, owner) if ratio else None
-    graph = analyse(model, ignore, lambda: first_inputs(data, model, owner=owner))
+    graph = analyse(model, ignore, batch=lambda: first_inputs(data, model, owner=owner))
     budget = Budget(measure, graph)
     scores = np.zeros(0)
     if ratio:

@@ -510,6 +510,29 @@ def test_a_lambda_layer_of_two_inputs_is_followed(name):
     assert sum(group.size for group in analyse(model).groups) == units
 
 
+def test_a_lambda_layer_inside_others_is_followed():
+    inputs = keras.Input((4, 5))
+    x = layers.Dense(UNITS, name="hidden")(inputs)
+    x = layers.TimeDistributed(layers.Lambda(hard_swish, output_shape=(UNITS,)))(x)
+    inner = keras.Input((4, UNITS))
+    halves = layers.Lambda(lambda t: t[..., : t.shape[-1] // 2] * t[..., t.shape[-1] // 2 :], name="held")(inner)
+    x = keras.Model(inner, layers.Lambda(ops.tanh)(halves))(x)
+    check_cut(keras.Model(inputs, layers.Dense(2)(x)), UNITS // 2)
+
+
+def test_a_lambda_layer_that_is_called_twice_is_followed():
+    inputs = keras.Input((5,))
+    shared = layers.Lambda(hard_swish, output_shape=(UNITS,))
+    x = shared(layers.Dense(UNITS, name="hidden")(inputs))
+    x = shared(layers.Dense(UNITS, name="other")(x))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    check_cut(model, UNITS)  # one entry of the config counts both
+    shared = layers.Lambda(hard_swish)
+    x = shared(layers.Dense(UNITS, name="hidden")(inputs))
+    x = shared(layers.Dense(UNITS, name="other")(x))
+    check_cut(keras.Model(inputs, layers.Dense(2)(x)), 2 * UNITS)
+
+
 def test_a_lambda_layer_that_merges_an_unknown_axis_is_left_whole():
     inputs = keras.Input((None, 4))
     x = layers.Dense(UNITS, name="hidden")(inputs)
