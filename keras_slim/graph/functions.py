@@ -115,10 +115,11 @@ def _is_own_function(leaf):
 
 
 def _read(function):
-    """Returns the values that a function, a method, or an object that is called reads."""
+    """Returns the values that a function, a method, an object that is called, or a layer in its `call` reads."""
     owner = getattr(function, "__self__", None if isinstance(function, types.FunctionType) else function)
     body = inspect.unwrap(getattr(function, "__func__", function))
-    body = body if isinstance(body, types.FunctionType) else inspect.getattr_static(type(body), "__call__", None)
+    if not isinstance(body, types.FunctionType):
+        body = inspect.getattr_static(type(body), "call" if isinstance(body, keras.Layer) else "__call__", None)
     read = [None if isinstance(owner, keras.Layer) else _Object(owner)]
     if isinstance(body, types.FunctionType):
         names = _names(body.__code__)

@@ -43,7 +43,7 @@ CLOSE = {"float64": 1e-9, "float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
 _found = weakref.WeakKeyDictionary()  # from a function to what was found of it, by shape, axis and type
 
 
-def mixes_because(function, shape, axis, dtype, output=None) -> str:
+def mixes_because(function, shape, axis, dtype, output=None, held=None) -> str:
     """Returns why units along an axis cannot be cut from what a function is given; empty if nothing speaks against it.
 
     Args:
@@ -53,6 +53,7 @@ def mixes_because(function, shape, axis, dtype, output=None) -> str:
         dtype: Its type.
         output: The rank of what it returns, and the axis where the units are to be found there. Defaults to the same
             axis, in the same shape.
+        held: What the function was made of, if that is another function, or a layer. Optional.
 
     Returns:
         A phrase, such as "mixes the channels". It is remembered as long as the function is there, as it is.
@@ -64,12 +65,13 @@ def mixes_because(function, shape, axis, dtype, output=None) -> str:
     >>> mixes_because(lambda x: x / keras.ops.sum(x, axis=-1, keepdims=True), (None, 8), 1, "float32")
     'mixes the channels'
     """
-    key, state = (tuple(shape), axis, dtype, output), state_of(function)
-    found = _found_of(function)
+    held = function if held is None else held
+    key, state = (tuple(shape), axis, dtype, output), state_of(held)
+    found = _found_of(held)
     for known in (EVERYWHERE, key):
         if known in found and found[known][0] == state:
             return found[known][1]
-    found[key] = state, _mixes_because(function, *key)
+    found[key] = state, _mixes_because(function, *key, held)
     return found[key][1]
 
 
@@ -121,15 +123,16 @@ def _found_of(function):
         return {}
 
 
-def _mixes_because(function, shape, axis, dtype, output):
+def _mixes_because(function, shape, axis, dtype, output, held):
     units = np.arange(shape[axis])
     small = [SMALL_SIZE if size is None else min(size, SMALL_SIZE) for size in shape]
     small[axis] = shape[axis]
     reason = ""
     for sizes in dict.fromkeys((tuple(small), known_sizes(shape))):  # it may want the true ones
         given = Channels(sizes, {axis: units})
+        outputs = [given if output is None else _somewhere(units, *output)]
         try:
-            return broken_law(function, [given], [given if output is None else _somewhere(units, *output)], [dtype])
+            return broken_law(function, [given], outputs, [dtype], held=held)
         except Exception as error:
             what = re.sub(r"{{.*?}} *", "", first_sentence(error))  # TensorFlow's name of its operation
             reason = f"fails when it is tried ({what})"

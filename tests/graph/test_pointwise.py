@@ -548,6 +548,86 @@ def test_a_lambda_layer_that_calls_layers_is_left_whole():
     assert reasons_of(model)["hidden"] == ("function '<lambda>' reads variables, which may change (held)",)
 
 
+class Mish(layers.Layer):
+    def call(self, x):
+        return x * tf.math.tanh(tf.math.softplus(x))
+
+
+class Clipped(layers.Layer):
+    def __init__(self, limit=1.0, **options):
+        super().__init__(**options)
+        self.limit = limit
+
+    def call(self, x, training=None):
+        return tf.clip_by_value(x, -self.limit, self.limit) if training else x
+
+    def get_config(self):
+        return {**super().get_config(), "limit": self.limit}
+
+
+class ByWidth(layers.Layer):
+    """What it learns in `build` differs in a smaller network."""
+
+    def build(self, shape):
+        self.scale = shape[-1] ** -0.5
+
+    def call(self, x):
+        return self.scale * tf.nn.relu(x)
+
+
+class MixesInTraining(layers.Layer):
+    def call(self, x, training=None):
+        return tf.nn.softmax(x) if training else x
+
+
+class Noisy(layers.Layer):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.seed = keras.random.SeedGenerator(0)
+
+    def call(self, x):
+        return x + keras.random.normal(ops.shape(x), seed=self.seed)
+
+
+class Gate(layers.Layer):
+    def build(self, shape):
+        self.gate = self.add_weight(shape=(), initializer="zeros")
+
+    def call(self, x):
+        return x + self.gate * tf.reduce_mean(x, axis=-1, keepdims=True)
+
+
+class Masked(layers.Layer):
+    def call(self, x, mask=None):
+        return x
+
+
+@pytest.mark.parametrize("make", [Mish, Clipped])
+def test_layers_of_ones_own_without_weights_are_tried(make):
+    check_cut(network(make()))
+    check_cut(as_activation(make()))
+    inputs = keras.Input((4, 4, 3))
+    x = make()(layers.Conv2D(UNITS, 1, name="hidden")(inputs))
+    check_cut(keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x))))
+
+
+@pytest.mark.parametrize("make", [ByWidth, MixesInTraining, Noisy, Gate, Masked])
+def test_layers_of_ones_own_that_may_do_more_are_left_whole(make):
+    model = network(make(name="held"))
+    assert analyse(model).groups == ()
+    assert reasons_of(model)["hidden"] == (f"{make.__name__} has no rule (held)",)
+    assert analyse(as_activation(make())).groups == ()
+
+
+def test_what_is_found_of_a_layer_is_remembered(monkeypatch):
+    tried = []
+    find = trying._mixes_because
+    monkeypatch.setattr(trying, "_mixes_because", lambda *arguments: tried.append(arguments) or find(*arguments))
+    model = network(Mish())
+    assert [len(analyse(model).groups) for _ in range(3)] == [1, 1, 1]
+    assert len(tried) == 1
+
+
 @pytest.fixture
 def rules(monkeypatch):
     """A table of rules that a test may add to."""

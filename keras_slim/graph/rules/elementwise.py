@@ -3,8 +3,9 @@
 import keras
 
 from keras_slim.graph.functions import is_elementwise, name_of
+from keras_slim.graph.handing_on import as_function, dtype_of
 from keras_slim.graph.registry import find_rule, register_rule
-from keras_slim.graph.trying import mixes_because
+from keras_slim.graph.trying import MIXES, mixes_because
 
 
 def own_activation(call, units, axis=-1):
@@ -29,14 +30,14 @@ def mixing(activation, shape, axis, dtype):
     rule = find_rule(activation)
     if rule is elementwise:
         return ""
-    is_tried = rule is None and not isinstance(activation, keras.Layer)
-    reason = mixes_because(activation, shape, axis, dtype) if is_tried else "mixes the channels"
+    is_layer = isinstance(activation, keras.Layer)
+    function = as_function(activation) if is_layer else activation
+    if rule is not None or function is None:
+        reason = MIXES
+    else:
+        output = (len(shape), axis) if is_layer else None
+        reason = mixes_because(function, shape, axis, dtype, output, activation)
     return f"activation '{name_of(activation)}' {reason}" if reason else ""
-
-
-def dtype_of(tensor, layer):
-    """Returns the type in which a layer computes with a tensor that it is given."""
-    return layer.compute_dtype if "float" in tensor.dtype else tensor.dtype
 
 
 @register_rule(

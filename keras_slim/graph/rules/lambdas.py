@@ -8,11 +8,11 @@ import numpy as np
 
 from keras_slim.graph.call import FunctionCall, Record
 from keras_slim.graph.channels import WHOLE, Channels
-from keras_slim.graph.functions import is_elementwise, name_of
+from keras_slim.graph.functions import name_of
+from keras_slim.graph.handing_on import dtype_of, handed_on
 from keras_slim.graph.nodes import walk
 from keras_slim.graph.registry import find_rule, register_rule
-from keras_slim.graph.rules.elementwise import dtype_of
-from keras_slim.graph.trying import broken_law, known_sizes, mixes_because
+from keras_slim.graph.trying import broken_law, known_sizes
 from keras_slim.remaking import config_of
 
 
@@ -38,7 +38,7 @@ def _tried(call):
         functions = [functools.partial(*functions, training=training) for training in (False, True)]
     reason = "mixes the channels"
     if len(call.inputs) == len(call.output_shapes) == 1:
-        axes, reason = _handed_on(call, functions)
+        axes, reason = handed_on(call, functions)
         if not reason:
             return call.output(axes)
     return _followed(call, functions[0], reason) if len(functions) == 1 else _whole(call, reason)
@@ -81,30 +81,6 @@ def _is_right(call, axes):
 
 def _one_less(shape, axes):
     return tuple(size - 1 if axis in axes else size for axis, size in enumerate(shape))
-
-
-def _handed_on(call, functions):
-    """Returns what runs along the axes of the output if units stay where they are, and why they do not, or nothing.
-
-    An axis stays where it is, counted from the start or from the end.
-    """
-    (inputs,), (shape,) = call.inputs, call.output_shapes
-    if inputs.shape == shape and is_elementwise(functions[0]):
-        return inputs.axes, ""
-    dtype, axes, reason = dtype_of(call.node.inputs[0], call.layer), {}, ""
-    for axis, atoms in inputs.axes.items():
-        reason = "mixes the channels"
-        for place in dict.fromkeys((axis, axis + len(shape) - len(inputs.shape))):
-            if 0 < place < len(shape) and shape[place] == inputs.shape[axis] and place not in axes:
-                output = None if inputs.shape == shape else (len(shape), place)
-                reasons = (mixes_because(each, inputs.shape, axis, dtype, output) for each in functions)
-                reason = next(filter(None, reasons), "")
-                if not reason:
-                    axes[place] = atoms
-                    break
-        if reason:
-            break
-    return axes, reason
 
 
 def _followed(call, given_function, reason):
