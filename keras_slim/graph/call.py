@@ -393,7 +393,7 @@ class FunctionCall(LayerCall):
     def resize(self, entry, atoms, index=None):
         """States nothing."""
 
-    def statistics(self, axis, atoms, **options):
+    def statistics(self, axis, atoms, *where, **options):
         self.keep_whole(atoms, "a function computes statistics over them")
 
 
