@@ -15,7 +15,7 @@ def rule_table():
     """Returns the table of rules in Markdown, as the rules describe themselves."""
     lines = ["| layers and operations | what runs where |", "| --- | --- |"]
     for rule, types in keras_slim.graph.registered_rules().items():
-        names = (each.replace("ops.", "") if isinstance(each, str) else each.__name__ for each in types)
+        names = (keras_slim.graph.registry.name_of_type(each).replace("ops.", "") for each in types)
         lines.append(f"| {', '.join(f'`{name}`' for name in names)} | {rule.__doc__.splitlines()[0]} |")
     return "\n".join(lines) + "\n"
 

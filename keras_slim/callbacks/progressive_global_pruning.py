@@ -34,7 +34,7 @@ from keras_slim.pruning.snapshot import Snapshot
 from keras_slim.pruning.surgery import rebuild
 from keras_slim.pruning.trajectory import Trajectory
 from keras_slim.scoring import check_data, criteria, debiasers, unit_scores
-from keras_slim.scoring.data import drawn
+from keras_slim.scoring.data import drawn, first_inputs
 from keras_slim.validation import check_choice, check_count
 
 
@@ -178,8 +178,8 @@ class ProgressiveGlobalPruning(CuttingCallback):
         self._search = None if self.max_drop is None else self._new_search()
         if self.distillation:
             check_teachable(self.model, self.distillation, type(self).__name__)
-        graph = analyse(self.model, self.ignore)
         owner = type(self).__name__
+        graph = analyse(self.model, self.ignore, owner, batch=lambda: first_inputs(self.data, self.model, owner=owner))
         check_in_place(graph, owner)
         check_data(graph, self.criterion, self.data, debias=self.debias, steps=self.steps, owner=owner)
         batches = self._calibration_inputs(self.data)

@@ -10,6 +10,7 @@ from keras_slim.graph.call import LayerCall
 from keras_slim.graph.channel_graph import ChannelGraph, Group, Resize, Site, Slot, Whole
 from keras_slim.graph.channels import Channels
 from keras_slim.graph.registry import register_rule, registered_rules
+from keras_slim.graph.rules.elementwise import elementwise
 
 __all__ = [
     "ChannelGraph",
@@ -21,6 +22,7 @@ __all__ = [
     "Slot",
     "Whole",
     "analyse",
+    "elementwise",
     "register_rule",
     "registered_rules",
 ]

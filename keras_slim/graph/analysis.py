@@ -13,19 +13,22 @@ from keras_slim.graph.channel_graph import ChannelGraph, Group, Rescale, Resize,
 from keras_slim.graph.channels import WHOLE, Channels
 from keras_slim.graph.connected import components
 from keras_slim.graph.nodes import check_graph, is_graph, walk
+from keras_slim.graph.own_activations import speak_against_functions
 from keras_slim.graph.registry import find_rule
 
 TIED_TO_WHOLE = "tied to channels that are never cut"
 MODEL_OUTPUT = "its units are a model output"
 
 
-def analyse(model, ignore=(), owner="analyse"):
+def analyse(model, ignore=(), owner="analyse", *, batch=None):
     """Finds which units of a model can be removed, and what must go with each.
 
     Args:
         model: A built Functional or Sequential model.
         ignore: Names of layers whose units are to be left alone; that of a model inside stands for all its layers.
         owner: Name of the function that was given the model, for error messages.
+        batch: Function of no argument that returns a batch of the model's inputs, flat, or `None`. Functions of which
+            nothing is known are tried on what the model gives them then. Optional.
 
     Returns:
         The `ChannelGraph`.
@@ -45,14 +48,21 @@ def analyse(model, ignore=(), owner="analyse"):
     if isinstance(ignore, str):
         hint = f"For one layer, give [{ignore!r}]."
         raise TypeError(invalid_argument("ignore", owner, expected="names of layers", received=ignore, hint=hint))
-    trace = Trace()
-    outputs = trace.model(model, [Channels(tuple(tensor.shape)) for tensor in model.inputs])
+    trace, outputs = _traced(model)
+    if batch is not None and speak_against_functions(model, batch):
+        trace, outputs = _traced(model)
     record = trace.record
     _keep_on_request(record, ignore, trace.paths)
     for channels in outputs:
         atoms = channels.all()
         record.wholes.append((atoms[atoms != WHOLE], None, MODEL_OUTPUT))
     return _resolve(model, trace)
+
+
+def _traced(model):
+    """Returns a pass over a model, and the channels of its outputs."""
+    trace = Trace()
+    return trace, trace.model(model, [Channels(tuple(tensor.shape)) for tensor in model.inputs])
 
 
 class Trace:

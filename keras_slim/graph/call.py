@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_slim.graph.channel_graph import Reading
 from keras_slim.graph.channels import WHOLE, Channels
+from keras_slim.graph.handing_on import as_function, handed_on
 from keras_slim.graph.nodes import Node
 from keras_slim.graph.registry import find_rule
 from keras_slim.remaking import config_of
@@ -97,11 +98,20 @@ class LayerCall:
                 f"{type(self.layer).__name__} was made from an array, which Keras cannot copy"
             )
         if rule is None:
-            return self.keep_inputs_whole(f"{type(self.layer).__name__} has no rule")
+            return self._tried() or self.keep_inputs_whole(f"{type(self.layer).__name__} has no rule")
         if getattr(self.layer, "lora_enabled", False):
             return self.keep_inputs_whole("it has low-rank adaptation weights beside its own")
         outputs = rule(self)
         return [outputs] if isinstance(outputs, Channels) else list(outputs)
+
+    def _tried(self):
+        """Returns the channels of the output if the layer has no weights and is seen to hand units on, or `None`."""
+        function = as_function(self.layer)
+        has_units = any((channels.all() != WHOLE).any() for channels in self.inputs)
+        if function is None or not has_units or not len(self.inputs) == len(self.output_shapes) == 1:
+            return None
+        axes, reason = handed_on(self, [function], held=self.layer)
+        return None if reason else [self.output(axes)]
 
     def new_units(self, count, part="output"):
         """Returns the atoms of channels that the layer computes; the same ones at every call of a shared layer.
@@ -366,6 +376,25 @@ class InnerCall(LayerCall):
 
     def statistics(self, axis, atoms):
         self.keep_whole(atoms, f"{type(self.layer).__name__} inside another layer computes statistics over them")
+
+
+class FunctionCall(LayerCall):
+    """The call of an operation inside a function, which a copy of the layer around calls as it is.
+
+    So nothing in it is counted anew: whether it finds the numbers right by itself has to be tried.
+    """
+
+    def constant(self, argument, axis, atoms):
+        """States nothing."""
+
+    def positions(self, argument, atoms):
+        """States nothing."""
+
+    def resize(self, entry, atoms, index=None):
+        """States nothing."""
+
+    def statistics(self, axis, atoms, *where, **options):
+        self.keep_whole(atoms, "a function computes statistics over them")
 
 
 def _keys(entry, index):

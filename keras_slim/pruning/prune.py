@@ -19,7 +19,7 @@ from keras_slim.pruning.selection import protect
 from keras_slim.pruning.shrink import carried_out
 from keras_slim.pruning.surgery import rebuild
 from keras_slim.scoring import criteria, debiasers, unit_scores
-from keras_slim.scoring.data import drawn
+from keras_slim.scoring.data import drawn, first_inputs
 from keras_slim.validation import check_share
 
 MUCH_MORE = 2
@@ -76,7 +76,8 @@ def plan_pruning(
     criterion = criteria.get(criterion, "criterion", owner)
     debias = debiasers.get(debias, "debias", owner)
     guards = check_guards(guards, owner)
-    graph = analyse(model, ignore, owner)
+    data = drawn(data, steps, owner) if ratio else None
+    graph = analyse(model, ignore, owner, batch=lambda: first_inputs(data, model, owner=owner))
     budget = Budget(measure, graph)
     scores = np.zeros(0)
     if ratio:

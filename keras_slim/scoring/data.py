@@ -10,6 +10,8 @@ from keras_slim.graph.endpoints import endpoints
 from keras_slim.validation import check_count
 
 NO_BATCH = "`data` holds no batch: expected at least one sample. A generator may be used up."
+FEW = 8
+"""Samples enough to try a function on."""
 INFINITE = -1  # `tf.data.INFINITE_CARDINALITY`
 
 
@@ -67,6 +69,15 @@ def number_of_batches(data, batch_size=128, steps=None):
         lengths = [len(part) for part in keras.tree.flatten(data) if np.ndim(part)]
         count = -(-lengths[0] // batch_size) if lengths else None
     return min(filter(None, (count, steps)), default=None)
+
+
+def first_inputs(data, model, *, owner):
+    """Returns the inputs of the first batch of data, flat, or `None` if there is none that can be looked at twice."""
+    if data is None or hasattr(data, "__next__"):
+        return None
+    batches = as_batches(data, model, owner=owner, targets=False, batch_size=FEW, steps=1)
+    x, *_ = next(batches(), (None,))
+    return None if x is None else flat_inputs(model, x)
 
 
 class DrawnBatches(list):

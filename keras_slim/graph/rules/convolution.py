@@ -26,7 +26,7 @@ def finish(call, units):
     axis = channel_axis(call.layer)
     keep_other_axes_whole(call, axis)
     call.weight(call.layer.bias, follows={0: units})
-    own_activation(call, units)
+    own_activation(call, units, axis)
     return call.output({axis: units})
 
 

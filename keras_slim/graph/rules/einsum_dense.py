@@ -42,7 +42,8 @@ def einsum_dense(call):
     _resize(call, result, atoms)
     known = {*new, *(given[axis] for axis in inputs.axes)}
     output = call.output({axis: atoms[label] for axis, label in enumerate(outcome) if label in known})
-    own_activation(call, output)
+    for axis, units in output.axes.items():
+        own_activation(call, units, axis)
     return output
 
 

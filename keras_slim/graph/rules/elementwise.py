@@ -2,53 +2,42 @@
 
 import keras
 
+from keras_slim.graph.functions import is_elementwise, name_of
+from keras_slim.graph.handing_on import as_function, dtype_of
 from keras_slim.graph.registry import find_rule, register_rule
-
-ELEMENTWISE = {
-    keras.activations.celu,
-    keras.activations.elu,
-    keras.activations.exponential,
-    keras.activations.gelu,
-    keras.activations.hard_shrink,
-    keras.activations.hard_sigmoid,
-    keras.activations.hard_silu,
-    keras.activations.hard_tanh,
-    keras.activations.leaky_relu,
-    keras.activations.linear,
-    keras.activations.log_sigmoid,
-    keras.activations.mish,
-    keras.activations.relu,
-    keras.activations.relu6,
-    keras.activations.selu,
-    keras.activations.sigmoid,
-    keras.activations.silu,
-    keras.activations.soft_shrink,
-    keras.activations.softplus,
-    keras.activations.softsign,
-    keras.activations.sparse_plus,
-    keras.activations.sparse_sigmoid,
-    keras.activations.squareplus,
-    keras.activations.tanh,
-    keras.activations.tanh_shrink,
-    keras.activations.threshold,
-}
-"""Activation functions that act on each element alone; softmax and its like are not among them."""
+from keras_slim.graph.trying import MIXES, mixes_because
 
 
-def acts_alone(activation):
-    """Returns whether an activation (a function, a layer or `None`) acts on each element alone."""
-    return activation is None or activation in ELEMENTWISE or find_rule(activation) is elementwise
+def own_activation(call, units, axis=-1):
+    """Keeps the layer's own units, along an axis of its output, whole if its activation mixes them."""
+    shape = call.output_shapes[0]
+    reason = mixing(call.layer.activation, shape, axis % len(shape), call.layer.compute_dtype)
+    if reason:
+        call.keep_whole(units, reason)
 
 
-def own_activation(call, units):
-    """Keeps the layer's own units whole if its activation mixes them."""
-    if not acts_alone(call.layer.activation):
-        call.keep_whole(units, f"activation '{activation_name(call.layer.activation)}' mixes the channels")
+def mixing(activation, shape, axis, dtype):
+    """Returns why units along an axis cannot be cut from what an activation is given; empty if they can.
 
-
-def activation_name(activation):
-    """Returns what a person calls an activation."""
-    return getattr(activation, "__name__", type(activation).__name__)
+    Args:
+        activation: A function, a layer or `None`. One that nobody knows is tried.
+        shape: The shape of what it is given; unknown sizes are `None`.
+        axis: The axis, non-negative.
+        dtype: The type.
+    """
+    if activation is None or is_elementwise(activation):
+        return ""
+    rule = find_rule(activation)
+    if rule is elementwise:
+        return ""
+    is_layer = isinstance(activation, keras.Layer)
+    function = as_function(activation) if is_layer else activation
+    if rule is not None or function is None:
+        reason = MIXES
+    else:
+        output = (len(shape), axis) if is_layer else None
+        reason = mixes_because(function, shape, axis, dtype, output, activation)
+    return f"activation '{name_of(activation)}' {reason}" if reason else ""
 
 
 @register_rule(
@@ -67,7 +56,11 @@ def activation_name(activation):
     "StochasticDepth",
 )
 def elementwise(call):
-    """Every axis is handed on."""
+    """Every axis is handed on.
+
+    The rule of a layer of your own, or of a function that layers are given, that treats each channel alone and all
+    alike: `register_rule(my_swish, MyNoise)(elementwise)`.
+    """
     return call.unchanged()
 
 
@@ -102,6 +95,9 @@ def masking(call):
 @register_rule(keras.layers.Activation)
 def activation(call):
     """An activation layer hands every axis on, unless its function mixes channels."""
-    if not acts_alone(call.layer.activation):
-        return call.keep_inputs_whole(f"activation '{activation_name(call.layer.activation)}' mixes the channels")
+    inputs, dtype = call.inputs[0], dtype_of(call.node.inputs[0], call.layer)
+    for axis in inputs.axes:
+        reason = mixing(call.layer.activation, inputs.shape, axis, dtype)
+        if reason:
+            return call.keep_inputs_whole(reason)
     return call.unchanged()

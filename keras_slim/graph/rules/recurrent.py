@@ -10,7 +10,7 @@ import numpy as np
 from keras_slim.graph.channels import Channels
 from keras_slim.graph.registry import find_rule, register_rule
 from keras_slim.graph.rules.convolution import channel_axis
-from keras_slim.graph.rules.elementwise import activation_name, acts_alone
+from keras_slim.graph.rules.elementwise import mixing
 
 
 @register_rule(keras.layers.SimpleRNNCell, keras.layers.LSTMCell, keras.layers.GRUCell)
@@ -44,9 +44,11 @@ def convolutional_cell(call):
 
 def _with_states(call, axis, units):
     """Ties the given states with a cell's units, and returns the channels of its output and of its new states."""
+    shape = call.output_shapes[0]
     for function in (call.layer.activation, getattr(call.layer, "recurrent_activation", None)):
-        if not acts_alone(function):
-            call.keep_whole(units, f"activation '{activation_name(function)}' mixes the channels")
+        reason = mixing(function, shape, axis % len(shape), call.layer.compute_dtype)
+        if reason:
+            call.keep_whole(units, reason)
     for state in call.inputs[1:]:
         call.tie(units, state.along(axis))
     for channels in call.inputs:
