@@ -8,7 +8,7 @@ import numpy as np
 from keras_slim.graph.channel_graph import Reading
 from keras_slim.graph.channels import WHOLE, Channels
 from keras_slim.graph.nodes import Node
-from keras_slim.graph.registry import find_rule
+from keras_slim.graph.registry import find_rule, why_no_rule
 from keras_slim.remaking import config_of
 
 PRODUCES = "produces"
@@ -97,7 +97,7 @@ class LayerCall:
                 f"{type(self.layer).__name__} was made from an array, which Keras cannot copy"
             )
         if rule is None:
-            return self.keep_inputs_whole(f"{type(self.layer).__name__} has no rule")
+            return self.keep_inputs_whole(why_no_rule(self.layer))
         if getattr(self.layer, "lora_enabled", False):
             return self.keep_inputs_whole("it has low-rank adaptation weights beside its own")
         outputs = rule(self)

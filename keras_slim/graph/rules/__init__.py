@@ -11,6 +11,7 @@ from keras_slim.graph.rules import (
     images,
     merging,
     normalization,
+    operations_blocks,
     operations_elementwise,
     operations_joining,
     operations_mixing,
@@ -19,6 +20,7 @@ from keras_slim.graph.rules import (
     pooling,
     recurrent,
     reshaping,
+    wrappers,
 )
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "images",
     "merging",
     "normalization",
+    "operations_blocks",
     "operations_elementwise",
     "operations_joining",
     "operations_mixing",
@@ -40,4 +43,5 @@ __all__ = [
     "pooling",
     "recurrent",
     "reshaping",
+    "wrappers",
 ]
