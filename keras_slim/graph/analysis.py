@@ -131,7 +131,7 @@ def _resolve(model, trace):
         ),
         constants={key: units(atoms) for key, atoms in record.constants.items()},
         positions={key: units(atoms) for key, atoms in record.positions.items()},
-        statistics={key: units(atoms) for key, atoms in record.statistics.items()},
+        statistics={key: units(atoms) for key, atoms in record.statistics.items() if (units(atoms) != WHOLE).any()},
         rescales=tuple(Rescale(variable, units(atoms), scale) for variable, atoms, scale in record.rescales.values()),
         sites=tuple(
             Site(tensor, axis, units(atoms))

@@ -28,7 +28,7 @@ class Record:
     resizes: dict = field(default_factory=dict)  # (id of layer, entry) -> (layer, entry, atoms)
     constants: dict = field(default_factory=dict)  # (id of first output, argument, axis) -> atoms
     positions: dict = field(default_factory=dict)  # (id of first output, argument) -> atoms
-    statistics: dict = field(default_factory=dict)  # (id of layer, axis of its input) -> atoms
+    statistics: dict = field(default_factory=dict)  # (id of layer, leaf of its arguments, axis of it) -> atoms
     rescales: dict = field(default_factory=dict)  # id of variable -> (variable, atoms, scale)
     readings: dict = field(default_factory=dict)  # (id of variable, axis, part, id of tensor) -> Reading of atoms
     unsupported: dict = field(default_factory=dict)  # path of a layer -> reason
@@ -182,17 +182,24 @@ class LayerCall:
         ):
             self.tie(first, second)
 
-    def statistics(self, axis, atoms):
+    def statistics(self, axis, atoms, leaf=0):
         """States that the layer computes statistics over an axis: a zero along it does not remove a unit.
 
         Where units are masked, a twin of the layer takes its place that leaves them out; see
-        `keras_slim.layers.masked.twin_of`.
+        `keras_slim.layers.masked.twin_of`. State it at every call: another one of the layer may have other units there,
+        or none.
 
         Args:
             axis: Non-negative axis of the input.
             atoms: One for each position along it.
+            leaf: Which of the call's arguments is the input, once they are laid out flat.
         """
-        self._record.statistics[id(self.layer), axis] = atoms
+        known = self._record.statistics.setdefault((id(self.layer), leaf, axis), atoms)
+        if len(known) == len(atoms):
+            self.tie(known, atoms)
+        else:
+            for each in (known, atoms):
+                self.keep_whole(each, "it is called on different numbers of channels")
 
     def rescale(self, variable, atoms, scale):
         """States that the layer multiplies by a number that follows from how many atoms there are.
@@ -364,7 +371,7 @@ class InnerCall(LayerCall):
     def _tensor_of(self, channels):
         return self._outer._tensor_of(channels)
 
-    def statistics(self, axis, atoms):
+    def statistics(self, axis, atoms, leaf=0):
         self.keep_whole(atoms, f"{type(self.layer).__name__} inside another layer computes statistics over them")
 
 

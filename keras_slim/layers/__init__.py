@@ -10,6 +10,7 @@ from keras_slim.layers.masked_normalization import (
     MaskedRMSNormalization,
     MaskedUnitNormalization,
 )
+from keras_slim.layers.masked_operation import MaskedOperation
 
 __all__ = [
     "AdderConv1D",
@@ -20,6 +21,7 @@ __all__ = [
     "MaskedAdderConv2D",
     "MaskedAdderDense",
     "MaskedLayerNormalization",
+    "MaskedOperation",
     "MaskedRMSNormalization",
     "MaskedUnitNormalization",
 ]

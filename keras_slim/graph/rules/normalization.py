@@ -38,10 +38,9 @@ def _over_channels(call, *variables):
     inputs = call.inputs[0]
     axes = [call.layer.axis] if isinstance(call.layer.axis, int) else list(call.layer.axis)
     for position, axis in enumerate(axes):
-        if axis % len(inputs.shape) in inputs.axes:
-            call.statistics(axis % len(inputs.shape), inputs.along(axis))
-            for variable in variables:
-                call.weight(variable, follows={position: inputs.along(axis)})
+        call.statistics(axis % len(inputs.shape), inputs.along(axis))
+        for variable in variables:
+            call.weight(variable, follows={position: inputs.along(axis)})
     return call.unchanged()
 
 
