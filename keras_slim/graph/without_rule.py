@@ -22,7 +22,6 @@ REASONS = {
     "it takes its kernel or statistics from outside": """
         ops.BatchNorm ops.Conv ops.ConvTranspose ops.DepthwiseConv ops.LayerNorm ops.RMSNorm ops.SeparableConv
     """,
-    "it scales by how many channels there are": "ops.DotProductAttention",
     "it is a loss or a measure": """
         ops.AllClose ops.BinaryCrossentropy ops.CTCDecode ops.CTCLoss ops.CategoricalCrossentropy ops.InTopK ops.PSNR
         ops.SSIM ops.SparseCategoricalCrossentropy

@@ -33,11 +33,19 @@ class MaskedOperation(keras.Operation):
         self.kept = {(int(leaf), int(axis)): list(positions) for (leaf, axis), positions in kept.items()}
 
     def call(self, *args, **kwargs):
+        args, kwargs = self._taken(args, kwargs)
+        return self.operation(*args, **kwargs)
+
+    def compute_output_spec(self, *args, **kwargs):
+        args, kwargs = self._taken(args, kwargs)
+        return self.operation.compute_output_spec(*args, **kwargs)
+
+    def _taken(self, args, kwargs):
+        """Returns the arguments with the kept channels alone."""
         leaves = keras.tree.flatten((args, kwargs))
         for (leaf, axis), positions in self.kept.items():
-            leaves[leaf] = ops.take(leaves[leaf], positions, axis=axis)
-        args, kwargs = keras.tree.pack_sequence_as((args, kwargs), leaves)
-        return self.operation(*args, **kwargs)
+            leaves[leaf] = _take(leaves[leaf], positions, axis)
+        return keras.tree.pack_sequence_as((args, kwargs), leaves)
 
     def get_config(self):
         operation = keras.saving.serialize_keras_object(self.operation)
@@ -49,3 +57,10 @@ class MaskedOperation(keras.Operation):
         kept = {(leaf, axis): positions for leaf, axis, positions in config["kept"]}
         operation = keras.saving.deserialize_keras_object(config["operation"])
         return cls(operation, kept, name=config["name"])
+
+
+def _take(value, positions, axis):
+    if isinstance(value, keras.KerasTensor):
+        shape = [len(positions) if place == axis else size for place, size in enumerate(value.shape)]
+        return keras.KerasTensor(shape, value.dtype)
+    return ops.take(value, positions, axis=axis)

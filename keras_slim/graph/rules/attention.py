@@ -9,6 +9,7 @@ from keras_slim.graph.registry import register_rule
 
 POSITIONS = "its units lie along positions that the layer mixes"
 MASKS = ("query_mask", "value_mask", "key_mask", "attention_mask")
+WIDTH = "the scores are scaled by the width of the heads"
 PRODUCT = "the channels are multiplied with others and summed, so that no weight could silence a unit"
 
 
@@ -190,13 +191,20 @@ def _keep_other_axes_whole(call, *attended):
                 call.keep_whole(atoms, POSITIONS)
 
 
-@register_rule(keras.layers.Dot)
-def dot(call):
-    """Units along the axes that are summed over stay; the others are handed on, first those of the first input."""
-    axes = [call.layer.axes] * 2 if isinstance(call.layer.axes, int) else call.layer.axes
-    left = []
-    for channels, axis in zip(call.inputs, axes, strict=True):
-        call.keep_whole(channels.along(axis), PRODUCT)
-        summed = axis % len(channels.shape)
-        left += [channels.axes.get(each) for each in range(1, len(channels.shape)) if each != summed]
-    return call.output({axis: atoms for axis, atoms in enumerate(left, start=1) if atoms is not None})
+@register_rule("ops.DotProductAttention")
+def dot_product_attention(call):
+    """Heads go together; the width is what Keras scales by, and so stays, as do masks and biases."""
+    tensors = [call.argument(name, place) for place, name in enumerate(("query", "key", "value"))]
+    given = [call.channels_of(tensor) for tensor in tensors]
+    for channels in call.inputs:
+        for axis, atoms in channels.axes.items():
+            if not any(channels is each for each in given) or axis != 2:
+                call.keep_whole(atoms, WIDTH if axis == 3 else POSITIONS)
+    query, *others = (channels.along(2) for channels in given)
+    for heads in others:
+        if len(heads) == len(query):
+            call.tie(query, heads)
+        else:
+            call.keep_whole(query, "several heads share a key")
+            call.keep_whole(heads, "several heads share a key")
+    return call.output({2: query})
