@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_slim.graph.channel_graph import Reading
 from keras_slim.graph.channels import WHOLE, Channels
-from keras_slim.graph.nodes import Node
+from keras_slim.graph.nodes import Node, is_graph, walk
 from keras_slim.graph.registry import find_rule, why_no_rule
 from keras_slim.remaking import config_of
 
@@ -50,6 +50,8 @@ class LayerCall:
 
     part = "output"
     """What the units that the layer puts out are called."""
+    is_inside = False
+    """Whether the layer lies in another one, which alone is called."""
 
     def __init__(self, node, path, inputs, record):
         self.layer = self.owner = node.operation
@@ -354,6 +356,41 @@ class InnerCall(LayerCall):
         self.part = _joined(outer.part, part or "output")
         self._outer = outer
         self._entry = entry
+
+    is_inside = True
+
+    def ask_rule(self):
+        """Asks the rule of the layer; of a model, the rules of all that it calls."""
+        if not is_graph(self.layer) or find_rule(self.layer) is not None:
+            return super().ask_rule()
+        model, config = self.layer, self.layer.get_config()
+        places = {each["config"]["name"]: ("layers", index, "config") for index, each in enumerate(config["layers"])}
+        channels = {id(tensor): given for tensor, given in zip(model.inputs, self.inputs, strict=True)}
+        for axis, size in enumerate(config.get("build_input_shape") or ()):  # of a Sequential
+            if size is not None:
+                self.resize("build_input_shape", self.inputs[0].along(axis), index=axis)
+        for node in walk(model):
+            entry = places.get(node.operation.name)
+            if isinstance(node.operation, keras.layers.InputLayer):
+                self._resize_input(node, entry, channels[id(node.outputs[0])])
+            else:
+                given = [channels[id(tensor)] for tensor in node.inputs]
+                outputs = InnerCall(node, self, entry, given, node.operation.name).ask_rule()
+                # Copies, since what a later layer reads is no input of the layer around, even of the same units.
+                channels.update(zip(map(id, node.outputs), map(Channels.copy, outputs), strict=True))
+        return [channels[id(tensor)] for tensor in model.outputs]
+
+    def _resize_input(self, node, entry, channels):
+        """States that an input layer of a model inside is as wide as what it is given."""
+        for axis, size in enumerate(node.outputs[0].shape):
+            if size is not None and entry is not None:
+                self.resize((*entry, "batch_shape"), channels.along(axis), index=axis)
+
+    def constant(self, argument, axis, atoms):
+        self.keep_whole(atoms, "they meet a constant inside another layer")
+
+    def positions(self, argument, atoms):
+        self.keep_whole(atoms, "they are picked out inside another layer")
 
     def resize(self, entry, atoms, index=None):
         self._outer.resize((*self._entry, *_keys(entry, index)), atoms)

@@ -99,6 +99,8 @@ def product(call, given, output):
         given: For each operand, the names of its axes; axes of the same name go together.
         output: The names of the output's axes.
     """
+    if call.is_inside:  # how much work it is would not follow a cut
+        return call.keep_inputs_whole("a product of tensors inside another layer")
     places = defaultdict(list)
     for operand, names in zip(operands(call), given, strict=True):
         for axis, name in enumerate(names):

@@ -2,7 +2,6 @@
 
 import keras
 
-from keras_slim.graph.channels import Channels
 from keras_slim.graph.registry import register_rule
 
 
@@ -15,6 +14,6 @@ def pipeline(call):
         is_last = index == len(call.layer.layers) - 1
         part = None if is_last else f"layers/{index}"
         (channels,) = call.inner(layer, ("layers", index, "config"), [channels], [shape], part)
-        # Copies, since what a later layer reads is no input of the pipeline, even where the units are the same.
-        channels = Channels(channels.shape, {axis: atoms.copy() for axis, atoms in channels.axes.items()})
+        # Copies, since what a later layer reads is no input of the pipeline, even of the same units.
+        channels = channels.copy()
     return channels
