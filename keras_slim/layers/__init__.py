@@ -5,6 +5,7 @@ from keras_slim.layers.adder_conv2d import AdderConv2D
 from keras_slim.layers.adder_dense import AdderDense
 from keras_slim.layers.adder_depthwise_conv2d import AdderDepthwiseConv2D
 from keras_slim.layers.masked_adder import MaskedAdderConv1D, MaskedAdderConv2D, MaskedAdderDense
+from keras_slim.layers.masked_attention import MaskedAttention
 from keras_slim.layers.masked_normalization import (
     MaskedLayerNormalization,
     MaskedRMSNormalization,
@@ -20,6 +21,7 @@ __all__ = [
     "MaskedAdderConv1D",
     "MaskedAdderConv2D",
     "MaskedAdderDense",
+    "MaskedAttention",
     "MaskedLayerNormalization",
     "MaskedOperation",
     "MaskedRMSNormalization",

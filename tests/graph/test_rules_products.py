@@ -122,7 +122,15 @@ def test_queries_and_keys_are_tied():
     check_law(model)
 
 
-@pytest.mark.parametrize("build", [two_towers, attention, lambda: model_of(CONSTANTS["einsum from the left"])])
+def luong(is_causal=False, **options):
+    """Attention of one sequence to another one, whose states are its keys and values."""
+    inputs = keras.Input((5, 4))
+    query, state = layers.LSTM(6, return_sequences=True, name="query")(inputs), layers.Dense(6, name="state")(inputs)
+    x = layers.Attention(**options)([query, state], use_causal_mask=is_causal)
+    return keras.Model(inputs, layers.Dense(2)(layers.Concatenate()([query, x])))
+
+
+@pytest.mark.parametrize("build", [two_towers, attention, luong, lambda: model_of(CONSTANTS["einsum from the left"])])
 def test_a_masked_and_a_shrunken_model_made_with_data_answer_alike_and_can_be_saved(build, tmp_path):
     model = build()
     x = np.random.default_rng(0).normal(size=(16, *model.inputs[0].shape[1:])).astype("float32")
@@ -158,6 +166,22 @@ def test_a_block_with_a_product_may_be_called_on_units_and_on_none():
         shared = block()
         outputs = ops.concatenate([shared(pair) for pair in order], axis=-1)
         assert sizes(keras.Model([inputs, other], layers.Dense(2)(outputs))) == {}
+
+
+@pytest.mark.parametrize("options", [{}, {"use_scale": True}, {"is_causal": True}])
+def test_queries_and_keys_of_an_attention_layer_are_tied(options):
+    model = luong(**options)
+    assert sizes(model) == {"query": 6}
+    check_law(model)
+
+
+def test_an_attention_layer_on_units_and_on_none_keeps_them_whole():
+    inputs, other = keras.Input((5, 4)), keras.Input((5, 6))
+    a, b = (layers.Dense(6, name=name)(inputs) for name in "ab")
+    for pairs in ([(a, b), (other, other)], [(other, other), (a, b)]):
+        attention = layers.Attention()
+        x = ops.concatenate([attention(list(pair)) for pair in pairs], axis=-1)
+        assert sizes(keras.Model([inputs, other], layers.Dense(2)(x))) == {}
 
 
 def test_heads_of_an_attention_operation_go_together_and_its_width_stays():

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 
+from keras_slim.graph.channels import WHOLE
 from keras_slim.graph.registry import register_rule
 
 POSITIONS = "its units lie along positions that the layer mixes"
@@ -150,11 +151,17 @@ def _outputs(call, heads, units, num_attention_axes):
 
 @register_rule(keras.layers.Attention)
 def attention(call):
-    """The units of the value are handed on; those of query and key stay, since no weight reads them."""
+    """The units of the value are handed on; those of query and key are tied, since they are multiplied and summed."""
     query, value, key = _listed(call)
     _keep_other_axes_whole(call, query, value, key)
-    call.keep_whole(query.along(-1), PRODUCT)
-    call.keep_whole(key.along(-1), PRODUCT)
+    summed = query.along(-1), key.along(-1)
+    if call.layer.score_mode == "dot" and all((atoms != WHOLE).any() for atoms in summed):
+        call.tie(*summed)
+        call.statistics(len(query.shape) - 1, summed[0])
+    else:
+        for atoms in summed:
+            call.keep_whole(atoms, PRODUCT)
+        call.statistics(len(query.shape) - 1, np.full(len(summed[0]), WHOLE))
     return _attention_outputs(call, value)
 
 

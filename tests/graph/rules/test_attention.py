@@ -97,8 +97,10 @@ def without_projections(layer, **options):
     return keras.Model(inputs, layers.Dense(2, name="head")(layer([query, value, key], **options)))
 
 
-def test_values_go_through_an_attention_without_weights_but_queries_and_keys_stay():
+def test_values_go_through_an_attention_without_weights_and_queries_and_keys_are_tied():
     model = without_projections(layers.Attention(name="attention"))
+    assert groups_of(model) == {"query": (("query", "key"), 5), "value": (("value",), 5)}
+    model = without_projections(layers.Attention(score_mode="concat", name="attention"))
     assert groups_of(model) == {"value": (("value",), 5)}
     assert "no weight could silence a unit (attention)" in reasons_of(model)["query"][0]
     assert reasons_of(model)["key"] == reasons_of(model)["query"]
