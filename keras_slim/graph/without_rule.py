@@ -19,9 +19,7 @@ REASONS = {
     """,
     "it divides the kernel by a norm over all units": "SpectralNormalization",
     "its table is also read backwards": "ReversibleEmbedding",
-    "it takes its kernel or statistics from outside": """
-        ops.BatchNorm ops.Conv ops.ConvTranspose ops.DepthwiseConv ops.LayerNorm ops.RMSNorm ops.SeparableConv
-    """,
+    "its kernel is an argument": "ops.Conv ops.ConvTranspose ops.DepthwiseConv ops.SeparableConv",
     "it is a loss or a measure": """
         ops.AllClose ops.BinaryCrossentropy ops.CTCDecode ops.CTCLoss ops.CategoricalCrossentropy ops.InTopK ops.PSNR
         ops.SSIM ops.SparseCategoricalCrossentropy

@@ -11,7 +11,7 @@ from keras_slim.layers.masked_normalization import (
     MaskedRMSNormalization,
     MaskedUnitNormalization,
 )
-from keras_slim.layers.masked_operation import MaskedOperation
+from keras_slim.layers.masked_operation import MaskedOperation, SilencedOperation, SpreadOperation
 
 __all__ = [
     "AdderConv1D",
@@ -26,4 +26,6 @@ __all__ = [
     "MaskedOperation",
     "MaskedRMSNormalization",
     "MaskedUnitNormalization",
+    "SilencedOperation",
+    "SpreadOperation",
 ]

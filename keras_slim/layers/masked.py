@@ -5,9 +5,16 @@ layer and computes with the kept channels alone, so that a masked model answers 
 """
 
 from keras_slim.errors import UnsupportedLayerError
-from keras_slim.layers.masked_operation import MaskedOperation
+from keras_slim.layers.masked_operation import MaskedOperation, SilencedOperation, SpreadOperation
 
 _TWINS: dict[type, type] = {}
+_OF_OPERATIONS = {
+    "DotProductAttention": SilencedOperation,
+    "LayerNorm": SpreadOperation,
+    "Normalize": SpreadOperation,
+    "RMSNorm": SpreadOperation,
+}
+"""By the name of an operation of `keras.ops`; all others return nothing along the axes that are masked."""
 
 
 class Masked:
@@ -57,4 +64,5 @@ def masked_twin(layer, config, kept):
             f"Layer '{layer.name}' computes statistics over channels, and no twin of `{type(layer).__name__}` is known "
             "that leaves some out. Register one with `keras_slim.layers.masked.twin_of`, or let its rule keep all."
         )
-    return MaskedOperation(type(layer).from_config(config), kept, name=layer.name)
+    around = _OF_OPERATIONS.get(type(layer).__name__, MaskedOperation)
+    return around(type(layer).from_config(config), kept, name=layer.name)

@@ -4,10 +4,9 @@ A zero in a query adds nothing to its scores, so that a twin has to set the remo
 """
 
 import keras
-import numpy as np
-from keras import ops
 
 from keras_slim.layers.masked import Masked, twin_of
+from keras_slim.layers.masked_operation import silenced
 
 
 @twin_of(keras.layers.Attention)
@@ -18,7 +17,5 @@ class MaskedAttention(Masked, keras.layers.Attention):
     def call(self, inputs, mask=None, training=False, return_attention_scores=False, use_causal_mask=False):
         query, *others = inputs
         for axis, positions in self.kept.items():
-            alive = np.zeros([size if place == axis else 1 for place, size in enumerate(query.shape)])
-            alive.reshape(-1)[positions] = 1
-            query = query * ops.cast(alive, query.dtype)
+            query = silenced(query, positions, axis)
         return super().call([query, *others], mask, training, return_attention_scores, use_causal_mask)

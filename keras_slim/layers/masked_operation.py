@@ -1,6 +1,10 @@
-"""Operations that leave channels out, for models in which units are masked rather than removed."""
+"""Operations that leave channels out, for models in which units are masked rather than removed.
+
+They go round an operation of `keras.ops`: what comes out answers as the operation does on the kept channels alone.
+"""
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -57,6 +61,57 @@ class MaskedOperation(keras.Operation):
         kept = {(leaf, axis): positions for leaf, axis, positions in config["kept"]}
         operation = keras.saving.deserialize_keras_object(config["operation"])
         return cls(operation, kept, name=config["name"])
+
+
+@keras.saving.register_keras_serializable("keras_slim")
+class SilencedOperation(MaskedOperation):
+    """Computes an operation with zeros in place of some of the channels.
+
+    For operations in which a zero adds nothing, and which return all channels of other arguments.
+    """
+
+    def call(self, *args, **kwargs):
+        leaves = keras.tree.flatten((args, kwargs))
+        for (leaf, axis), positions in self.kept.items():
+            leaves[leaf] = silenced(leaves[leaf], positions, axis)
+        args, kwargs = keras.tree.pack_sequence_as((args, kwargs), leaves)
+        return self.operation(*args, **kwargs)
+
+    def compute_output_spec(self, *args, **kwargs):
+        return self.operation.compute_output_spec(*args, **kwargs)
+
+
+@keras.saving.register_keras_serializable("keras_slim")
+class SpreadOperation(MaskedOperation):
+    """Computes an operation over some of the channels, and zeros for the others.
+
+    What it returns is as large as its first argument.
+    """
+
+    def call(self, *args, **kwargs):
+        outputs = super().call(*args, **kwargs)
+        for (leaf, axis), positions in self.kept.items():
+            if not leaf:
+                outputs = spread(outputs, positions, args[0].shape[axis], axis)
+        return outputs
+
+    def compute_output_spec(self, *args, **kwargs):
+        return self.operation.compute_output_spec(*args, **kwargs)
+
+
+def spread(outputs, positions, size, axis):
+    """Returns a tensor with its slices along an axis at `positions` of `size`, zeros elsewhere."""
+    first = ops.take(outputs, [0], axis=axis)
+    padded = ops.concatenate([outputs, ops.zeros_like(first)], axis=axis)
+    place = {position: index for index, position in enumerate(positions)}
+    return ops.take(padded, [place.get(position, len(positions)) for position in range(size)], axis=axis)
+
+
+def silenced(value, positions, axis):
+    """Returns a tensor with zeros along an axis everywhere but at `positions`."""
+    alive = np.zeros([size if place == axis else 1 for place, size in enumerate(value.shape)])
+    alive.reshape(-1)[positions] = 1
+    return value * ops.cast(alive, value.dtype)
 
 
 def _take(value, positions, axis):

@@ -130,7 +130,19 @@ def luong(is_causal=False, **options):
     return keras.Model(inputs, layers.Dense(2)(layers.Concatenate()([query, x])))
 
 
-@pytest.mark.parametrize("build", [two_towers, attention, luong, lambda: model_of(CONSTANTS["einsum from the left"])])
+def heads(query=4, others=4, **options):
+    """Attention of several heads by the operation of `keras.ops`."""
+    inputs = keras.Input((5, 4))
+    counts = {"query": query, "key": others, "value": others}
+    tensors = [layers.EinsumDense("btc,chd->bthd", (5, count, 6), name=name)(inputs) for name, count in counts.items()]
+    x = layers.EinsumDense("bthd,hdc->btc", (5, 3))(ops.dot_product_attention(*tensors, **options))
+    return keras.Model(inputs, layers.Dense(2)(x))
+
+
+BUILDERS = [two_towers, attention, luong, lambda: heads(scale=0.3), lambda: model_of(CONSTANTS["einsum from the left"])]
+
+
+@pytest.mark.parametrize("build", BUILDERS)
 def test_a_masked_and_a_shrunken_model_made_with_data_answer_alike_and_can_be_saved(build, tmp_path):
     model = build()
     x = np.random.default_rng(0).normal(size=(16, *model.inputs[0].shape[1:])).astype("float32")
@@ -142,15 +154,17 @@ def test_a_masked_and_a_shrunken_model_made_with_data_answer_alike_and_can_be_sa
         np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(x), each(x))
 
 
-def test_the_rise_of_the_loss_without_a_unit_is_that_of_the_shrunken_model():
-    model = two_towers()
+@pytest.mark.parametrize("build", [two_towers, luong])
+def test_the_rise_of_the_loss_without_a_unit_is_that_of_the_shrunken_model(build):
+    model = build()
     model.compile("sgd", "mse")
-    x = np.random.default_rng(0).normal(size=(4, 8)).astype("float32")
-    y = np.random.default_rng(1).normal(size=(4, 1)).astype("float32")
+    x = np.random.default_rng(0).normal(size=(4, *model.inputs[0].shape[1:])).astype("float32")
+    y = np.ones(model(x).shape, "float32")
     graph = analyse(model)
-    rises = loss_rises(graph, range(graph.num_units), lambda: iter([(x, y, None)]))
+    units = range(0, graph.num_units, 5)
+    rises = loss_rises(graph, units, lambda: iter([(x, y, None)]))
     before = np.mean((model(x) - y) ** 2)
-    for unit, rise in enumerate(rises):
+    for unit, rise in zip(units, rises, strict=True):
         small = rebuild(graph, np.arange(graph.num_units) != unit)[0]
         np.testing.assert_allclose(rise, np.mean((small(x) - y) ** 2) - before, atol=1e-6)
 
@@ -184,24 +198,16 @@ def test_an_attention_layer_on_units_and_on_none_keeps_them_whole():
         assert sizes(keras.Model([inputs, other], layers.Dense(2)(x))) == {}
 
 
-def test_heads_of_an_attention_operation_go_together_and_its_width_stays():
-    inputs = keras.Input((5, 4))
-    shapes = {"equation": "btc,chd->bthd", "output_shape": (5, 4, 6)}
-    tensors = [layers.EinsumDense(**shapes, name=name)(inputs) for name in ("query", "key", "value")]
-    x = layers.EinsumDense("bthd,hdc->btc", (5, 3))(ops.dot_product_attention(*tensors))
-    model = keras.Model(inputs, layers.Dense(2)(x))
-    assert sizes(model)["query:h"] == 4
+def test_heads_of_an_attention_operation_go_together_and_its_width_where_a_scale_is_given():
+    model = heads()
+    assert {"query:h", "query:d"} & set(sizes(model)) == {"query:h"}
     assert "scaled by the width" in whole(model)["query:d"]
-    assert not {"query:d", "key:d", "value:d"} & set(sizes(model))
+    check_law(model)
+    model = heads(scale=0.3)
+    group = {"query:h", "query:d", "key:h", "key:d", "value:h", "value:d"} & set(sizes(model))
+    assert group == {"query:h", "query:d"}
     check_law(model)
 
 
 def test_heads_that_share_a_key_stay_whole():
-    inputs = keras.Input((5, 4))
-    heads = {"query": 4, "key": 2, "value": 2}
-    tensors = [
-        layers.EinsumDense("btc,chd->bthd", (None, count, 6), name=name)(inputs) for name, count in heads.items()
-    ]
-    x = layers.EinsumDense("bthd,hdc->btc", (None, 3))(ops.dot_product_attention(*tensors))
-    model = keras.Model(inputs, layers.Dense(2)(x))
-    assert "share a key" in whole(model)["query:h"]
+    assert "share a key" in whole(heads(4, 2))["query:h"]

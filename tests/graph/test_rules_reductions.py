@@ -95,6 +95,13 @@ def test_attention_to_places_leaves_channels_free():
     check_law(model)
 
 
+def normalized():
+    inputs = keras.Input((6, 6, 3))
+    x = layers.Conv2D(8, 3, padding="same", name="hidden")(inputs)
+    x = ops.layer_normalization(ops.normalize(x), np.linspace(0.5, 2, 8).astype("float32"))
+    return keras.Model(inputs, layers.Conv2D(2, 1)(x))
+
+
 def test_a_normalisation_written_out_leaves_channels_free():
     def norm(x):
         mean, variance = ops.moments(x, axes=[-1], keepdims=True)
@@ -119,8 +126,9 @@ def test_the_rise_of_the_loss_without_a_unit_is_that_of_the_shrunken_model():
         np.testing.assert_allclose(rise, np.mean((small(x) - y) ** 2) - before, atol=1e-6)
 
 
-def test_a_masked_and_a_shrunken_model_made_with_data_answer_alike_and_can_be_saved(tmp_path):
-    model = cbam()
+@pytest.mark.parametrize("build", [cbam, normalized])
+def test_a_masked_and_a_shrunken_model_made_with_data_answer_alike_and_can_be_saved(build, tmp_path):
+    model = build()
     x = np.random.default_rng(0).normal(size=(16, 6, 6, 3)).astype("float32")
     plan = slim.plan_pruning(model, 0.5, guards=slim.pruning.Guards(min_units=1, max_ratio=0.9, align=1))
     masked, small = (make(model, plan, x, verbose=0) for make in (slim.mask, slim.shrink))
@@ -188,3 +196,38 @@ def test_a_layer_with_weights_and_without_a_twin_is_refused_by_name():
     graph = analyse(keras.Model(inputs, layers.Dense(2)(x)))
     with pytest.raises(UnsupportedLayerError, match="'scaled'.*no twin of `ScaledMean`.*twin_of"):
         silence(graph, np.arange(6) > 2)
+
+
+SCALE, SHIFT = np.linspace(0.5, 2, 6).astype("float32"), np.linspace(-1, 1, 6).astype("float32")
+NORMS = {
+    "normalize": lambda x: ops.normalize(x, axis=-1),
+    "normalize by another order": lambda x: ops.normalize(x, axis=-1, order=1),
+    "normalize over positions too": lambda x: ops.normalize(x, axis=(1, -1)),
+    "layer_normalization": lambda x: ops.layer_normalization(x, SCALE, SHIFT, epsilon=1e-3),
+    "layer_normalization without weights": lambda x: ops.layer_normalization(x, axis=-1),
+    "layer_normalization over positions too": lambda x: ops.layer_normalization(
+        x, np.outer(SHIFT, SCALE), np.ones((6, 6), "float32"), axis=(2, 3)
+    ),
+    "layer_normalization by a tensor": lambda x: ops.layer_normalization(
+        x, ops.mean(layers.Dense(6, name="scale")(x), axis=(0, 1, 2)), SHIFT
+    ),
+    "rms_normalization": lambda x: ops.rms_normalization(x, SCALE, epsilon=1e-3),
+    "batch_normalization": lambda x: ops.batch_normalization(x, SHIFT, SCALE, 3, offset=SHIFT, scale=SCALE),
+}
+
+
+@pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
+def test_channels_that_an_operation_normalizes_can_go(norm):
+    inputs = keras.Input((6, 6, 3))
+    x = layers.Conv2D(6, 3, padding="same", name="hidden")(inputs)
+    model = keras.Model(inputs, layers.Conv2D(2, 1)(norm(x)))
+    assert sizes(model) == {"hidden": 6}
+    masked = check_law(model)
+    assert masked.count_params() == model.count_params()
+
+
+def test_channels_that_meet_a_scale_of_another_shape_stay_whole():
+    inputs = keras.Input((6, 6, 3))
+    x = layers.Conv2D(6, 3, padding="same", name="hidden")(inputs)
+    x = ops.layer_normalization(x, np.ones(1, "float32"), np.zeros(1, "float32"))
+    assert "of another shape" in whole(keras.Model(inputs, layers.Conv2D(2, 1)(x)))["hidden"]

@@ -10,7 +10,6 @@ from keras_slim.graph.registry import register_rule
 
 POSITIONS = "its units lie along positions that the layer mixes"
 MASKS = ("query_mask", "value_mask", "key_mask", "attention_mask")
-WIDTH = "the scores are scaled by the width of the heads"
 PRODUCT = "the channels are multiplied with others and summed, so that no weight could silence a unit"
 
 
@@ -200,18 +199,22 @@ def _keep_other_axes_whole(call, *attended):
 
 @register_rule("ops.DotProductAttention")
 def dot_product_attention(call):
-    """Heads go together; the width is what Keras scales by, and so stays, as do masks and biases."""
-    tensors = [call.argument(name, place) for place, name in enumerate(("query", "key", "value"))]
-    given = [call.channels_of(tensor) for tensor in tensors]
+    """Heads go together, and widths where a scale is given, since Keras scales by the width else; masks stay."""
+    names = enumerate(("query", "key", "value"))
+    query, key, value = given = [call.channels_of(call.argument(name, place)) for place, name in names]
     for channels in call.inputs:
+        is_given = any(channels is each for each in given)
         for axis, atoms in channels.axes.items():
-            if not any(channels is each for each in given) or axis != 2:
-                call.keep_whole(atoms, WIDTH if axis == 3 else POSITIONS)
-    query, *others = (channels.along(2) for channels in given)
-    for heads in others:
-        if len(heads) == len(query):
-            call.tie(query, heads)
-        else:
-            call.keep_whole(query, "several heads share a key")
-            call.keep_whole(heads, "several heads share a key")
-    return call.output({2: query})
+            if not is_given or axis < 2:
+                call.keep_whole(atoms, POSITIONS)
+    for axis in (2, 3):
+        for each in (key, value):
+            if len(each.along(axis)) == len(query.along(axis)):
+                call.tie(query.along(axis), each.along(axis))
+            else:
+                call.keep_whole(query.along(axis), "several heads share a key")
+                call.keep_whole(each.along(axis), "several heads share a key")
+    if call.argument("scale", 5) is None:
+        call.keep_whole(query.along(3), "the scores are scaled by the width of the heads")
+    call.statistics(3, query.along(3))
+    return call.output({2: query.along(2), 3: query.along(3)})

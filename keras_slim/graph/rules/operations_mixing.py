@@ -10,7 +10,7 @@ REDUCTIONS = """
 """
 ONE_BY_ONE = "Argmax Argmin Nanargmax Nanargmin Unstack"
 OF_EQUAL_RANK = """
-    Argpartition Argsort Cumprod Cumsum Diff Glu LogSoftmax Nancumprod Nancumsum Normalize Roll Softmax Sort Sparsemax
+    Argpartition Argsort Cumprod Cumsum Diff Glu LogSoftmax Nancumprod Nancumsum Roll Softmax Sort Sparsemax
 """
 
 

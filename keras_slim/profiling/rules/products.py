@@ -37,7 +37,7 @@ def einsum(operation, call):
     return [Work(einsum_products(equation, [operand.shape for _, operand in terms]))]
 
 
-@register_work("MaskedOperation")
+@register_work("MaskedOperation", "SilencedOperation", "SpreadOperation")
 def masked(operation, call):
     """At full size, as all that is masked."""
     return work_of(dataclasses.replace(call, operation=operation.operation))

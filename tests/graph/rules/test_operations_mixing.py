@@ -8,7 +8,7 @@ REDUCTIONS = [
     ops.sum, ops.mean, ops.max, ops.min, ops.prod, ops.std, ops.var, ops.any, ops.all, ops.argmax, ops.argmin,
     ops.logsumexp, ops.median, ops.norm, ops.average, ops.count_nonzero, ops.moments,
 ]  # fmt: skip
-ALONG = [ops.softmax, ops.log_softmax, ops.cumsum, ops.cumprod, ops.sort, ops.argsort, ops.normalize, ops.sparsemax]
+ALONG = [ops.softmax, ops.log_softmax, ops.cumsum, ops.cumprod, ops.sort, ops.argsort, ops.sparsemax]
 
 
 def model_of(function):
