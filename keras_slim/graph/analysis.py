@@ -126,8 +126,8 @@ def _resolve(model, trace):
             for layer, variable, axis, role, atoms in record.weights.values()
         ),
         resizes=tuple(
-            Resize(layer, entry, tuple(map(units, atoms)) if isinstance(atoms, tuple) else units(atoms))
-            for layer, entry, atoms in record.resizes.values()
+            Resize(layer, entry, tuple(map(units, atoms)) if isinstance(atoms, tuple) else units(atoms), *axis)
+            for layer, entry, atoms, *axis in (*record.resizes.values(), *record.arrays.values())
         ),
         constants={key: units(atoms) for key, atoms in record.constants.items()},
         positions={key: units(atoms) for key, atoms in record.positions.items()},

@@ -26,6 +26,7 @@ class Record:
     wholes: list = field(default_factory=list)  # (atoms, path of the layer that says so or None, reason)
     weights: dict = field(default_factory=dict)  # (id of variable, axis) -> (layer, variable, axis, role, atoms)
     resizes: dict = field(default_factory=dict)  # (id of layer, entry) -> (layer, entry, atoms)
+    arrays: dict = field(default_factory=dict)  # (id of layer, entry, axis) -> (layer, entry, atoms, axis)
     constants: dict = field(default_factory=dict)  # (id of first output, argument, axis) -> atoms
     positions: dict = field(default_factory=dict)  # (id of first output, argument) -> atoms
     statistics: dict = field(default_factory=dict)  # (id of layer, leaf of its arguments, axis of it) -> atoms
@@ -183,6 +184,18 @@ class LayerCall:
             *(each if isinstance(each, tuple) else (each,) for each in (known, atoms)), strict=True
         ):
             self.tie(first, second)
+
+    def array(self, entry, axis, atoms):
+        """States that an array in the layer's config runs along these atoms.
+
+        Args:
+            entry: Key of `layer.get_config()`, as in `resize`, of a list, or of what Keras makes of an array.
+            axis: Non-negative axis of the array.
+            atoms: One for each position along it.
+        """
+        key = (id(self.layer), _keys(entry, None), axis)
+        _, _, known, _ = self._record.arrays.setdefault(key, (self.layer, key[1], atoms, axis))
+        self.tie(known, atoms)
 
     def statistics(self, axis, atoms, leaf=0):
         """States that the layer computes statistics over an axis: a zero along it does not remove a unit.
@@ -394,6 +407,9 @@ class InnerCall(LayerCall):
 
     def resize(self, entry, atoms, index=None):
         self._outer.resize((*self._entry, *_keys(entry, index)), atoms)
+
+    def array(self, entry, axis, atoms):
+        self._outer.array((*self._entry, *_keys(entry, None)), axis, atoms)
 
     def linear(self, variable, axis, atoms, bias=None, *, through=None, output_axis=None, **options):
         if through is None:  # such a function takes the tensors of the layer inside, which nobody holds

@@ -30,17 +30,19 @@ class Slot:
 
 @dataclass(frozen=True, eq=False)
 class Resize:
-    """An entry of a layer's config that counts units.
+    """An entry of a layer's config that counts units, or that is an array along them.
 
     Args:
         layer: The layer.
         entry: Keys that lead to it in the layer's config, the last one an index where it lies in a sequence.
         units: The units it counts, as in `Slot`; a tuple of such arrays if it is a list with the number in each.
+        axis: The axis of an array that runs along the units; `None` for a number.
     """
 
     layer: keras.layers.Layer
     entry: tuple
     units: np.ndarray | tuple[np.ndarray, ...]
+    axis: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +160,7 @@ class ChannelGraph:
         groups: Groups of units that can be cut, in the order of the model.
         whole: What cannot be cut, and why.
         slots: Where units lie in the weights.
-        resizes: Config entries that count units.
+        resizes: Config entries that count units, or run along them.
         constants: Units along the axes of constant arguments, by the id of the call's first output, the argument and
             the axis.
         positions: Units along the axis that a constant argument points into, by the id of the call's first output and

@@ -48,8 +48,15 @@ class MaskedOperation(keras.Operation):
         """Returns the arguments with the kept channels alone."""
         leaves = keras.tree.flatten((args, kwargs))
         for (leaf, axis), positions in self.kept.items():
-            leaves[leaf] = _take(leaves[leaf], positions, axis)
+            leaves[leaf] = self._of_channels(leaves[leaf], positions, axis)
         return keras.tree.pack_sequence_as((args, kwargs), leaves)
+
+    def _of_channels(self, value, positions, axis):
+        """Returns what stands for an argument."""
+        if isinstance(value, keras.KerasTensor):
+            shape = [len(positions) if place == axis else size for place, size in enumerate(value.shape)]
+            return keras.KerasTensor(shape, value.dtype)
+        return ops.take(value, positions, axis=axis)
 
     def get_config(self):
         operation = keras.saving.serialize_keras_object(self.operation)
@@ -70,15 +77,8 @@ class SilencedOperation(MaskedOperation):
     For operations in which a zero adds nothing, and which return all channels of other arguments.
     """
 
-    def call(self, *args, **kwargs):
-        leaves = keras.tree.flatten((args, kwargs))
-        for (leaf, axis), positions in self.kept.items():
-            leaves[leaf] = silenced(leaves[leaf], positions, axis)
-        args, kwargs = keras.tree.pack_sequence_as((args, kwargs), leaves)
-        return self.operation(*args, **kwargs)
-
-    def compute_output_spec(self, *args, **kwargs):
-        return self.operation.compute_output_spec(*args, **kwargs)
+    def _of_channels(self, value, positions, axis):
+        return value if isinstance(value, keras.KerasTensor) else silenced(value, positions, axis)
 
 
 @keras.saving.register_keras_serializable("keras_slim")
@@ -112,10 +112,3 @@ def silenced(value, positions, axis):
     alive = np.zeros([size if place == axis else 1 for place, size in enumerate(value.shape)])
     alive.reshape(-1)[positions] = 1
     return value * ops.cast(alive, value.dtype)
-
-
-def _take(value, positions, axis):
-    if isinstance(value, keras.KerasTensor):
-        shape = [len(positions) if place == axis else size for place, size in enumerate(value.shape)]
-        return keras.KerasTensor(shape, value.dtype)
-    return ops.take(value, positions, axis=axis)

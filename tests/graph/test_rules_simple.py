@@ -100,6 +100,35 @@ def test_every_unit_can_go_and_the_masked_model_answers_as_the_shrunken_one(func
     check_law(model)
 
 
+SCALE = [0.5, 1.0, 2.0, 3.0]
+RESCALINGS = {
+    "lists": lambda: layers.Rescaling(SCALE, SCALE[::-1]),
+    "arrays": lambda: layers.Rescaling(np.array(SCALE), np.array([SCALE, SCALE, SCALE, SCALE, SCALE, SCALE])),
+    "one": lambda: layers.Rescaling([2.0], [[0.1]]),
+    "inside": lambda: layers.TimeDistributed(layers.Rescaling(np.array(SCALE), SCALE)),
+}
+
+
+@pytest.mark.parametrize("make", RESCALINGS.values(), ids=RESCALINGS)
+def test_factors_in_the_config_are_cut_with_their_channels(make):
+    model = model_of(make())
+    assert sizes(model) == {"hidden": 4}
+    check_law(model)
+
+
+def test_factors_for_channels_at_two_places_tie_them():
+    inputs, rescaling = keras.Input((5,)), layers.Rescaling(SCALE)
+    outputs = [rescaling(layers.Dense(4, name=name)(inputs)) for name in "ab"]
+    model = keras.Model(inputs, layers.Dense(2)(layers.Concatenate()(outputs)))
+    assert sizes(model) == {"a": 4}
+    check_law(model)
+
+
+def test_factors_keep_channels_whole_where_these_come_first(monkeypatch):
+    monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
+    assert "come first" in whole(model_of(layers.Rescaling(SCALE)))["hidden"]
+
+
 @pytest.mark.parametrize(("units", "left"), [(8, 2), (12, 3)])
 def test_channels_that_become_one_block_of_pixels_go_together(units, left):
     model = model_of(lambda x: ops.depth_to_space(x, 2), units)
