@@ -144,7 +144,7 @@ def remade(operation, changes=(), replace=lambda layer, config: None):
 
     Args:
         operation: The operation; one of `keras.ops` that Keras cannot copy is returned as it is.
-        changes: Pairs of an entry of the config, as a tuple of keys, and the function from it to what stands there then.
+        changes: Pairs of an entry of the config, as a tuple of keys, and the function from it to what replaces it.
         replace: As in `rebuild`.
 
     Raises:
