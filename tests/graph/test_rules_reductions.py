@@ -119,9 +119,10 @@ def test_the_rise_of_the_loss_without_a_unit_is_that_of_the_shrunken_model():
     x = np.random.default_rng(0).normal(size=(4, 6, 6, 3)).astype("float32")
     y = np.random.default_rng(1).normal(size=(4, 6, 6, 2)).astype("float32")
     graph = analyse(model)
-    rises = loss_rises(graph, range(graph.num_units), lambda: iter([(x, y, None)]))
+    units = range(0, graph.num_units, 3)
+    rises = loss_rises(graph, units, lambda: iter([(x, y, None)]))
     before = np.mean((model(x) - y) ** 2)
-    for unit, rise in enumerate(rises):
+    for unit, rise in zip(units, rises, strict=True):
         small = rebuild(graph, np.arange(graph.num_units) != unit)[0]
         np.testing.assert_allclose(rise, np.mean((small(x) - y) ** 2) - before, atol=1e-6)
 
