@@ -18,7 +18,6 @@ REASONS = {
         ops.JVP ops.Map ops.Scan ops.Switch ops.VectorizedMap ops.WhileLoop
     """,
     "it divides the kernel by a norm over all units": "SpectralNormalization",
-    "its table is also read backwards": "ReversibleEmbedding",
     "its kernel is an argument": "ops.Conv ops.ConvTranspose ops.DepthwiseConv ops.SeparableConv",
     "it is a loss or a measure": """
         ops.AllClose ops.BinaryCrossentropy ops.CTCDecode ops.CTCLoss ops.CategoricalCrossentropy ops.InTopK ops.PSNR

@@ -6,6 +6,7 @@ from keras_slim.layers.adder_dense import AdderDense
 from keras_slim.layers.adder_depthwise_conv2d import AdderDepthwiseConv2D
 from keras_slim.layers.masked_adder import MaskedAdderConv1D, MaskedAdderConv2D, MaskedAdderDense
 from keras_slim.layers.masked_attention import MaskedAttention
+from keras_slim.layers.masked_embedding import MaskedReversibleEmbedding
 from keras_slim.layers.masked_normalization import (
     MaskedLayerNormalization,
     MaskedRMSNormalization,
@@ -25,6 +26,7 @@ __all__ = [
     "MaskedLayerNormalization",
     "MaskedOperation",
     "MaskedRMSNormalization",
+    "MaskedReversibleEmbedding",
     "MaskedUnitNormalization",
     "SilencedOperation",
     "SpreadOperation",

@@ -88,13 +88,17 @@ def _items(key, rank):
 @register_rule("ops.Take")
 def take(call):
     """A constant list of positions hands their units on, a number picks out one that stays; both are counted anew."""
-    inputs, axis, indices = call.inputs[0], call.layer.axis, call.argument("indices", 1)
-    if axis is None or isinstance(indices, keras.KerasTensor):
+    inputs, axis, indices = call.argument("x", 0), call.layer.axis, call.argument("indices", 1)
+    if axis is None:
         return call.keep_inputs_whole("which elements are taken is not known")
+    inputs = call.channels_of(inputs)
     axis %= len(inputs.shape)
-    added = np.ndim(indices) - 1
+    added = len(np.shape(indices)) - 1
     axes = {other + added * (other > axis): atoms for other, atoms in inputs.axes.items() if other != axis}
-    if axis in inputs.axes:
+    if isinstance(indices, keras.KerasTensor):
+        call.keep_whole(inputs.along(axis), "which elements are taken is not known")
+        axes |= {other + axis: atoms for other, atoms in call.channels_of(indices).axes.items()}
+    elif axis in inputs.axes:
         axes |= _pick(call, (1,), np.asarray(indices), inputs.axes[axis], axis)
     return call.output(axes)
 
