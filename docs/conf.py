@@ -7,6 +7,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras_slim
+from keras_slim.graph.without_rule import REASONS
 
 GENERATED = pathlib.Path(__file__).parent / "_generated"
 
@@ -20,8 +21,18 @@ def rule_table():
     return "\n".join(lines) + "\n"
 
 
+def reason_table():
+    """Returns the table of what has no rule, and why."""
+    lines = ["| why | layers and operations |", "| --- | --- |"]
+    for reason, names in REASONS.items():
+        names = (f"`{name.replace('ops.', '')}`" for name in names.split())
+        lines.append(f"| {reason} | {', '.join(names)} |")
+    return "\n".join(lines) + "\n"
+
+
 GENERATED.mkdir(exist_ok=True)
 (GENERATED / "rules.md").write_text(rule_table(), encoding="utf-8")
+(GENERATED / "reasons.md").write_text(reason_table(), encoding="utf-8")
 
 project = "keras_slim"
 author = "the keras_slim authors"

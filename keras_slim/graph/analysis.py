@@ -137,12 +137,12 @@ def _resolve(model, trace):
             for layer, variable, axis, role, atoms in record.weights.values()
         ),
         resizes=tuple(
-            Resize(layer, entry, tuple(map(units, atoms)) if isinstance(atoms, tuple) else units(atoms))
-            for layer, entry, atoms in record.resizes.values()
+            Resize(layer, entry, tuple(map(units, atoms)) if isinstance(atoms, tuple) else units(atoms), *axis)
+            for layer, entry, atoms, *axis in (*record.resizes.values(), *record.arrays.values())
         ),
         constants={key: units(atoms) for key, atoms in record.constants.items()},
         positions={key: units(atoms) for key, atoms in record.positions.items()},
-        statistics={key: units(atoms) for key, atoms in record.statistics.items()},
+        statistics={key: units(atoms) for key, atoms in record.statistics.items() if (units(atoms) != WHOLE).any()},
         rescales=tuple(Rescale(variable, units(atoms), scale) for variable, atoms, scale in record.rescales.values()),
         sites=tuple(
             Site(tensor, axis, units(atoms))

@@ -8,8 +8,8 @@ import numpy as np
 from keras_slim.graph.channel_graph import Reading
 from keras_slim.graph.channels import WHOLE, Channels
 from keras_slim.graph.handing_on import as_function, handed_on
-from keras_slim.graph.nodes import Node
-from keras_slim.graph.registry import find_rule
+from keras_slim.graph.nodes import Node, is_graph, walk
+from keras_slim.graph.registry import find_rule, why_no_rule
 from keras_slim.remaking import config_of
 
 PRODUCES = "produces"
@@ -27,9 +27,10 @@ class Record:
     wholes: list = field(default_factory=list)  # (atoms, path of the layer that says so or None, reason)
     weights: dict = field(default_factory=dict)  # (id of variable, axis) -> (layer, variable, axis, role, atoms)
     resizes: dict = field(default_factory=dict)  # (id of layer, entry) -> (layer, entry, atoms)
+    arrays: dict = field(default_factory=dict)  # (id of layer, entry, axis) -> (layer, entry, atoms, axis)
     constants: dict = field(default_factory=dict)  # (id of first output, argument, axis) -> atoms
     positions: dict = field(default_factory=dict)  # (id of first output, argument) -> atoms
-    statistics: dict = field(default_factory=dict)  # (id of layer, axis of its input) -> atoms
+    statistics: dict = field(default_factory=dict)  # (id of layer, leaf of its arguments, axis of it) -> atoms
     rescales: dict = field(default_factory=dict)  # id of variable -> (variable, atoms, scale)
     readings: dict = field(default_factory=dict)  # (id of variable, axis, part, id of tensor) -> Reading of atoms
     unsupported: dict = field(default_factory=dict)  # path of a layer -> reason
@@ -51,6 +52,8 @@ class LayerCall:
 
     part = "output"
     """What the units that the layer puts out are called."""
+    is_inside = False
+    """Whether the layer lies in another one, which alone is called."""
 
     def __init__(self, node, path, inputs, record):
         self.layer = self.owner = node.operation
@@ -98,7 +101,7 @@ class LayerCall:
                 f"{type(self.layer).__name__} was made from an array, which Keras cannot copy"
             )
         if rule is None:
-            return self._tried() or self.keep_inputs_whole(f"{type(self.layer).__name__} has no rule")
+            return self._tried() or self.keep_inputs_whole(why_no_rule(self.layer))
         if getattr(self.layer, "lora_enabled", False):
             return self.keep_inputs_whole("it has low-rank adaptation weights beside its own")
         outputs = rule(self)
@@ -192,17 +195,36 @@ class LayerCall:
         ):
             self.tie(first, second)
 
-    def statistics(self, axis, atoms):
+    def array(self, entry, axis, atoms):
+        """States that an array in the layer's config runs along these atoms.
+
+        Args:
+            entry: Key of `layer.get_config()`, as in `resize`, of a list, or of what Keras makes of an array.
+            axis: Non-negative axis of the array.
+            atoms: One for each position along it.
+        """
+        key = (id(self.layer), _keys(entry, None), axis)
+        _, _, known, _ = self._record.arrays.setdefault(key, (self.layer, key[1], atoms, axis))
+        self.tie(known, atoms)
+
+    def statistics(self, axis, atoms, leaf=0):
         """States that the layer computes statistics over an axis: a zero along it does not remove a unit.
 
         Where units are masked, a twin of the layer takes its place that leaves them out; see
-        `keras_slim.layers.masked.twin_of`.
+        `keras_slim.layers.masked.twin_of`. State it at every call: another one of the layer may have other units there,
+        or none.
 
         Args:
             axis: Non-negative axis of the input.
             atoms: One for each position along it.
+            leaf: Which of the call's arguments is the input, once they are laid out flat.
         """
-        self._record.statistics[id(self.layer), axis] = atoms
+        known = self._record.statistics.setdefault((id(self.layer), leaf, axis), atoms)
+        if len(known) == len(atoms):
+            self.tie(known, atoms)
+        else:
+            for each in (known, atoms):
+                self.keep_whole(each, "it is called on different numbers of channels")
 
     def rescale(self, variable, atoms, scale):
         """States that the layer multiplies by a number that follows from how many atoms there are.
@@ -358,8 +380,46 @@ class InnerCall(LayerCall):
         self._outer = outer
         self._entry = entry
 
+    is_inside = True
+
+    def ask_rule(self):
+        """Asks the rule of the layer; of a model, the rules of all that it calls."""
+        if not is_graph(self.layer) or find_rule(self.layer) is not None:
+            return super().ask_rule()
+        model, config = self.layer, self.layer.get_config()
+        places = {each["config"]["name"]: ("layers", index, "config") for index, each in enumerate(config["layers"])}
+        channels = {id(tensor): given for tensor, given in zip(model.inputs, self.inputs, strict=True)}
+        for axis, size in enumerate(config.get("build_input_shape") or ()):  # of a Sequential
+            if size is not None:
+                self.resize("build_input_shape", self.inputs[0].along(axis), index=axis)
+        for node in walk(model):
+            entry = places.get(node.operation.name)
+            if isinstance(node.operation, keras.layers.InputLayer):
+                self._resize_input(node, entry, channels[id(node.outputs[0])])
+            else:
+                given = [channels[id(tensor)] for tensor in node.inputs]
+                outputs = InnerCall(node, self, entry, given, node.operation.name).ask_rule()
+                # Copies, since what a later layer reads is no input of the layer around, even of the same units.
+                channels.update(zip(map(id, node.outputs), map(Channels.copy, outputs), strict=True))
+        return [channels[id(tensor)] for tensor in model.outputs]
+
+    def _resize_input(self, node, entry, channels):
+        """States that an input layer of a model inside is as wide as what it is given."""
+        for axis, size in enumerate(node.outputs[0].shape):
+            if size is not None and entry is not None:
+                self.resize((*entry, "batch_shape"), channels.along(axis), index=axis)
+
+    def constant(self, argument, axis, atoms):
+        self.keep_whole(atoms, "they meet a constant inside another layer")
+
+    def positions(self, argument, atoms):
+        self.keep_whole(atoms, "they are picked out inside another layer")
+
     def resize(self, entry, atoms, index=None):
         self._outer.resize((*self._entry, *_keys(entry, index)), atoms)
+
+    def array(self, entry, axis, atoms):
+        self._outer.array((*self._entry, *_keys(entry, None)), axis, atoms)
 
     def linear(self, variable, axis, atoms, bias=None, *, through=None, output_axis=None, **options):
         if through is None:  # such a function takes the tensors of the layer inside, which nobody holds
@@ -374,7 +434,7 @@ class InnerCall(LayerCall):
     def _tensor_of(self, channels):
         return self._outer._tensor_of(channels)
 
-    def statistics(self, axis, atoms):
+    def statistics(self, axis, atoms, leaf=0):
         self.keep_whole(atoms, f"{type(self.layer).__name__} inside another layer computes statistics over them")
 
 

@@ -30,17 +30,19 @@ class Slot:
 
 @dataclass(frozen=True, eq=False)
 class Resize:
-    """An entry of a layer's config that counts units.
+    """An entry of a layer's config that counts units, or that is an array along them.
 
     Args:
         layer: The layer.
         entry: Keys that lead to it in the layer's config, the last one an index where it lies in a sequence.
         units: The units it counts, as in `Slot`; a tuple of such arrays if it is a list with the number in each.
+        axis: The axis of an array that runs along the units; `None` for a number.
     """
 
     layer: keras.layers.Layer
     entry: tuple
     units: np.ndarray | tuple[np.ndarray, ...]
+    axis: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,12 +160,13 @@ class ChannelGraph:
         groups: Groups of units that can be cut, in the order of the model.
         whole: What cannot be cut, and why.
         slots: Where units lie in the weights.
-        resizes: Config entries that count units.
+        resizes: Config entries that count units, or run along them.
         constants: Units along the axes of constant arguments, by the id of the call's first output, the argument and
             the axis.
         positions: Units along the axis that a constant argument points into, by the id of the call's first output and
             the argument.
-        statistics: Units over which a layer computes statistics, by the id of the layer and the axis of its input.
+        statistics: Units over which a layer computes statistics, by the id of the layer, which of its arguments has
+            them, once these are laid out flat, and the axis.
         rescales: Weights that make up for a number that their layer derives from how many units there are.
         sites: Where activations can be read, each tensor once.
         readings: Where units are summed over, from which others can stand in for them.
@@ -178,7 +181,7 @@ class ChannelGraph:
     resizes: tuple[Resize, ...] = field(repr=False)
     constants: dict[tuple, np.ndarray] = field(repr=False)
     positions: dict[tuple, np.ndarray] = field(repr=False)
-    statistics: dict[tuple[int, int], np.ndarray] = field(repr=False)
+    statistics: dict[tuple[int, int, int], np.ndarray] = field(repr=False)
     rescales: tuple[Rescale, ...] = field(repr=False)
     sites: tuple[Site, ...] = field(repr=False)
     readings: tuple[Reading, ...] = field(repr=False)

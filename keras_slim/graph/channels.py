@@ -33,6 +33,10 @@ class Channels:
             return self.axes[axis]
         return np.full(self.shape[axis] or 0, WHOLE)
 
+    def copy(self):
+        """Returns the same units in other arrays."""
+        return Channels(self.shape, {axis: units.copy() for axis, units in self.axes.items()})
+
     def all(self):
         """Returns the units of all axes in one array."""
         return np.concatenate([np.zeros(0, int), *self.axes.values()])

@@ -15,6 +15,7 @@ import keras
 
 from keras_slim.errors import invalid_argument
 from keras_slim.graph.functions import name_of
+from keras_slim.graph.without_rule import REASON_OF
 
 _RULES = {}
 
@@ -118,8 +119,17 @@ def find_rule(operation):
     cls = type(operation)
     if not isinstance(operation, keras.Operation | str | type) and isinstance(operation, Hashable):
         return _RULES.get(operation, _RULES.get(cls))
-    if cls in _RULES:
-        return _RULES[cls]
+    return _RULES[cls] if cls in _RULES else _RULES.get(_name_of(cls))
+
+
+def why_no_rule(operation):
+    """Returns why an operation has no rule, in words."""
+    reason = REASON_OF.get(_name_of(type(operation)))
+    return f"{type(operation).__name__} has no rule" + (f": {reason}" if reason else "")
+
+
+def _name_of(cls):
+    """Returns the name by which a class of Keras's own goes; `None` for others."""
     if cls.__module__.partition(".")[0] != "keras":
         return None
-    return _RULES.get(cls.__name__ if issubclass(cls, keras.layers.Layer) else f"ops.{cls.__name__}")
+    return cls.__name__ if issubclass(cls, keras.layers.Layer) else f"ops.{cls.__name__}"

@@ -20,8 +20,8 @@ def silent_value(graph: ChannelGraph, keep: np.ndarray, variable, value: np.ndar
 def silent_twin(graph: ChannelGraph, keep: np.ndarray, layer, config: dict):
     """Returns the copy of a layer that leaves units out of its statistics; `None` where it leaves out none."""
     kept = {
-        axis: positions.tolist()
-        for (owner, axis), units in graph.statistics.items()
+        (leaf, axis): positions.tolist()
+        for (owner, leaf, axis), units in graph.statistics.items()
         if owner == id(layer) and len(positions := kept_positions(units, keep)) < len(units)
     }
     return masked_twin(layer, config, kept)

@@ -5,11 +5,14 @@ from keras_slim.layers.adder_conv2d import AdderConv2D
 from keras_slim.layers.adder_dense import AdderDense
 from keras_slim.layers.adder_depthwise_conv2d import AdderDepthwiseConv2D
 from keras_slim.layers.masked_adder import MaskedAdderConv1D, MaskedAdderConv2D, MaskedAdderDense
+from keras_slim.layers.masked_attention import MaskedAttention
+from keras_slim.layers.masked_embedding import MaskedReversibleEmbedding
 from keras_slim.layers.masked_normalization import (
     MaskedLayerNormalization,
     MaskedRMSNormalization,
     MaskedUnitNormalization,
 )
+from keras_slim.layers.masked_operation import MaskedOperation, SilencedOperation, SpreadOperation
 
 __all__ = [
     "AdderConv1D",
@@ -19,7 +22,12 @@ __all__ = [
     "MaskedAdderConv1D",
     "MaskedAdderConv2D",
     "MaskedAdderDense",
+    "MaskedAttention",
     "MaskedLayerNormalization",
+    "MaskedOperation",
     "MaskedRMSNormalization",
+    "MaskedReversibleEmbedding",
     "MaskedUnitNormalization",
+    "SilencedOperation",
+    "SpreadOperation",
 ]

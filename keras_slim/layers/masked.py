@@ -4,7 +4,17 @@ A zero among the channels is not neutral for a mean, a variance, a norm or a dis
 layer and computes with the kept channels alone, so that a masked model answers as its shrunken one.
 """
 
+from keras_slim.errors import UnsupportedLayerError
+from keras_slim.layers.masked_operation import MaskedOperation, SilencedOperation, SpreadOperation
+
 _TWINS: dict[type, type] = {}
+_OF_OPERATIONS = {
+    "DotProductAttention": SilencedOperation,
+    "LayerNorm": SpreadOperation,
+    "Normalize": SpreadOperation,
+    "RMSNorm": SpreadOperation,
+}
+"""By the name of an operation of `keras.ops`; all others return nothing along the axes that are masked."""
 
 
 class Masked:
@@ -38,8 +48,21 @@ def masked_twin(layer, config, kept):
     """Returns the copy of a layer that leaves channels out; `None` where it would leave out none.
 
     Args:
-        layer: The layer.
+        layer: The layer, or an operation of `keras.ops`.
         config: Its config.
-        kept: From axis to kept positions, as in the twins.
+        kept: From a leaf of the arguments and an axis to kept positions, as in `MaskedOperation`.
+
+    Raises:
+        UnsupportedLayerError: If the layer has weights and no twin.
     """
-    return _TWINS[type(layer)].from_config({**config, "kept": kept}) if kept else None
+    if not kept:
+        return None
+    if type(layer) in _TWINS:  # these have one input
+        return _TWINS[type(layer)].from_config({**config, "kept": {axis: kept[_, axis] for _, axis in kept}})
+    if getattr(layer, "weights", ()):
+        raise UnsupportedLayerError(
+            f"Layer '{layer.name}' computes statistics over channels, and no twin of `{type(layer).__name__}` is known "
+            "that leaves some out. Register one with `keras_slim.layers.masked.twin_of`, or let its rule keep all."
+        )
+    around = _OF_OPERATIONS.get(type(layer).__name__, MaskedOperation)
+    return around(type(layer).from_config(config), kept, name=layer.name)

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_slim.layers.masked import Masked, twin_of
+from keras_slim.layers.masked_operation import spread
 
 
 class _MaskedNormalization(Masked):
@@ -28,16 +29,8 @@ class _MaskedNormalization(Masked):
 
         outputs = ops.cast(self.normalize(small, along), self.compute_dtype)
         for axis in self.kept:
-            outputs = _spread(outputs, self.kept[axis], inputs.shape[axis], axis)
+            outputs = spread(outputs, self.kept[axis], inputs.shape[axis], axis)
         return outputs
-
-
-def _spread(outputs, positions, size, axis):
-    """Returns a tensor with its slices along an axis at `positions` of `size`, zeros elsewhere."""
-    first = ops.take(outputs, [0], axis=axis)
-    padded = ops.concatenate([outputs, ops.zeros_like(first)], axis=axis)
-    place = {position: index for index, position in enumerate(positions)}
-    return ops.take(padded, [place.get(position, len(positions)) for position in range(size)], axis=axis)
 
 
 @twin_of(keras.layers.LayerNormalization)

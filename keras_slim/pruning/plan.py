@@ -86,6 +86,8 @@ class PruningPlan:
             lines += [_describe_group(group) for group in self.groups]
         if self.whole:
             lines += ["Left whole:", *(f"  {whole}" for whole in self.whole)]
+        if any("has no rule" in reason for whole in self.whole for reason in whole.reasons):
+            lines.append("To give a layer a rule: `keras_slim.graph.register_rule`, explained in docs/rules.md.")
         return "\n".join(lines)
 
     def to_json(self) -> str:

@@ -74,12 +74,12 @@ class SilentProgram:
         masked = functools.partial(silent_twin, self._graph, self._keep)
         has_own = variables and (not _is_stock(layer) or any(id(variable) in own for variable in variables))
         remembers = has_states(layer) or len(variables) > len(getattr(layer, "weights", ()))  # or has a seed
-        if not (has_own or remembers or any(owner == id(layer) for owner, _ in self._graph.statistics)):
+        if not (has_own or remembers or any(owner == id(layer) for owner, *_ in self._graph.statistics)):
             return None
         copy = remade(layer, replace=masked)
         args, kwargs = keras.tree.map_structure(program.symbol, (call.args, call.kwargs))
         copy(*args, **kwargs)
-        for old, new in zip(variables, copy.variables, strict=True):
+        for old, new in zip(variables, getattr(copy, "variables", ()), strict=True):
             new.assign(old)
             self._variables[id(old)] = new
         carry_state(layer, copy)

@@ -100,7 +100,8 @@ class _Cloning:
         self.pairs = []
         self._resizes = defaultdict(list)
         for resize in graph.resizes:
-            self._resizes[id(resize.layer)].append((resize.entry, _count(resize.units, keep)))
+            change = functools.partial(_resized, resize=resize, keep=keep)
+            self._resizes[id(resize.layer)].append((resize.entry, change))
         self._arguments = defaultdict(list)
         for (output, argument, axis), units in graph.constants.items():
             cut = functools.partial(_cut_constant, axis=axis, kept=kept_positions(units, keep))
@@ -138,12 +139,12 @@ class _Cloning:
         return remade(operation, self._resizes[id(operation)], self.replace)
 
 
-def remade(operation, counts=(), replace=lambda layer, config: None):
+def remade(operation, changes=(), replace=lambda layer, config: None):
     """Returns an operation made anew from its config.
 
     Args:
         operation: The operation; one of `keras.ops` that Keras cannot copy is returned as it is.
-        counts: Pairs of an entry of the config, as a tuple of keys, and the number that is to stand there.
+        changes: Pairs of an entry of the config, as a tuple of keys, and the function from it to what replaces it.
         replace: As in `rebuild`.
 
     Raises:
@@ -153,8 +154,8 @@ def remade(operation, counts=(), replace=lambda layer, config: None):
     if config is None:
         return operation
     config = _unbuilt(config)
-    for entry, count in counts:
-        config = _changed(config, entry, lambda _, count=count: count)
+    for entry, change in changes:
+        config = _changed(config, entry, change)
     copy = replace(operation, config)
     return made_from(config, operation) if copy is None else copy
 
@@ -175,6 +176,13 @@ def _changed(nested, path, change):
     if isinstance(nested, dict):
         return {**nested, key: _changed(nested[key], rest, change)}
     return type(nested)([*nested[:key], _changed(nested[key], rest, change), *nested[key + 1 :]])
+
+
+def _resized(entry, resize, keep):
+    """Returns what is to stand in an entry of a config."""
+    if resize.axis is None:
+        return _count(resize.units, keep)
+    return _cut_constant(entry, resize.axis, kept_positions(resize.units, keep)).tolist()
 
 
 def _count(units, keep):

@@ -66,7 +66,7 @@ class _Silence:
         self._keep = np.arange(graph.num_units) != unit
         readers = [slot.variable for slot in graph.slots if slot.role == "consumes" and unit in slot.units]
         self._variables = {id(variable): variable for variable in readers}
-        self._counting = {owner for (owner, _), units in graph.statistics.items() if unit in units}
+        self._counting = {owner for (owner, *_), units in graph.statistics.items() if unit in units}
 
     def __enter__(self):
         for key, variable in self._variables.items():
@@ -81,7 +81,8 @@ class _Silence:
         """Returns what takes a layer's place; `None` where the unit is not read."""
         if id(layer) in self._counting:
             twin = silent_twin(self._graph, self._keep, layer, config_of(layer))
-            twin.build_from_config(layer.get_build_config())
-            twin.set_weights(layer.get_weights())
+            if isinstance(twin, keras.layers.Layer):
+                twin.build_from_config(layer.get_build_config())
+                twin.set_weights(layer.get_weights())
             return twin
         return layer if any(id(each) in self._variables for each in getattr(layer, "variables", ())) else None

@@ -67,8 +67,8 @@ def test_a_layer_without_a_rule_is_named_and_keeps_what_it_touches_whole():
     model = keras.Model(inputs, layers.Dense(2, name="head")(x))
     assert groups_of(model) == {"after": (("after",), 6)}
     assert reasons_of(model) == {
-        "before": ("SpectralNormalization has no rule (unknown)",),
-        "unknown": ("SpectralNormalization has no rule",),
+        "before": ("SpectralNormalization has no rule: it divides the kernel by a norm over all units (unknown)",),
+        "unknown": ("SpectralNormalization has no rule: it divides the kernel by a norm over all units",),
         "head": ("its units are a model output",),
     }
 

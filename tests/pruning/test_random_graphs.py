@@ -126,6 +126,8 @@ class Builder:
                 lambda: ops.roll(x, 1, axis=self.pick([1, 2, 3])),
                 lambda: ops.cumsum(x, axis=self.pick([1, 2, 3])),
                 lambda: ops.normalize(x, axis=self.pick([1, 2, 3]), epsilon=0.1),
+                lambda: ops.layer_normalization(x, np.linspace(0.5, 1.5, x.shape[-1]).astype("float32"), epsilon=0.1),
+                lambda: ops.rot90(x, axes=self.pick([(1, 2), (2, 1)])),
                 lambda: ops.stack(ops.unstack(x, axis=1), axis=self.pick([1, 2])),
             ]
         )()
@@ -162,6 +164,8 @@ class Builder:
                     x[:, 1:, :-1], ((0, 0), (1, 0), (0, 1), (0, 0)), mode=self.pick(["constant", "reflect"])
                 ),
                 lambda: ops.repeat(x, 2, axis=-1),
+                lambda: ops.depth_to_space(ops.tanh(ops.space_to_depth(x, 2)), 2),
+                lambda: ops.append(x, x * 0.5, axis=-1),
                 lambda: ops.tile(x, (1, 1, 1, 2)),
                 lambda: ops.concatenate([x, self.pick(self.maps)], axis=-1),
                 lambda: ops.concatenate([x[:, :2], x[:, 2:] * 2.0], axis=1),
@@ -211,10 +215,19 @@ class Builder:
                 lambda: layers.GroupQueryAttention(2, 4, 2)(rows, rows),
                 lambda: layers.Attention()([rows, rows]),
                 lambda: layers.TimeDistributed(layers.Dense(width, "relu"))(rows),
+                lambda: layers.TimeDistributed(self.of_rows(size, width))(rows),
+                lambda: layers.Pipeline([layers.Dense(width), layers.ReLU(), layers.Dense(3)])(rows),
                 lambda: layers.Conv1D(width, 3, padding="causal")(rows),
             ]
         )()
         return ops.reshape(answer, (-1, SIZE, SIZE, answer.shape[-1]))
+
+    def of_rows(self, size, width):
+        """A model that sees one row at a time."""
+        inputs = keras.Input((size,))
+        x = layers.Dense(width, "relu")(inputs)
+        x = self.pick([ops.tanh, layers.BatchNormalization(), lambda x: x * x, lambda x: x - ops.mean(x, -1, True)])(x)
+        return keras.Model(inputs, layers.Dense(4)(layers.Concatenate()([x, inputs])))
 
     def moved(self):
         """Something is done to a tensor whose axes stand in another order."""
@@ -263,6 +276,12 @@ class Builder:
                 lambda: x @ np.linspace(-1, 1, 4 * x.shape[-1]).reshape(-1, 4).astype("float32"),
                 lambda: ops.tanh(ops.matmul(ops.transpose(x, (0, 1, 3, 2)), y))[:, :, :1] * x[..., :1],
                 lambda: ops.einsum("bhwc,bhwd->bhcd", x, y)[:, :, :1] * ops.einsum("bhwd->bdhw", y)[:, :1, :, :1],
+                lambda: (
+                    layers.Dot(-1, normalize=self.draw(st.booleans()))(
+                        [x[:, 0], layers.Dense(x.shape[-1])(y[:, :, 0])]
+                    )[..., None]
+                    * x
+                ),
                 lambda: ops.dot(x, np.ones((x.shape[-1], 3), "float32")),
             ]
         )()

@@ -12,14 +12,17 @@ from keras_slim.graph.rules import (
     lambdas,
     merging,
     normalization,
+    operations_blocks,
     operations_elementwise,
     operations_joining,
     operations_mixing,
+    operations_normalization,
     operations_products,
     operations_reshaping,
     pooling,
     recurrent,
     reshaping,
+    wrappers,
 )
 
 __all__ = [
@@ -34,12 +37,15 @@ __all__ = [
     "lambdas",
     "merging",
     "normalization",
+    "operations_blocks",
     "operations_elementwise",
     "operations_joining",
     "operations_mixing",
+    "operations_normalization",
     "operations_products",
     "operations_reshaping",
     "pooling",
     "recurrent",
     "reshaping",
+    "wrappers",
 ]

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 
+from keras_slim.graph.channels import WHOLE
 from keras_slim.graph.registry import register_rule
 
 POSITIONS = "its units lie along positions that the layer mixes"
@@ -149,11 +150,17 @@ def _outputs(call, heads, units, num_attention_axes):
 
 @register_rule(keras.layers.Attention)
 def attention(call):
-    """The units of the value are handed on; those of query and key stay, since no weight reads them."""
+    """The units of the value are handed on; those of query and key are tied, since they are multiplied and summed."""
     query, value, key = _listed(call)
     _keep_other_axes_whole(call, query, value, key)
-    call.keep_whole(query.along(-1), PRODUCT)
-    call.keep_whole(key.along(-1), PRODUCT)
+    summed = query.along(-1), key.along(-1)
+    if call.layer.score_mode == "dot" and all((atoms != WHOLE).any() for atoms in summed):
+        call.tie(*summed)
+        call.statistics(len(query.shape) - 1, summed[0])
+    else:
+        for atoms in summed:
+            call.keep_whole(atoms, PRODUCT)
+        call.statistics(len(query.shape) - 1, np.full(len(summed[0]), WHOLE))
     return _attention_outputs(call, value)
 
 
@@ -190,13 +197,24 @@ def _keep_other_axes_whole(call, *attended):
                 call.keep_whole(atoms, POSITIONS)
 
 
-@register_rule(keras.layers.Dot)
-def dot(call):
-    """Units along the axes that are summed over stay; the others are handed on, first those of the first input."""
-    axes = [call.layer.axes] * 2 if isinstance(call.layer.axes, int) else call.layer.axes
-    left = []
-    for channels, axis in zip(call.inputs, axes, strict=True):
-        call.keep_whole(channels.along(axis), PRODUCT)
-        summed = axis % len(channels.shape)
-        left += [channels.axes.get(each) for each in range(1, len(channels.shape)) if each != summed]
-    return call.output({axis: atoms for axis, atoms in enumerate(left, start=1) if atoms is not None})
+@register_rule("ops.DotProductAttention")
+def dot_product_attention(call):
+    """Heads go together, and widths where a scale is given, since Keras scales by the width else; masks stay."""
+    names = enumerate(("query", "key", "value"))
+    query, key, value = given = [call.channels_of(call.argument(name, place)) for place, name in names]
+    for channels in call.inputs:
+        is_given = any(channels is each for each in given)
+        for axis, atoms in channels.axes.items():
+            if not is_given or axis < 2:
+                call.keep_whole(atoms, POSITIONS)
+    for axis in (2, 3):
+        for each in (key, value):
+            if len(each.along(axis)) == len(query.along(axis)):
+                call.tie(query.along(axis), each.along(axis))
+            else:
+                call.keep_whole(query.along(axis), "several heads share a key")
+                call.keep_whole(each.along(axis), "several heads share a key")
+    if call.argument("scale", 5) is None:
+        call.keep_whole(query.along(3), "the scores are scaled by the width of the heads")
+    call.statistics(3, query.along(3))
+    return call.output({2: query.along(2), 3: query.along(3)})

@@ -38,10 +38,9 @@ def _over_channels(call, *variables):
     inputs = call.inputs[0]
     axes = [call.layer.axis] if isinstance(call.layer.axis, int) else list(call.layer.axis)
     for position, axis in enumerate(axes):
-        if axis % len(inputs.shape) in inputs.axes:
-            call.statistics(axis % len(inputs.shape), inputs.along(axis))
-            for variable in variables:
-                call.weight(variable, follows={position: inputs.along(axis)})
+        call.statistics(axis % len(inputs.shape), inputs.along(axis))
+        for variable in variables:
+            call.weight(variable, follows={position: inputs.along(axis)})
     return call.unchanged()
 
 
@@ -68,10 +67,21 @@ def normalization(call):
 
 @register_rule(keras.layers.Rescaling)
 def rescaling(call):
-    """One factor for all channels changes nothing; one per channel only passes on what has no unit."""
-    per_channel = np.ndim(call.layer.scale) or np.ndim(call.layer.offset)
-    if per_channel and call.inputs[0].axes:
-        return call.keep_inputs_whole("it has a factor per channel in its config")
+    """One factor for all channels changes nothing; one for each runs along the axes that it meets, from the last."""
+    inputs, rank = call.inputs[0], len(call.inputs[0].shape)
+    for name in ("scale", "offset"):
+        value = getattr(call.layer, name)
+        shape = np.shape(value)
+        if shape and keras.config.image_data_format() == "channels_first":
+            call.keep_whole(inputs, "Keras takes a factor per channel for another axis where channels come first")
+            continue
+        entry = (name, "config", "value") if isinstance(value, np.ndarray) else name
+        for axis, size in enumerate(shape):
+            met = axis + rank - len(shape)
+            if size == inputs.shape[met] and size > 1:
+                call.array(entry, axis, inputs.along(met))
+            elif size > 1:
+                call.keep_whole(inputs.along(met), "it meets an axis of unknown size")
     return call.unchanged()
 
 

@@ -1,5 +1,6 @@
 """What an operation reads, tensors and constant arrays alike, and what follows where their axes meet."""
 
+import itertools
 from dataclasses import dataclass
 
 import keras
@@ -15,10 +16,12 @@ class Operand:
     Args:
         channels: Its channels; an array has no units of its own.
         argument: Where an array stands, as in `LayerCall.constant`; `None` for a tensor.
+        leaf: Which of the arguments it is, once these are laid out flat; of a list of numbers the first.
     """
 
     channels: Channels
     argument: tuple | None = None
+    leaf: int | None = None
 
     def follow(self, call, axis, atoms):
         """States that these atoms run along an axis: a tensor's own are tied to them, an array is cut like them."""
@@ -30,17 +33,19 @@ class Operand:
 
 def operands(call):
     """Returns the tensors and constants that a call is given, flat, in the order of the arguments."""
-    tensors = iter(call.inputs)
+    tensors, leaves = iter(call.inputs), itertools.count()
     arguments = [*enumerate(call.node.args), *sorted(call.node.kwargs.items())]
-    return [operand for place, value in arguments for operand in _operands(value, (place,), tensors)]
+    return [operand for place, value in arguments for operand in _operands(value, (place,), tensors, leaves)]
 
 
-def _operands(value, place, tensors):
+def _operands(value, place, tensors, leaves):
     if isinstance(value, keras.KerasTensor):
-        return [Operand(next(tensors))]
-    if any(isinstance(leaf, keras.KerasTensor) for leaf in keras.tree.flatten(value)):
-        return [each for index, item in enumerate(value) for each in _operands(item, (*place, index), tensors)]
-    return [] if value is None else [Operand(Channels(tuple(np.shape(value))), place)]
+        return [Operand(next(tensors), leaf=next(leaves))]
+    flat = keras.tree.flatten(value)
+    if any(isinstance(leaf, keras.KerasTensor) for leaf in flat):
+        return [each for index, item in enumerate(value) for each in _operands(item, (*place, index), tensors, leaves)]
+    first = min([next(leaves) for _ in flat], default=None)
+    return [] if value is None else [Operand(Channels(tuple(np.shape(value))), place, first)]
 
 
 def meet(call, places, size):
@@ -69,6 +74,29 @@ def meet(call, places, size):
     if any(operand.channels.shape[axis] is None for operand, axis in others):
         call.keep_whole(atoms, "it meets an axis of unknown size")
     return atoms
+
+
+def sum_over(call, places):
+    """States that axes of several operands meet, element by element, and that what they make is summed over.
+
+    Units at equal positions go together: what is left of them is all that is summed. They stay whole where they meet
+    other sizes, or a tensor without units.
+
+    Args:
+        call: The `LayerCall`.
+        places: As in `meet`.
+    """
+    tensors = [operand.channels.along(axis) for operand, axis in places if operand.argument is None]
+    sizes = {operand.channels.shape[axis] for operand, axis in places}
+    is_free = len(sizes) == 1 and all((atoms != WHOLE).any() for atoms in tensors)
+    for operand, axis in places:
+        atoms = tensors[0] if is_free else np.full(operand.channels.shape[axis] or 0, WHOLE)
+        if is_free:
+            operand.follow(call, axis, atoms)
+        else:
+            whole = operand.channels.along(axis)
+            call.keep_whole(whole, "a product sums over them, and not all that it multiplies can be cut alike")
+        call.statistics(axis, atoms, operand.leaf)
 
 
 def broadcast(call, given):

@@ -4,12 +4,13 @@ from keras_slim.graph.registry import register_rule
 from keras_slim.graph.rules.operands import broadcast, operands
 
 OF_ONE = """
-    Abs Absolute Angle Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Array BitwiseInvert BitwiseNot Cast Cbrt Ceil Celu
-    Clip Conj Conjugate ConvertToTensor Copy Cos Cosh Deg2rad Elu Erf Erfc Erfinv Exp Exp2 Expm1 Fabs Floor Gelu
-    HardShrink HardSigmoid HardSilu HardTanh I0 Imag Isfinite Isinf Isnan Isneginf Isposinf Isreal LeakyRelu Log Log10
-    Log1p Log2 LogSigmoid LogicalNot Mish NanToNum Negative OnesLike Rad2deg ReLU Real Reciprocal Relu Relu6 Round Rsqrt
-    SaturateCast Selu Sigmoid Sign Signbit Silu Sin Sinc Sinh SoftShrink Softplus Softsign SparsePlus SparseSigmoid Sqrt
-    Square Squareplus StopGradient Tan Tanh TanhShrink Threshold Trunc ZerosLike
+    Abs Absolute Angle Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Array BitwiseInvert BitwiseNot Cast Cbrt Ceil
+    Celu Clip Conj Conjugate ConvertToTensor Copy Cos Cosh Deg2rad Elu EmptyLike Erf Erfc Erfinv Exp Exp2 Expm1 Fabs
+    Floor Gelu HardShrink HardSigmoid HardSilu HardTanh I0 Imag Isfinite Isinf Isnan Isneginf Isposinf Isreal
+    LeakyRelu Log Log10 Log1p Log2 LogSigmoid LogicalNot Mish NanToNum Negative OnesLike Rad2deg ReLU Real
+    Reciprocal Relu Relu6 Round Rsqrt SaturateCast Selu Sigmoid Sign Signbit Silu Sin Sinc Sinh SoftShrink Softplus
+    Softsign SparsePlus SparseSigmoid Sqrt Square Squareplus StopGradient Tan Tanh TanhShrink Threshold Trunc
+    ZerosLike
 """
 OF_SEVERAL = """
     Add Arctan2 BitwiseAnd BitwiseLeftShift BitwiseOr BitwiseRightShift BitwiseXor Divide DivideNoNan Equal FloorDivide

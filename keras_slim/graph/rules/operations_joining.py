@@ -6,11 +6,28 @@ import numpy as np
 from keras_slim.graph.registry import register_rule
 from keras_slim.graph.rules.operands import join, meet, operands
 
+AXES = {"Hstack": 1, "Vstack": 0, "Dstack": 2, "Hsplit": 1, "Vsplit": 0, "Dsplit": 2}
+"""Along which axis operations join or divide that have no argument for it."""
+
 
 @register_rule("ops.Concatenate")
 def concatenate(call):
     """Units lie one after the other along the joined axis, and are tied along all others."""
     return join(call, operands(call), call.layer.axis)
+
+
+@register_rule("ops.Append", "ops.Hstack", "ops.Vstack", "ops.Dstack")
+def join_along(call):
+    """As a concatenation along an axis; what has too few axes for that stays whole."""
+    given, axis = operands(call), _axis(call)
+    if axis is None or any(len(each.channels.shape) <= axis for each in given):
+        return call.keep_inputs_whole("it is joined along an axis that it does not have")
+    return join(call, given, axis)
+
+
+def _axis(call):
+    name = type(call.layer).__name__
+    return AXES[name] if name in AXES else call.layer.axis  # noqa: SIM401 (operations in the table have no axis)
 
 
 @register_rule("ops.Stack")
@@ -23,11 +40,11 @@ def stack(call):
     return call.output({axis: atoms for axis, atoms in axes.items() if atoms is not None})
 
 
-@register_rule("ops.Split")
+@register_rule("ops.Split", "ops.Hsplit", "ops.Vsplit", "ops.Dsplit")
 def split(call):
     """Each part has the units that lie in it; where the parts end is counted anew."""
     inputs = call.inputs[0]
-    axis = call.layer.axis % len(inputs.shape)
+    axis = _axis(call) % len(inputs.shape)
     if axis not in inputs.axes:
         return [call.output(inputs.axes, index) for index in range(len(call.output_shapes))]
     ends = np.cumsum([shape[axis] for shape in call.output_shapes])[:-1]
@@ -71,13 +88,17 @@ def _items(key, rank):
 @register_rule("ops.Take")
 def take(call):
     """A constant list of positions hands their units on, a number picks out one that stays; both are counted anew."""
-    inputs, axis, indices = call.inputs[0], call.layer.axis, call.argument("indices", 1)
-    if axis is None or isinstance(indices, keras.KerasTensor):
+    inputs, axis, indices = call.argument("x", 0), call.layer.axis, call.argument("indices", 1)
+    if axis is None:
         return call.keep_inputs_whole("which elements are taken is not known")
+    inputs = call.channels_of(inputs)
     axis %= len(inputs.shape)
-    added = np.ndim(indices) - 1
+    added = len(np.shape(indices)) - 1
     axes = {other + added * (other > axis): atoms for other, atoms in inputs.axes.items() if other != axis}
-    if axis in inputs.axes:
+    if isinstance(indices, keras.KerasTensor):
+        call.keep_whole(inputs.along(axis), "which elements are taken is not known")
+        axes |= {other + axis: atoms for other, atoms in call.channels_of(indices).axes.items()}
+    elif axis in inputs.axes:
         axes |= _pick(call, (1,), np.asarray(indices), inputs.axes[axis], axis)
     return call.output(axes)
 

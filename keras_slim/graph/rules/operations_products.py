@@ -2,8 +2,21 @@
 
 from collections import defaultdict
 
+import keras
+
 from keras_slim.graph.registry import register_rule
-from keras_slim.graph.rules.operands import broadcast, meet, operands
+from keras_slim.graph.rules.operands import broadcast, meet, operands, sum_over
+
+
+@register_rule(keras.layers.Dot)
+def dot_layer(call):
+    """Sums over one axis of each, along which units are tied; the others are handed on, those of the first first."""
+    axes = [call.layer.axes] * 2 if isinstance(call.layer.axes, int) else call.layer.axes
+    given = [[0, *((side, axis) for axis in range(1, rank))] for side, rank in enumerate(_ranks(call))]
+    for names, axis in zip(given, axes, strict=True):
+        names[axis] = "summed"
+    output = dict.fromkeys(name for names in given for name in names if name != "summed")
+    return product(call, given, [*output])
 
 
 @register_rule("ops.Matmul")
@@ -79,11 +92,15 @@ def _contraction(call, first, second, summed, with_):
 def product(call, given, output):
     """Returns the channels of a product of operands, summed over all axes that the output does not have.
 
+    Units that are summed over are tied.
+
     Args:
         call: The `LayerCall`.
         given: For each operand, the names of its axes; axes of the same name go together.
         output: The names of the output's axes.
     """
+    if call.is_inside:  # how much work it is would not follow a cut
+        return call.keep_inputs_whole("a product of tensors inside another layer")
     places = defaultdict(list)
     for operand, names in zip(operands(call), given, strict=True):
         for axis, name in enumerate(names):
@@ -94,6 +111,5 @@ def product(call, given, output):
             axis = output.index(name)
             axes[axis] = meet(call, places[name], call.output_shapes[0][axis])
         else:
-            for operand, axis in places[name]:
-                call.keep_whole(operand.channels.along(axis), "a product of tensors sums over them")
+            sum_over(call, places[name])
     return call.output({axis: atoms for axis, atoms in axes.items() if atoms is not None})

@@ -108,6 +108,28 @@ def flip(call):
     return call.output({axis: atoms[::-1] if axis in flipped else atoms for axis, atoms in inputs.axes.items()})
 
 
+@register_rule("ops.Fliplr", "ops.Flipud")
+def flip_along(call):
+    """Units stand in reverse along the axis that is flipped."""
+    flipped = {"Fliplr": 1, "Flipud": 0}[type(call.layer).__name__]
+    axes = call.inputs[0].axes
+    return call.output({axis: atoms[::-1] if axis == flipped else atoms for axis, atoms in axes.items()})
+
+
+@register_rule("ops.Rot90")
+def rot90(call):
+    """Units along the two axes of the plane change places; by two right angles Keras turns only squares."""
+    inputs, turns = call.inputs[0], call.layer.k % 4
+    first, second = (axis % len(inputs.shape) for axis in call.layer.axes)
+    axes = {axis: atoms for axis, atoms in inputs.axes.items() if axis not in (first, second)}
+    for axis, to, reversing in ((first, second, 3), (second, first, 1)):
+        if axis in inputs.axes and turns % 2:
+            axes[to] = inputs.axes[axis][:: -1 if turns == reversing else 1]
+        elif axis in inputs.axes:
+            call.keep_whole(inputs.axes[axis], "the plane would be no square, which Keras turns wrongly")
+    return call.output(axes)
+
+
 @register_rule("ops.Pad")
 def pad(call):
     """What is put in belongs to no unit; channels that are reflected or repeated into the padding stay."""

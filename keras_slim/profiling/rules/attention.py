@@ -2,6 +2,7 @@
 
 from keras import layers
 
+from keras_slim.layers import MaskedAttention
 from keras_slim.profiling.arguments import argument
 from keras_slim.profiling.sizes import positions, size
 from keras_slim.profiling.work import Work, register_work
@@ -21,7 +22,7 @@ def grouped_query_attention(layer, call):
     return [*_projections(layer, positions(query), positions(value)), *_products(layer, pairs, ("query", "query"))]
 
 
-@register_work(layers.Attention, layers.AdditiveAttention)
+@register_work(layers.Attention, layers.AdditiveAttention, MaskedAttention)
 def attention(layer, call):
     """The tensors are a query, a value and, where it differs from the value, a key."""
     query, value, *key = call.args[0]

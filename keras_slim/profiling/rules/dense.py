@@ -2,6 +2,7 @@
 
 from keras import layers
 
+from keras_slim.layers import MaskedReversibleEmbedding
 from keras_slim.profiling.einsum import einsum_products
 from keras_slim.profiling.sizes import positions
 from keras_slim.profiling.work import register_work, weight_work
@@ -18,3 +19,11 @@ def einsum_dense(layer, call):
     kernel_labels = layer.equation.split("->")[0].split(",")[1]
     uses = einsum_products(layer.equation, [call.inputs[0].shape], without=kernel_labels)
     return weight_work(layer, {"kernel": uses, "bias": 0})
+
+
+@register_work(layers.ReversibleEmbedding, MaskedReversibleEmbedding)
+def reversible_embedding(layer, call):
+    """Backwards, the table is a kernel, or has one beside it."""
+    is_reverse = call.kwargs.get("reverse", call.args[1] if len(call.args) > 1 else False)
+    uses = positions(call.inputs[0].shape) if is_reverse else 0
+    return weight_work(layer, {"embeddings": uses * layer.tie_weights, "reverse_embeddings": uses})

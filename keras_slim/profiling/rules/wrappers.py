@@ -18,6 +18,16 @@ def time_distributed(layer, call):
     return [work.times(steps) for work in work_of(one_step)]
 
 
+@register_work(layers.Pipeline)
+def pipeline(layer, call):
+    works, inputs = [], tuple(call.inputs)
+    for each in layer.layers:
+        outputs = (keras.KerasTensor(each.compute_output_shape(inputs[0].shape), inputs[0].dtype),)
+        works += work_of(Node(each, inputs, outputs, args=inputs, kwargs={}))
+        inputs = outputs
+    return works
+
+
 @register_work(layers.Bidirectional)
 def bidirectional(layer, call):
     both = layer.forward_layer, layer.backward_layer

@@ -41,7 +41,7 @@ def test_what_it_reads_is_no_weighted_sum(name):
     graph = between(layer, shape)
     assert [reading.is_distance for reading in graph.readings if reading.variable is layer.kernel] == [True]
     assert {slot.role for slot in graph.slots if slot.variable is layer.kernel} == {"measures", "produces"}
-    np.testing.assert_array_equal(graph.statistics[id(layer), len(shape)], graph.groups[0].units)
+    np.testing.assert_array_equal(graph.statistics[id(layer), 0, len(shape)], graph.groups[0].units)
 
 
 def test_groups_lose_the_channels_at_equal_places():

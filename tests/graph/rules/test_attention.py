@@ -97,8 +97,10 @@ def without_projections(layer, **options):
     return keras.Model(inputs, layers.Dense(2, name="head")(layer([query, value, key], **options)))
 
 
-def test_values_go_through_an_attention_without_weights_but_queries_and_keys_stay():
+def test_values_go_through_an_attention_without_weights_and_queries_and_keys_are_tied():
     model = without_projections(layers.Attention(name="attention"))
+    assert groups_of(model) == {"query": (("query", "key"), 5), "value": (("value",), 5)}
+    model = without_projections(layers.Attention(score_mode="concat", name="attention"))
     assert groups_of(model) == {"value": (("value",), 5)}
     assert "no weight could silence a unit (attention)" in reasons_of(model)["query"][0]
     assert reasons_of(model)["key"] == reasons_of(model)["query"]
@@ -110,11 +112,11 @@ def test_the_scale_of_additive_attention_reads_query_and_key():
     assert set(groups_of(without_projections(layers.AdditiveAttention(use_scale=False)))) == {"value"}
 
 
-def test_a_product_of_tensors_hands_on_what_it_does_not_sum_over():
+def test_a_product_of_tensors_hands_on_what_it_does_not_sum_over_and_ties_the_rest():
     inputs = keras.Input((6, 3))
     a, b = layers.Dense(4, name="a")(inputs), layers.Dense(5, name="b")(inputs)
     product = layers.Dot(axes=(1, 1))([a, b])
     model = keras.Model(inputs, layers.EinsumDense("abc,bcd->ad", 2)(product))
     assert groups_of(model) == {"a": (("a",), 4), "b": (("b",), 5)}
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layers.Dot(axes=-1)([a, a]))))
-    assert "multiplied with others" in reasons_of(model)["a"][0]
+    assert groups_of(model) == {"a": (("a",), 4)}

@@ -8,7 +8,7 @@ REDUCTIONS = [
     ops.sum, ops.mean, ops.max, ops.min, ops.prod, ops.std, ops.var, ops.any, ops.all, ops.argmax, ops.argmin,
     ops.logsumexp, ops.median, ops.norm, ops.average, ops.count_nonzero, ops.moments,
 ]  # fmt: skip
-ALONG = [ops.softmax, ops.log_softmax, ops.cumsum, ops.cumprod, ops.sort, ops.argsort, ops.normalize, ops.sparsemax]
+ALONG = [ops.softmax, ops.log_softmax, ops.cumsum, ops.cumprod, ops.sort, ops.argsort, ops.sparsemax]
 
 
 def model_of(function):
@@ -41,17 +41,15 @@ def test_other_axes_are_handed_on_where_the_shape_stays(function):
 @pytest.mark.parametrize(
     ("function", "name"),
     [
-        (lambda x: ops.mean(x, axis=-1), "mean"),
-        (lambda x: ops.mean(x, axis=(1, 3)), "mean"),
-        (lambda x: ops.max(x), "max"),
+        (lambda x: ops.argmax(x, axis=-1), "argmax"),
+        (lambda x: ops.argmin(x), "argmin"),
+        (lambda x: ops.cumsum(x, axis=-1), "cumsum"),
         (lambda x: ops.softmax(x), "softmax"),
         (lambda x: ops.log_softmax(x), "log_softmax"),
-        (lambda x: ops.logsumexp(x, axis=-1), "logsumexp"),
         (lambda x: ops.roll(x, 1, axis=3), "roll"),
         (lambda x: ops.roll(x, 1), "roll"),
         (lambda x: ops.top_k(x, 2), "top_k"),
         (lambda x: ops.unstack(x, axis=-1), "unstack"),
-        (lambda x: ops.moments(x, axes=[3]), "moments"),
         (lambda x: ops.glu(x), "glu"),
     ],
 )
