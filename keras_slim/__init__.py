@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from keras_slim.compression import load_compressed, save_compressed
     from keras_slim.export import benchmark_tflite, export_tflite, verify_tflite
     from keras_slim.folding import fold_batch_normalization
+    from keras_slim.graph.opening import functional
     from keras_slim.profiling import profile
     from keras_slim.pruning import PruningPlan, mask, plan_pruning, prune, shrink
     from keras_slim.sharing import share_weights
@@ -43,6 +44,7 @@ _HOMES = {
     "benchmark_tflite": "export",
     "export_tflite": "export",
     "fold_batch_normalization": "folding",
+    "functional": "graph.opening",
     "load_compressed": "compression",
     "mask": "pruning",
     "plan_pruning": "pruning",
@@ -66,6 +68,7 @@ __all__ = [
     "export",
     "export_tflite",
     "fold_batch_normalization",
+    "functional",
     "graph",
     "layers",
     "load_compressed",

@@ -9,7 +9,8 @@ import keras
 
 from keras_slim.errors import SlimWarning, did_you_mean, invalid_argument
 from keras_slim.graph.copying import copy_replacing
-from keras_slim.graph.nodes import check_graph, is_graph, operations, walk
+from keras_slim.graph.nodes import is_graph, operations, walk
+from keras_slim.graph.opening import readable
 from keras_slim.graph.running import run
 from keras_slim.graph.stock import differs_because
 from keras_slim.layers.adder import LEARNING_RATE
@@ -77,7 +78,7 @@ def adderize(
     Reference:
         Chen et al. 2020, "AdderNet: Do we really need multiplications in deep learning?", arXiv 1912.13200.
     """
-    check_graph(model, "adderize")
+    model = readable(model, "adderize")
     if local_learning_rate is not None:
         check_positive(local_learning_rate, "local_learning_rate", "adderize")
     skip = _check_skip(skip, model)

@@ -1,6 +1,7 @@
 """Every error and warning keras_slim raises by a name of its own, and how their messages are worded."""
 
 import difflib
+import re
 
 
 class UnsupportedLayerError(ValueError):
@@ -51,9 +52,14 @@ def invalid_argument(name, owner, *, expected, received, hint=""):
     return f"{message} {hint}" if hint else message
 
 
+COLOURS = re.compile("\x1b\\[[0-9;]*m")
+
+
 def first_sentence(error):
-    """Returns the first line of an error, since Keras appends whole configurations."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    """Returns the first line of an error, since Keras appends whole configurations, and says first where it was."""
+    lines = [line.strip() for line in COLOURS.sub("", str(error)).splitlines()]
+    lines = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
+    return (lines or [type(error).__name__])[0][:300]
 
 
 def one_of(names):

@@ -8,7 +8,8 @@ import numpy as np
 
 from keras_slim.errors import SlimWarning
 from keras_slim.graph.copying import copied, copy_replacing
-from keras_slim.graph.nodes import check_graph, is_graph, operations, walk
+from keras_slim.graph.nodes import is_graph, operations, walk
+from keras_slim.graph.opening import readable
 from keras_slim.graph.stock import differs_because
 from keras_slim.layers.adder import Adder
 
@@ -76,7 +77,7 @@ def fold_batch_normalization(model: keras.Model) -> keras.Model:
         Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
         Inference", arXiv 1712.05877, equation 14.
     """
-    check_graph(model, "fold_batch_normalization")
+    model = readable(model, "fold_batch_normalization")
     weights, gone = _plan(model)
     made = {}
 

@@ -36,15 +36,27 @@ def config_of(operation) -> dict | None:
             warnings.filterwarnings("ignore", "The object being serialized includes a `lambda`")
             config = operation.get_config()
     except NotImplementedError as error:
-        if isinstance(operation, keras.layers.Layer):
+        if not isinstance(operation, keras.layers.Layer):
+            return None
+        if _has_own_arguments(type(operation)):
             raise cannot_copy(operation, error) from error
-        return None
+        policy = keras.dtype_policies.serialize(operation.dtype_policy)
+        config = {"name": operation.name, "trainable": operation.trainable, "dtype": policy}
     except Exception as error:
         raise cannot_copy(operation, error) from error
     for name, value in config.items():
         if any(isinstance(leaf, keras.Operation | keras.Variable) for leaf in keras.tree.flatten(value)):
             raise cannot_copy(operation, f"`{name}` is an object, not its config, so that a copy would share it")
     return config
+
+
+def _has_own_arguments(cls):
+    """Tells whether the constructor of a layer has arguments beside those of every layer.
+
+    Without, its config is known, also where Keras gives none since it was made with a `keras.DTypePolicy`.
+    """
+    _, *parameters = inspect.signature(cls.__init__).parameters.values()
+    return any(each.kind is not each.VAR_KEYWORD for each in parameters)
 
 
 def made_from(config: dict, operation, kind: type | None = None):

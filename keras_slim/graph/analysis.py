@@ -76,7 +76,9 @@ class Trace:
 
     def model(self, model, inputs, prefix=""):
         """Returns the channels of a model's outputs, given those of its inputs, both flat."""
-        self.channels.update({id(tensor): given for tensor, given in zip(model.inputs, inputs, strict=True)})
+        self.channels.update(
+            {id(tensor): _of_shape(given, tensor.shape) for tensor, given in zip(model.inputs, inputs, strict=True)}
+        )
         for node in walk(model):
             if isinstance(node.operation, keras.layers.InputLayer):
                 self._resize_input(node, prefix)
@@ -104,6 +106,12 @@ class Trace:
         return call.ask_rule()
 
 
+def _of_shape(channels, shape):
+    """Returns channels with the sizes that an input of a model tells and what it is given leaves open."""
+    sizes = zip(channels.shape, shape, strict=True)
+    return Channels(tuple(two if one is None else one for one, two in sizes), channels.axes)
+
+
 def _keep_on_request(record, ignore, paths):
     unknown = sorted(set(ignore) - paths)
     if unknown:
@@ -121,13 +129,14 @@ def _resolve(model, trace):
     is_whole = np.zeros(record.num_atoms, bool)
     for atoms, _, _ in record.wholes:
         is_whole[root[atoms]] = True
-    families = _families(producers, root)
+    families = _families(record, producers, root)
     groups, number = _number(record, producers, root, is_whole, families)
     table = np.append(number[root], WHOLE) if len(root) else np.array([WHOLE])
 
     def units(atoms):
         return table[np.asarray(atoms, int)]
 
+    producers = [producer for producer in producers if producer not in record.followers]
     return ChannelGraph(
         model=model,
         groups=groups,
@@ -192,14 +201,15 @@ def _roots(record):
     return components(record.num_atoms, np.concatenate(first), np.concatenate(second))
 
 
-def _families(producers, root):
-    """Returns lists of producers that share a unit, directly or through others, in order."""
+def _families(record, producers, root):
+    """Returns lists of producers that share a unit, directly or through others, in order; without those that follow."""
     if not len(root):
         return []
     owner = np.repeat(np.arange(len(producers)), [count for *_, count in producers])
     members = defaultdict(list)
     for producer, head in enumerate(components(len(producers), owner, owner[root])):
-        members[int(head)].append(producers[producer])
+        if producers[producer] not in record.followers:
+            members[int(head)].append(producers[producer])
     return list(members.values())
 
 
@@ -222,7 +232,8 @@ def _number(record, producers, root, is_whole, families):
         units = units[~is_whole[units]]
         if len(units):
             names = _names(members)
-            tied_by = dict.fromkeys(path for member in members for path in meetings[member])
+            together = members if len(members) > 1 else ()
+            tied_by = dict.fromkeys(path for member in together for path in meetings[member])
             groups.append(Group(names[0], names, first, len(units), tuple(tied_by)))
             number[units] = np.arange(first, first + len(units))
             first += len(units)

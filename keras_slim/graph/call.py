@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_slim.graph.channel_graph import Reading
 from keras_slim.graph.channels import WHOLE, Channels
+from keras_slim.graph.closed import why_closed
 from keras_slim.graph.handing_on import as_function, handed_on
 from keras_slim.graph.nodes import Node, is_graph, walk
 from keras_slim.graph.registry import find_rule, why_no_rule
@@ -31,6 +32,7 @@ class Record:
     constants: dict = field(default_factory=dict)  # (id of first output, argument, axis) -> atoms
     positions: dict = field(default_factory=dict)  # (id of first output, argument) -> atoms
     statistics: dict = field(default_factory=dict)  # (id of layer, leaf of its arguments, axis of it) -> atoms
+    followers: set = field(default_factory=set)  # of the producers, those whose channels are no units by themselves
     rescales: dict = field(default_factory=dict)  # id of variable -> (variable, atoms, scale)
     readings: dict = field(default_factory=dict)  # (id of variable, axis, part, id of tensor) -> Reading of atoms
     unsupported: dict = field(default_factory=dict)  # path of a layer -> reason
@@ -101,7 +103,9 @@ class LayerCall:
                 f"{type(self.layer).__name__} was made from an array, which Keras cannot copy"
             )
         if rule is None:
-            return self._tried() or self.keep_inputs_whole(why_no_rule(self.layer))
+            why = why_closed(self.layer)
+            opened = f", and it cannot be opened: {why}" if why else ""
+            return self._tried() or self.keep_inputs_whole(why_no_rule(self.layer) + opened)
         if getattr(self.layer, "lora_enabled", False):
             return self.keep_inputs_whole("it has low-rank adaptation weights beside its own")
         outputs = rule(self)
@@ -130,6 +134,17 @@ class LayerCall:
             self._record.num_atoms += count
         first, size = self._record.producers[key][-2:]
         return np.arange(first, first + size)
+
+    def following(self, count, part="output"):
+        """Returns the atoms of numbers that the layer has one of for each unit of another: by themselves they are none.
+
+        Args:
+            count: How many there are.
+            part: As in `new_units`.
+        """
+        atoms = self.new_units(count, part)
+        self._record.followers.add(self._record.producers[id(self.layer), part])
+        return atoms
 
     def weight(self, variable, produces=None, consumes=None, follows=None, measures=None):
         """States which atoms run along the axes of a weight.

@@ -83,8 +83,13 @@ def walk(model: keras.Model) -> list[Node]:
     ['InputLayer', 'Dense']
     """
     check_graph(model)
+    return calls_between(model.inputs, model.outputs)
+
+
+def calls_between(inputs, outputs) -> list[Node]:
+    """Lists the calls that lead from some symbolic tensors to others, as `walk` does for those of a model."""
     ordered, seen = [], set()
-    for tensor in (*model.inputs, *model.outputs):
+    for tensor in (*inputs, *outputs):
         _visit(_producer(tensor), ordered, seen)
     return [_public(node) for node in ordered]
 
@@ -111,7 +116,7 @@ def check_graph(model, owner="walk"):
     raise UnsupportedLayerError(
         f"Model '{model.name}' of class `{type(model).__name__}` decides in its own code which layers it calls. "
         "Expected a functional model or a `Sequential`, whose calls can be read. "
-        "Rebuild it from its layers with `keras.Model(inputs, outputs)`."
+        "`keras_slim.functional(model)` reads most. Or build it from its layers with `keras.Model(inputs, outputs)`."
     )
 
 

@@ -14,7 +14,7 @@ REASONS = {
         ops.STFT ops.ViewAsComplex ops.ViewAsReal
     """,
     "it runs code that cannot be read": """
-        FlaxLayer JaxLayer Lambda TFSMLayer TorchModuleWrapper ops.AssociativeScan ops.Cond ops.ForiLoop ops.Function
+        FlaxLayer JaxLayer TFSMLayer TorchModuleWrapper ops.AssociativeScan ops.Cond ops.ForiLoop ops.Function
         ops.JVP ops.Map ops.Scan ops.Switch ops.VectorizedMap ops.WhileLoop
     """,
     "it divides the kernel by a norm over all units": "SpectralNormalization",

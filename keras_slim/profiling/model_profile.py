@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_slim.graph.nodes import check_graph
+from keras_slim.graph.opening import readable
 from keras_slim.profiling.energy import PICOJOULES, arithmetic_energy
 from keras_slim.profiling.table import render
 from keras_slim.profiling.uses import work_by_call
@@ -113,7 +113,7 @@ def profile(model: keras.Model) -> ModelProfile:
     path, such as `encoder/conv`.
 
     Args:
-        model: A functional model, or a `Sequential` that has been built.
+        model: A built model.
 
     Returns:
         A `ModelProfile`: data, and a table when printed.
@@ -121,7 +121,7 @@ def profile(model: keras.Model) -> ModelProfile:
     Raises:
         TypeError: If `model` is not a Keras model.
         ValueError: If the model is not built, or its inputs have dimensions of unknown size that matter.
-        UnsupportedLayerError: If it is a subclassed model.
+        UnsupportedLayerError: If it is a subclassed model whose code cannot be read.
 
     Example:
 
@@ -130,10 +130,9 @@ def profile(model: keras.Model) -> ModelProfile:
     >>> cost.parameters, cost.macs
     (112, 6912)
     """
-    check_graph(model, "profile")
     layers, unknown, counted = [], {}, set()
     times_called = collections.Counter()
-    for path, call, works in work_by_call(model):
+    for path, call, works in work_by_call(readable(model, "profile")):
         times_called[path] += 1
         fresh = _not_counted_yet(getattr(call.operation, "weights", []), counted)
         layers.append(_layer_profile(path, times_called[path], call, works, fresh))

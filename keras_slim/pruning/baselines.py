@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_slim.errors import invalid_argument
 from keras_slim.graph.analysis import analyse
+from keras_slim.graph.opening import opened
 from keras_slim.pruning.calibration import Calibration, check_calibration
 from keras_slim.pruning.costs import CostModel
 from keras_slim.pruning.plan import PruningPlan
@@ -72,6 +73,7 @@ def prune_layer_by_layer(
         raise TypeError(invalid_argument("fine_tune", owner, expected=expected, received=fine_tune))
     criterion = criteria.get(criterion, "criterion", owner)
     calibration = check_calibration(calibration, owner)
+    model = opened(model, owner)
     plan.keep(analyse(model, owner=owner))
     data = drawn(data, steps, owner)
     small = None

@@ -8,7 +8,7 @@ import numpy as np
 from keras_slim.errors import SlimWarning, UnreachableTargetError, invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channel_graph import ChannelGraph
-from keras_slim.graph.nodes import check_graph
+from keras_slim.graph.opening import opened
 from keras_slim.pruning.budget import Budget
 from keras_slim.pruning.calibration import Calibration, check_calibration
 from keras_slim.pruning.costs import target_cost
@@ -44,7 +44,7 @@ def plan_pruning(
     All units of the network stand in one ranking of de-biased scores; the lowest go, until the target is reached.
 
     Args:
-        model: A built Functional or Sequential model.
+        model: A built model. A subclassed one, and layers that hold layers, are read as `functional` reads them.
         ratio: Share to remove, from 0 (nothing) to below 1.
         of: What the ratio is a share of: `"units"`, `"params"`, `"macs"` (multiply-accumulates of one sample),
             `"bytes"` (of the exported file), `"latency"` (of the exported file, measured on this machine), or a
@@ -66,7 +66,7 @@ def plan_pruning(
     Raises:
         ValueError: If an argument is out of range, or data is missing or does not fit.
         UnreachableTargetError: If the guards make the ratio unreachable; the message says what can be reached.
-        UnsupportedLayerError: If the model is subclassed.
+        UnsupportedLayerError: If the model is subclassed, and its code cannot be read.
         ExportError: If a file has to be measured, and the model does not convert.
         RuntimeError: If a file has to be measured, and Keras does not run on TensorFlow.
     """
@@ -77,6 +77,7 @@ def plan_pruning(
     debias = debiasers.get(debias, "debias", owner)
     guards = check_guards(guards, owner)
     data = drawn(data, steps, owner) if ratio else None
+    model = opened(model, owner)
     graph = analyse(model, ignore, owner, batch=lambda: first_inputs(data, model, owner=owner))
     budget = Budget(measure, graph)
     scores = np.zeros(0)
@@ -108,7 +109,7 @@ def prune(
     It is `shrink(model, plan_pruning(model, ratio, data=data, ...), data, ...)`.
 
     Args:
-        model: A built Functional or Sequential model. It is not changed.
+        model: A built model. It is not changed.
         ratio: Share to remove, from 0 (nothing) to below 1.
         data: What a data-driven criterion looks at, and what the cut is made up for with, as in `shrink`.
         steps: Number of batches to look at. Defaults to all; a generator needs it.
@@ -120,7 +121,7 @@ def prune(
         The smaller model, a plain Keras model, not compiled.
     """
     owner = "prune"
-    check_graph(model, owner)
+    model = opened(model, owner)
     calibration = check_calibration(calibration, owner)
     data = drawn(data, steps, owner)
     plan = plan_pruning(model, ratio, data=data, steps=steps, verbose=verbose, **options)

@@ -3,6 +3,7 @@
 import keras
 
 from keras_slim.graph.analysis import analyse
+from keras_slim.graph.opening import opened
 from keras_slim.pruning.calibration import Calibration, calibrated, calibration_inputs, check_calibration
 from keras_slim.pruning.plan import PruningPlan
 from keras_slim.pruning.surgery import rebuild, silence
@@ -21,7 +22,8 @@ def shrink(
     """Returns a smaller copy of a model, without the units that a plan removes.
 
     The copy is a plain Keras model of stock layers with fewer units; nothing has to be stripped from it. It is not
-    compiled. The model itself is not changed.
+    compiled. The model itself is not changed. Of a subclassed model the copy is a functional one, as `functional` reads
+    it; layers that hold layers become models inside it.
 
     With data the cut hurts much less: the units that are kept stand in for those that go. Inputs suffice, some hundreds
     of samples.
@@ -87,6 +89,7 @@ def mask(
 def carried_out(model, plan, make, data, steps, calibration, verbose, owner):
     """Returns the model that `make` makes, which is `rebuild` or `silence`, calibrated if there is data."""
     calibration = check_calibration(calibration, owner)
+    model = opened(model, owner)
     graph = analyse(model, owner=owner)
     keep = plan.keep(graph)
     if data is None or keep.all():

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_slim.errors import invalid_argument
 from keras_slim.graph.analysis import analyse
+from keras_slim.graph.opening import opened
 from keras_slim.scoring.criteria import Oracle, criteria
 from keras_slim.scoring.data import drawn
 from keras_slim.scoring.debias import NoDebias, RankDebias, debiasers
@@ -82,7 +83,7 @@ def rank_correlation(
     owner = "rank_correlation"
     criterion = criteria.get(criterion, "criterion", owner)
     debias = debiasers.get(debias, "debias", owner)
-    graph = analyse(model, ignore, owner)
+    graph = analyse(opened(model, owner), ignore, owner)
     data = drawn(data, steps, owner)
     if oracle is None:
         oracle = unit_scores(graph, Oracle(verbose), NoDebias(), data, steps=steps, owner=owner)

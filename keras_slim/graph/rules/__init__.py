@@ -22,6 +22,7 @@ from keras_slim.graph.rules import (
     pooling,
     recurrent,
     reshaping,
+    weight,
     wrappers,
 )
 
@@ -47,5 +48,6 @@ __all__ = [
     "pooling",
     "recurrent",
     "reshaping",
+    "weight",
     "wrappers",
 ]

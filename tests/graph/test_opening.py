@@ -1,0 +1,439 @@
+"""Models as people write them, read as graphs: the twin answers like the model, and can be cut like any other."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers, ops
+
+import keras_slim as slim
+from keras_slim.errors import UnsupportedLayerError
+from keras_slim.graph import analyse
+from keras_slim.graph.closed import why_closed
+from keras_slim.graph.opening import functional, opened
+from keras_slim.pruning import Guards
+
+rng = np.random.default_rng(0)
+images = rng.normal(size=(4, 8, 8, 3)).astype("float32")
+tokens = rng.integers(0, 20, (4, 6)).astype("int32")
+LOOSE = Guards(min_units=1, align=1)
+
+
+class ResidualBlock(layers.Layer):
+    """Has a weight of its own, a flag `training`, and a block inside."""
+
+    def __init__(self, filters, **kwargs):
+        super().__init__(**kwargs)
+        self.convs = [layers.Conv2D(filters, 3, padding="same", name=f"conv_{i}") for i in range(2)]
+        self.norm = layers.BatchNormalization(name="norm")
+        self.gate = Gate(name="gate")
+        self.drop = layers.Dropout(0.5, name="drop")
+
+    def build(self, shape):
+        self.gamma = self.add_weight(shape=shape[-1:], initializer="random_normal", name="gamma")
+        self.built = True
+
+    def call(self, x, training=None):
+        y = self.norm(ops.relu(self.convs[0](x)), training=training)
+        y = self.drop(self.convs[1](y), training=training)
+        return ops.relu(self.gate(y) * self.gamma + x)
+
+
+class Gate(layers.Layer):
+    """Squeezes and excites, and creates layers without weights as it is called."""
+
+    def build(self, shape):
+        self.squeeze = layers.Dense(shape[-1] // 2, "relu", name="squeeze")
+        self.excite = layers.Dense(shape[-1], "sigmoid", name="excite")
+        self.built = True
+
+    def call(self, x):
+        mean = layers.GlobalAveragePooling2D()(x)
+        return layers.Multiply()([x, self.excite(self.squeeze(mean))[:, None, None, :]])
+
+
+class Embedded(layers.Layer):
+    """Tokens and positions: an inner layer is called on a constant."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.words, self.places = layers.Embedding(20, 16, name="words"), layers.Embedding(6, 16, name="places")
+
+    def call(self, x):
+        return self.words(x) + self.places(ops.arange(ops.shape(x)[-1]))
+
+
+class Encoder(layers.Layer):
+    """Splits heads by the sizes of what comes in, and gives out more than a tensor."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.qkv, self.out = layers.Dense(48, name="qkv"), layers.Dense(16, name="out")
+        self.norm = layers.LayerNormalization(name="norm")
+        self.mlp = keras.Sequential([layers.Dense(32, "gelu"), layers.Dense(16)], name="mlp")
+
+    def call(self, x, mask=None, scores=False):
+        batch, length, width = ops.shape(x)
+        heads = (ops.reshape(each, (batch, length, 4, width // 4)) for each in ops.split(self.qkv(x), 3, axis=-1))
+        q, k, v = (ops.transpose(each, (0, 2, 1, 3)) for each in heads)
+        weights = ops.softmax(ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))) / 2.0)
+        mixed = ops.reshape(ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3)), (batch, length, width))
+        x = self.norm(x + self.out(mixed))
+        return x + self.mlp(x), (weights if scores else None)
+
+
+class Stack(layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.blocks = [Encoder(name=f"encoder_{i}") for i in range(2)]
+
+    def build(self, shape):
+        self.token = self.add_weight(shape=(1, 1, shape[-1]), initializer="random_normal", name="token")
+        self.built = True
+
+    def call(self, x):
+        x = ops.concatenate([ops.broadcast_to(self.token, (ops.shape(x)[0], 1, x.shape[-1])), x], axis=1)
+        for block in self.blocks:
+            x, _ = block(x)
+        return x[:, 0]
+
+
+def convolutional():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(16, 3, name="stem")(inputs)
+    x = ResidualBlock(16, name="first")(x)
+    x = ResidualBlock(16, name="second")(x)
+    return keras.Model(inputs, layers.Dense(3, name="head")(layers.GlobalAveragePooling2D()(x))), images
+
+
+def stacked():
+    block = ResidualBlock(8, name="block")
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(8, 3), block, layers.Flatten(), layers.Dense(3)])
+    return model, images
+
+
+def shared():
+    inputs, block = keras.Input((8, 8, 3)), ResidualBlock(8, name="block")
+    x = block(block(layers.Conv2D(8, 3)(inputs)))
+    return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x))), images
+
+
+def inside_a_model():
+    inner = keras.Input((6, 6, 8))
+    body = keras.Model(inner, ResidualBlock(8, name="block")(inner), name="body")
+    inputs = keras.Input((8, 8, 3))
+    x = body(layers.Conv2D(8, 3)(inputs))
+    return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x))), images
+
+
+def transformer():
+    inputs = keras.Input((6,), dtype="int32")
+    x = Stack(name="stack")(Embedded(name="embedded")(inputs))
+    return keras.Model(inputs, layers.Dense(3)(x)), tokens
+
+
+class Subclassed(keras.Model):
+    """Takes a dictionary, loops over a list, passes `training` on, and puts out a dictionary."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.stem = layers.Conv2D(8, 3, name="stem")
+        self.blocks = [ResidualBlock(8, name=f"block_{i}") for i in range(2)]
+        self.head = layers.Dense(3, name="head")
+
+    def call(self, x, training=False):
+        y = self.stem(x["image"])
+        for block in self.blocks:
+            y = block(y, training=training)
+        return {"answer": self.head(ops.mean(y, axis=(1, 2))), "extra": ops.mean(x["extra"], axis=1)}
+
+
+def subclassed():
+    model, x = Subclassed(name="net"), {"image": images, "extra": images[:, :, 0, 0]}
+    model(x)
+    return model, x
+
+
+class Autoencoder(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.encoder = keras.Sequential([layers.Dense(16, "relu"), layers.Dense(4)], name="encoder")
+        self.decoder = keras.Sequential([layers.Dense(16, "relu"), layers.Dense(8)], name="decoder")
+
+    def call(self, x):
+        return self.decoder(self.encoder(x))
+
+
+def autoencoder():
+    model, x = Autoencoder(), images[:, :, 0, 0]
+    model(x)
+    return model, x
+
+
+class Siamese(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.tower = keras.Sequential([layers.Dense(16, "relu"), layers.Dense(4)], name="tower")
+        self.head = layers.Dense(1)
+
+    def call(self, pair):
+        left, right = (self.tower(each) for each in pair)
+        return self.head(ops.abs(left - right))
+
+
+def siamese():
+    model, x = Siamese(), [images[:, :, 0, 0], images[:, :, 1, 1]]
+    model(x)
+    return model, x
+
+
+MODELS = [convolutional, stacked, shared, inside_a_model, transformer, subclassed, autoencoder, siamese]
+
+
+def randomized(model):
+    """Gives each weight, statistics and scales too, values that are all different."""
+    for weight in model.weights:
+        if "float" in weight.dtype:
+            weight.assign(rng.uniform(0.2, 1.0, weight.shape) * rng.choice([-1, 1], weight.shape))
+            if "variance" in weight.path:
+                weight.assign(np.abs(weight.numpy()))
+    return model
+
+
+def assert_close(one, other):
+    for left, right in zip(*map(keras.tree.flatten, (one, other)), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-4 * np.abs(left).max())
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_the_twin_answers_like_the_model_on_the_same_weights(make):
+    model, x = make()
+    randomized(model)
+    before = model.get_weights()
+    twin = functional(model)
+    assert {*map(id, twin.trainable_weights)} == {*map(id, model.trainable_weights)}
+    assert {*map(id, twin.weights)} >= {*map(id, model.weights)}
+    assert_close(model(x, training=False), twin(x, training=False))
+    for weight in model.trainable_weights:  # the very same: what one learns the other knows
+        weight.assign(weight * 1.25)
+    assert_close(model(x, training=False), twin(x, training=False))
+    for weight, value in zip(model.weights, before, strict=True):
+        weight.assign(value)
+    assert functional(twin) is twin
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_a_cut_is_what_its_mask_is(make):
+    model, x = make()
+    randomized(model)
+    answer, weights = model(x, training=False), model.get_weights()
+    plan = slim.plan_pruning(model, 0.3, criterion="random", debias="none", guards=LOOSE)
+    small, masked = slim.shrink(model, plan), slim.mask(model, plan)
+    assert small.count_params() < model.count_params()
+    assert_close(masked(x, training=False), small(x, training=False))
+    assert not any(layer for layer in small._flatten_layers() if type(layer).__module__ == __name__)
+    assert_close(model(x, training=False), answer)
+    for one, two in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_nothing_cut_is_the_same_and_comes_back_from_a_file(make, tmp_path):
+    model, x = make()
+    copy = slim.shrink(model, slim.plan_pruning(model, 0))
+    copy.save(tmp_path / "copy.keras")
+    for each in (copy, keras.models.load_model(tmp_path / "copy.keras")):
+        assert_close(model(x, training=False), each(x, training=False))
+
+
+def test_batches_of_every_size_and_in_training():
+    model, x = transformer()
+    twin = functional(model)
+    for size in (1, 2, 3):
+        assert_close(model(x[:size]), twin(x[:size]))
+    model, x = convolutional()
+    twin = functional(model)
+    keras.utils.set_random_seed(1)
+    statistics = [model.get_layer("first").norm.moving_mean.numpy().copy()]
+    twin(x, training=True)
+    assert not np.array_equal(model.get_layer("first").norm.moving_mean.numpy(), statistics[0])
+
+
+def test_units_are_found_in_blocks_and_through_them():
+    graph = analyse(functional(convolutional()[0]))
+    names = {group.name: set(group.layers) for group in graph.groups}
+    assert names["stem"] == {
+        "stem",
+        *(f"{block}/{layer}" for block in ("first", "second") for layer in ("conv_1", "gate/excite")),
+    }
+    assert {"first/conv_0", "first/gate/squeeze", "second/gate/squeeze"} <= set(names)
+    assert [whole.layers for whole in graph.whole] == [("head",)]
+
+
+def test_gradients_data_and_compensation_go_through():
+    model, x = convolutional()
+    y = rng.integers(0, 3, 4)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    plan = slim.plan_pruning(model, 0.3, criterion="taylor", data=(x, y), guards=LOOSE, verbose=0)
+    small = slim.shrink(model, plan, x, verbose=0)
+    plain = slim.shrink(model, plan)
+    answer = model(x, training=False)
+    assert np.square(small(x) - answer).sum() < np.square(plain(x) - answer).sum()
+
+
+def test_profile_counts_what_is_inside():
+    profile = slim.profile(subclassed()[0])
+    assert "block_0/conv_0" in [layer.name for layer in profile.layers]
+    assert not profile.unknown
+    assert profile.macs > 0
+
+
+def test_mixed_precision_stays():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model, x = convolutional()
+        twin = functional(model)
+        assert twin.get_layer("first").get_layer("conv_0").compute_dtype == "bfloat16"
+        np.testing.assert_allclose(*(ops.cast(each(x), "float32") for each in (model, twin)), atol=0.05)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_masks_go_through_blocks():
+    class Head(layers.Layer):
+        def __init__(self):
+            super().__init__(name="head")
+            self.words, self.state = layers.Embedding(20, 8, mask_zero=True), layers.GRU(8)
+
+        def call(self, x):
+            return self.state(self.words(x))
+
+    inputs = keras.Input((6,), dtype="int32")
+    model = keras.Model(inputs, Head()(inputs))
+    x = np.array([[1, 2, 3, 0, 0, 0], [1, 2, 3, 4, 5, 0]])
+    assert_close(model(x), functional(model)(x))
+
+
+class Closed(layers.Layer):
+    """Keras need not run its code to know what shape it puts out."""
+
+    def build(self, shape):
+        self.dense = layers.Dense(8, name="dense")
+        self.dense.build(shape)
+        self.steps = self.add_weight(shape=(), initializer="zeros", trainable=False)
+        self.built = True
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+class ByValues(Closed):
+    def call(self, x):
+        return self.dense(x) if ops.sum(x) > 0 else -x
+
+
+class WithTensorFlow(Closed):
+    def call(self, x):
+        return tf.nn.relu(self.dense(x))
+
+
+class ByItsWeights(Closed):
+    def call(self, x):
+        return self.dense(x) if float(self.dense.bias[0]) < 0.5 else -self.dense(x)
+
+
+class Counting(Closed):
+    def call(self, x):
+        self.steps.assign_add(1)
+        return self.dense(x)
+
+
+class InTraining(Closed):
+    def call(self, x, training=False):
+        return self.dense(x) if training else x
+
+
+class OfAnotherLayer(Closed):
+    """Computes with a weight of the layer that it calls."""
+
+    def call(self, x):
+        return self.dense(x) @ self.dense.kernel
+
+
+def around(layer):
+    inputs = keras.Input((8,))
+    return keras.Model(inputs, layers.Dense(2)(layer(layers.Dense(8, name="before")(inputs))))
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [
+        (ByValues, "boolean"),
+        (WithTensorFlow, "TensorFlow"),
+        (ByItsWeights, "values of its weights"),
+        (Counting, "assign"),
+        (InTraining, "depends on `training`"),
+        (OfAnotherLayer, "a weight of a layer that it calls besides"),
+    ],
+)
+def test_what_cannot_be_read_stays_closed_and_whole_and_says_why(layer, why):
+    layer = layer()
+    model = around(layer)
+    twin = opened(model, "prune")
+    assert layer in twin.layers
+    assert why in why_closed(layer)
+    whole = {name: each.reasons for each in analyse(twin).whole for name in each.layers}
+    assert any(f"{type(layer).__name__} has no rule" in reason for reason in whole["before"])
+    x = images[:, :, 0, 0]
+    assert_close(model(x), slim.shrink(model, slim.plan_pruning(model, 0))(x))
+
+
+class Unreadable(keras.Model):
+    def __init__(self):
+        super().__init__(name="unreadable")
+        self.dense = layers.Dense(4)
+
+    def call(self, x):
+        x = self.dense(x)
+        return tf.nn.relu(x)  # the line
+
+
+def test_a_model_that_cannot_be_read_names_the_line():
+    model = Unreadable()
+    model(np.ones((2, 3), "float32"))
+    with open(__file__) as file:
+        line = 1 + [each.rstrip().endswith("# the line") for each in file].index(True)
+    with pytest.raises(UnsupportedLayerError, match=rf"'unreadable'.*test_opening.py, line {line}\)"):
+        slim.plan_pruning(model, 0.1)
+
+
+def test_a_model_that_is_not_built_is_asked_for_inputs():
+    model = Autoencoder()
+    with pytest.raises(UnsupportedLayerError, match=r"not built.*inputs="):
+        functional(model)
+    twin = functional(model, images[:, :, 0, 0])
+    assert twin.output_shape == (None, 8)
+
+
+def test_inputs_give_sizes_that_a_model_leaves_open():
+    inputs = keras.Input((None,), dtype="int32")
+    model = keras.Model(inputs, layers.Dense(3)(Stack(name="stack")(Embedded(name="embedded")(inputs))))
+    twin = functional(model, tokens)
+    assert twin.input_shape == (None, 6)
+    assert_close(model(tokens), twin(tokens))
+    assert "stack/encoder_1/mlp/dense" in [group.name.rpartition("_")[0] for group in analyse(twin).groups]
+
+
+def test_fit_refuses_a_subclassed_model_before_training_and_leads_to_the_twin():
+    model, x = autoencoder()
+    model.compile("sgd", "mse")
+    prune = slim.callbacks.ProgressiveGlobalPruning(0.3, criterion="l2", rounds=1, guards=LOOSE, verbose=0)
+    before = model.get_weights()
+    with pytest.raises(UnsupportedLayerError, match="keras_slim.functional"):
+        model.fit(x, x, epochs=2, verbose=0, callbacks=[prune])
+    for one, two in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, two)
+    twin = functional(model)
+    twin.compile("sgd", "mse")
+    twin.fit(x, x, epochs=2, verbose=0, callbacks=[prune])
+    assert twin.count_params() < model.count_params()
