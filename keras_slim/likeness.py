@@ -1,6 +1,8 @@
 """Whether a copy of a layer, made from its config, holds what the layer holds, at every place inside."""
 
+import functools
 import inspect
+import types
 
 import keras
 import numpy as np
@@ -39,7 +41,7 @@ def check_alike(operation: keras.Operation, copy: keras.Operation, is_built: boo
         others = inside(new)
         for name, value in inside(old).items():
             other = others.get(name, value if isinstance(old, keras.layers.Layer) else None)
-            if not is_own_function(value, owners) or _is_of_class(old, name) or _same_code(value, other):
+            if not is_own_function(value, owners) or _is_of_class(old, name) or _same(value, other):
                 continue
             if other is not None or is_built:
                 _refuse(old if isinstance(old, keras.Operation) else operation, name, value, other)
@@ -54,16 +56,29 @@ def _is_of_class(owner, name):
     return callable(getattr(type(owner), name, None)) or (isinstance(owner, keras.Model) and name in OF_THE_TRAINER)
 
 
-def _same_code(old, new):
+def _same(old, new):
+    """Tells whether two functions have the same code, or two objects the same class and config, seeds apart."""
     if old is new:
         return True
-    old, new = (getattr(each, "func", each) for each in (old, new))  # of `functools.partial`
-    names = ("__code__", "__name__")
-    return type(old) is type(new) and all(getattr(old, name, None) is getattr(new, name, None) for name in names)
+    if type(old) is not type(new):
+        return False
+    if isinstance(old, functools.partial):
+        return _same(old.func, new.func) and _alike((old.args, old.keywords), (new.args, new.keywords))
+    same_code = all(getattr(old, name, None) is getattr(new, name, None) for name in ("__code__", "__name__"))
+    return same_code and _alike(_told(old), _told(new))
+
+
+def _told(value):
+    try:
+        return {**type(value).get_config(value), "seed": None}
+    except (AttributeError, NotImplementedError):
+        return {}
 
 
 def _check_arguments(old, new, is_built):
-    for argument in inspect.signature(type(old).__init__).parameters:
+    for argument, parameter in inspect.signature(type(old).__init__).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
         for name in (argument, f"_{argument}"):
             if name not in vars(old) or name not in vars(new):
                 continue
@@ -94,4 +109,12 @@ def _alike(old, new):
 
 
 def _refuse(layer, name, old, new):
-    raise cannot_copy(layer, f"a config without `{name}`, which is {old!r:.80} here and {new!r:.80} in a copy")
+    told = f"{_shown(old)} here and {_shown(new)} in a copy"
+    raise cannot_copy(layer, f"a config that does not tell `{name}`, which is {told}")
+
+
+def _shown(value):
+    """Returns how a value is named in a message: a function by its module, since two may have one name."""
+    if isinstance(value, types.FunctionType):
+        return f"{value.__module__}.{value.__qualname__}"
+    return f"{value!r:.80}"

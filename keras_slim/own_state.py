@@ -25,7 +25,8 @@ def carry_state(old: keras.Operation, new: keras.Operation) -> None:
         new: Its copy, built, with the values its variables are to have.
 
     Raises:
-        UnsupportedLayerError: If the copy does not take what the layer saves.
+        UnsupportedLayerError: If the copy does not take what the layer saves, or does not hold what the layer holds: a
+            function, or an argument of the constructor.
     """
     copies: dict[keras.layers.Layer, list] = {}
     for layer, copy in pairs_within(old, new):

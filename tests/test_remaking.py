@@ -271,7 +271,7 @@ class Unsaved(layers.Layer):
 
 
 LOSSY = {
-    "a default that is not used": (lambda: Scaled(2.0, name="lossy"), "without `factor`"),
+    "a default that is not used": (lambda: Scaled(2.0, name="lossy"), "does not tell `factor`"),
     "an argument that is missing": (lambda: Required(2.0, name="lossy"), "factor"),
     "a layer in the config": (lambda: Around(layers.Dense(8), name="lossy"), "`inner` is an object"),
     "an error": (lambda: Broken(name="lossy"), "no config today"),
@@ -534,16 +534,41 @@ class Silent(layers.Layer):
         super().get_config()
 
 
+def of_another_config():
+    layer = ByNameOfClass("Penalty", name="lossy")
+    layer.held = Penalty(0.3)
+    return layer
+
+
+class NamedParts(Asking):
+    def hold(self, said):
+        return functools.partial(ops.leaky_relu, negative_slope=0.1)
+
+    def say(self, held):
+        return None
+
+
+def of_other_parts():
+    layer = NamedParts(name="lossy")
+    layer.held = functools.partial(ops.leaky_relu, negative_slope=0.3)
+    return layer
+
+
 FORGETFUL = {
-    "a function told by a name of Keras": (lambda: NamedInConfig(relu, name="lossy"), "without `activation`"),
-    "a function": (lambda: ForgetsFunction(relu, name="lossy"), "without `value`"),
-    "functions in a tuple": (lambda: ForgetsFunctions((relu,), name="lossy"), "without `0`"),
-    "a tuple": (lambda: ForgetsTuple((2.0,), name="lossy"), "without `value`"),
-    "a number of NumPy": (lambda: Forgetful(np.float32(2), name="lossy"), "without `value`"),
-    "an array": (lambda: ForgetsArray(np.arange(2000) == 500, name="lossy"), "without `value`"),
-    "a private attribute": (lambda: Private(2.0, name="lossy"), "without `value`"),
-    "an attribute changed later": (changed_later, "without `value`"),
-    "a layer in a wrapper": (lambda: layers.TimeDistributed(Forgetful(2.0, name="lossy")), "without `value`"),
+    "an object of another config": (of_another_config, "does not tell `held`"),
+    "a partial function of other arguments": (of_other_parts, "does not tell `held`"),
+    "a function told by a name of Keras": (
+        lambda: NamedInConfig(relu, name="lossy"),
+        "does not tell `activation`, which is .*remaking.relu here and keras.*relu in",
+    ),
+    "a function": (lambda: ForgetsFunction(relu, name="lossy"), "does not tell `value`"),
+    "functions in a tuple": (lambda: ForgetsFunctions((relu,), name="lossy"), "does not tell `0`"),
+    "a tuple": (lambda: ForgetsTuple((2.0,), name="lossy"), "does not tell `value`"),
+    "a number of NumPy": (lambda: Forgetful(np.float32(2), name="lossy"), "does not tell `value`"),
+    "an array": (lambda: ForgetsArray(np.arange(2000) == 500, name="lossy"), "does not tell `value`"),
+    "a private attribute": (lambda: Private(2.0, name="lossy"), "does not tell `value`"),
+    "an attribute changed later": (changed_later, "does not tell `value`"),
+    "a layer in a wrapper": (lambda: layers.TimeDistributed(Forgetful(2.0, name="lossy")), "does not tell `value`"),
     "nothing returned": (lambda: Silent(name="lossy"), "a `get_config` that returns None"),
 }
 
@@ -556,8 +581,20 @@ def test_what_a_copy_would_get_wrong_is_refused_by_name(name):
         slim.fold_batch_normalization(model)
 
 
-def test_what_the_constructor_or_build_makes_is_not_lossy():
-    model = network(Automatic(2.0))
+class WithKeywords(layers.Layer):
+    """Keeps all arguments, of which Keras gives a copy more."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.kwargs = kwargs
+
+    def call(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize("layer", [lambda: Automatic(2.0), WithKeywords])
+def test_what_the_constructor_or_build_makes_is_not_lossy(layer):
+    model = network(layer())
     np.testing.assert_array_equal(VERBS["shrink"](model)(x), model(x))
 
 
