@@ -49,14 +49,14 @@ def has_own_state(layer: keras.layers.Layer) -> bool:
 
     Example:
 
-    >>> has_own_state(keras.layers.StringLookup()), has_own_state(keras.layers.Dense(2))
+    >>> has_own_state(keras.layers.StringLookup()), has_own_state(keras.layers.Conv2D(2, 3))
     (True, False)
     """
     cls = type(layer)
     own = [getattr(cls, hook, None) is not getattr(keras.layers.Layer, hook, None) for hook in HOOKS]
-    # Layers of Keras that can be quantized have such methods for that alone.
-    may_quantize = cls.quantize is not keras.layers.Layer.quantize and all(has_stock(cls, hook) for hook in HOOKS[:2])
-    return any(own[2:] if may_quantize else own)
+    # Layers of Keras that may hold their kernel in another form, such as quantized, have such methods for that alone.
+    for_kernel = hasattr(cls, "enable_lora") and all(has_stock(cls, hook) for hook in HOOKS[:2])
+    return any(own[2:] if for_kernel else own)
 
 
 def has_stock(cls: type, name: str) -> bool:

@@ -9,6 +9,7 @@ from keras import layers, ops
 import keras_slim as slim
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.export.precision import in_float32
+from keras_slim.held import has_own_state
 from keras_slim.own_state import carry_state
 from keras_slim.reinitialization import fresh_clone
 from keras_slim.remaking import config_of, made_from
@@ -400,3 +401,24 @@ def test_many_arrays_are_told_apart_without_reading_each_for_each(monkeypatch):
     carry_state(layer, copy)
     assert len(reads) <= 80
     np.testing.assert_array_equal(before, [each.numpy() for each in copy.tables])
+
+
+@pytest.mark.parametrize(
+    "layer", [layers.Dense(2), layers.Conv2D(2, 3), layers.EinsumDense("ab,bc->ac", 2), layers.Embedding(2, 2)]
+)
+def test_layers_that_save_their_variables_alone_are_not_asked_for_more(layer, monkeypatch):
+    assert not has_own_state(layer)
+    model = keras.Sequential([keras.Input((4, 4, 3)), layers.Conv2D(2, 3), layers.Dense(2)])
+    for each in model.layers:
+        monkeypatch.setattr(each, "save_own_variables", None)
+    copy = slim.fold_batch_normalization(model)
+    np.testing.assert_array_equal(copy.get_weights()[0], model.get_weights()[0])
+
+
+def test_a_kernel_with_lora_goes_along():
+    model = keras.Sequential([keras.Input((4, 4, 3)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(2)])
+    for each in (model.layers[0], model.layers[2]):
+        each.enable_lora(1)
+        each.lora_kernel_b.assign(np.ones(each.lora_kernel_b.shape))
+    copy, x = slim.fold_batch_normalization(model), np.ones((1, 4, 4, 3))
+    np.testing.assert_array_equal(copy(x), model(x))
