@@ -4,29 +4,14 @@ Keras has four public methods for it, with which a layer saves itself: `save_own
 `save_assets` and `load_assets`. What a file can hold of a layer, a copy gets.
 """
 
+import contextlib
 import tempfile
 
 import keras
 import numpy as np
 
-from keras_slim.remaking import cannot_copy, is_stock
-
-HOOKS = ("save_own_variables", "load_own_variables", "save_assets", "load_assets")
-
-
-def has_own_state(layer: keras.layers.Layer) -> bool:
-    """Tells whether a layer saves more than its variables, or makes something of them when it is loaded.
-
-    Example:
-
-    >>> has_own_state(keras.layers.StringLookup()), has_own_state(keras.layers.Dense(2))
-    (True, False)
-    """
-    cls = type(layer)
-    own = [getattr(cls, hook, None) is not getattr(keras.layers.Layer, hook, None) for hook in HOOKS]
-    # Layers of Keras that can be quantized have such methods for that alone.
-    may_quantize = is_stock(_owner(cls, "load_own_variables")) and cls.quantize is not keras.layers.Layer.quantize
-    return any(own[2:] if may_quantize else own) and not isinstance(layer, keras.Model)
+from keras_slim.held import cannot_copy, has_own_state, has_stock, pairs_within
+from keras_slim.likeness import check_alike
 
 
 def carry_state(old: keras.Operation, new: keras.Operation) -> None:
@@ -40,18 +25,23 @@ def carry_state(old: keras.Operation, new: keras.Operation) -> None:
         new: Its copy, built, with the values its variables are to have.
 
     Raises:
-        UnsupportedLayerError: If the copy does not take what the layer saves.
+        UnsupportedLayerError: If the copy does not take what the layer saves, or does not hold what the layer holds: a
+            function, or an argument of the constructor.
     """
-    for path, layer in _parts(old):
+    copies: dict[keras.layers.Layer, list] = {}
+    for layer, copy in pairs_within(old, new):
         if has_own_state(layer):
-            copy = _at(new, path)
-            if type(copy) is not type(layer):
-                raise cannot_copy(old, f"a copy without the layer '{layer.name}' inside")
+            copies.setdefault(layer, []).extend([copy] if type(copy) is type(layer) else [])
+    for layer, found in copies.items():
+        if not found:
+            raise cannot_copy(old, f"a copy without the layer '{layer.name}' inside")
+        for copy in found:
             try:
                 _carry(layer, copy)
             except Exception as error:
                 hooks = "what `save_own_variables` and `save_assets` gave did not go into the copy"
                 raise cannot_copy(layer, f"{hooks}: {error}") from error
+    check_alike(old, new)
 
 
 def copy_variables(old: keras.Operation, new: keras.Operation) -> None:
@@ -73,11 +63,12 @@ def variables_of(old: keras.Operation, new: keras.Operation) -> tuple[list, list
 
 
 def _carry(old, new):
-    values = [keras.ops.convert_to_numpy(variable) for variable in new.variables]
-    known = list(zip(old.variables, values, strict=True))
-    store = {}
+    if hasattr(old, "set_vocabulary") and has_stock(type(old), "save_assets"):
+        _carry_vocabulary(old, new)
+        return
+    values, store = [keras.ops.convert_to_numpy(variable) for variable in new.variables], {}
     old.save_own_variables(store)
-    new.load_own_variables({name: _renewed(value, known) for name, value in store.items()})
+    new.load_own_variables(_renewed(store, old, new, values))
     if hasattr(old, "save_assets"):
         with tempfile.TemporaryDirectory() as folder:
             old.save_assets(folder)
@@ -86,50 +77,50 @@ def _carry(old, new):
         variable.assign(value)
 
 
-def _renewed(value, known):
-    """Returns the value that a variable has in the copy, for its value or itself; another array as it is."""
-    for variable, now in known:
-        if value is variable:
-            return now
-    value = np.asarray(keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value)
-    found = [now for variable, now in known if _same(value, keras.ops.convert_to_numpy(variable))]
-    if found and not all(_same(each, found[0]) for each in found):
-        raise ValueError("an array is the value of two variables, which differ in the copy")
-    return found[0] if found else value.copy()
+def _carry_vocabulary(old, new):
+    """Gives a lookup layer of Keras its words, without the file, whose lines are not the words if they have breaks."""
+    if not hasattr(old, "lookup_table"):
+        return  # a text layer, with a lookup layer inside
+    weights = getattr(old, "idf_weights", None)
+    if weights is not None or not _same_table(old.lookup_table, new.lookup_table):
+        words = old.get_vocabulary()
+        new.set_vocabulary(words, idf_weights=None if weights is None else weights.numpy()[: len(words)])
 
 
-def _same(first, second):
-    return first.shape == second.shape and first.dtype == second.dtype and np.array_equal(first, second)
+def _same_table(old, new):
+    if int(old.size()) != int(new.size()) or int(old.size()) == 0:  # an empty one cannot be read
+        return int(old.size()) == int(new.size())
+    words, places = old.export()
+    return np.array_equal(new.lookup(words), places)
 
 
-def _owner(cls, name):
-    return next(each for each in cls.__mro__ if name in vars(each))
+def _renewed(store, old, new, values):
+    """Returns what a layer saves with the values that variables have in its copy; other arrays as they are.
+
+    What the copy saves under the same name tells a variable from a state that happens to have its value.
+    """
+    variables, contents, of_copy = {}, {}, {}
+    for variable, value in zip(old.variables, values, strict=True):
+        variables[id(variable)] = [value]
+        contents.setdefault(_content(variable), []).append(value)
+    with contextlib.suppress(Exception):  # it may not have yet what it is to save
+        new.save_own_variables(of_copy)
+    renewed = {}
+    for name, value in store.items():
+        found = variables.get(id(value)) or contents.get(_content(value), [])
+        if name in of_copy:
+            found = [each for each in found if _content(each) == _content(of_copy[name])]
+        if any(_content(each) != _content(found[0]) for each in found[1:]):
+            raise ValueError(f"`{name}` is the value of two variables, which differ in the copy")
+        renewed[name] = found[0] if found else _array(value).copy()
+    return renewed
 
 
-def _parts(layer):
-    """Lists the layers within a layer, each once, with the attributes, places and keys that lead there."""
-    found, seen, waiting = [], set(), [((), layer)]
-    while waiting:
-        path, value = waiting.pop()
-        if isinstance(value, keras.Operation):
-            if id(value) in seen:
-                continue
-            seen.add(id(value))
-            inside = vars(value) if isinstance(value, keras.Layer) else {}
-            found += [(path, value)] if isinstance(value, keras.Layer) else []
-        else:
-            inside = value if isinstance(value, dict) else dict(enumerate(value))
-        for name, each in inside.items():
-            if isinstance(each, keras.Layer | list | tuple | dict):
-                waiting.append(((*path, name), each))
-    return found
+def _array(value):
+    is_tensor = keras.ops.is_tensor(value) or isinstance(value, keras.Variable)
+    return np.asarray(keras.ops.convert_to_numpy(value) if is_tensor else value)
 
 
-def _at(layer, path):
-    """Returns what a path of `_parts` leads to, or `None`."""
-    for name in path:
-        try:
-            layer = (vars(layer) if isinstance(layer, keras.Layer) else layer)[name]
-        except (KeyError, IndexError):
-            return None
-    return layer
+def _content(value):
+    array = _array(value)
+    return array.shape, array.dtype.str, array.tobytes()

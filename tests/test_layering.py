@@ -17,6 +17,9 @@ RANKS = {
     "errors": 0,
     "validation": 0,
     "identifiers": 0,
+    "held": 0,
+    "in_memory": 0,
+    "likeness": 0,
     "remaking": 0,
     "own_state": 0,
     "whole_files": 1,
@@ -51,7 +54,20 @@ RANKS = {
     "__main__": 9,
 }
 # Within rank 0, messages come first: checks and registries word their complaints with them.
-WITHIN_RANK_0 = {("validation", "errors"), ("identifiers", "errors"), ("remaking", "errors"), ("own_state", "remaking")}
+WITHIN_RANK_0 = {
+    ("validation", "errors"),
+    ("identifiers", "errors"),
+    ("held", "errors"),
+    ("in_memory", "held"),
+    ("likeness", "held"),
+    ("likeness", "in_memory"),
+    ("remaking", "errors"),
+    ("remaking", "held"),
+    ("remaking", "in_memory"),
+    ("remaking", "likeness"),
+    ("own_state", "held"),
+    ("own_state", "likeness"),
+}
 
 MAY_IMPORT_TENSORFLOW = ("export/", "kernels/backends.py", "scoring/gradients.py", "callbacks/garbage.py")
 MAY_READ_NODES = ("graph/nodes.py",)

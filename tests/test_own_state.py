@@ -9,7 +9,10 @@ from keras import layers, ops
 import keras_slim as slim
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.export.precision import in_float32
+from keras_slim.held import has_own_state
+from keras_slim.own_state import carry_state
 from keras_slim.reinitialization import fresh_clone
+from keras_slim.remaking import config_of, made_from
 
 
 def uncut(model):
@@ -248,3 +251,174 @@ def test_hooks_that_do_not_take_a_cut_are_refused_by_name():
     model = between(Strict(name="strict"))
     with pytest.raises(UnsupportedLayerError, match="(?s)'strict' cannot be copied.*not as wide as it was"):
         slim.shrink(model, slim.plan_pruning(model, 0.5, criterion="l2"))
+
+
+class Scaling(keras.Model):
+    """A subclassed model, as a layer, with a state of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.table = np.ones(3, "float32")
+
+    def build(self, shape):
+        self.built = True
+
+    def call(self, inputs):
+        return inputs * self.table
+
+    def get_config(self):
+        return {"name": self.name}
+
+    def save_own_variables(self, store):
+        store["table"] = self.table
+
+    def load_own_variables(self, store):
+        self.table = np.array(store["table"])
+
+
+class Step(layers.Layer):
+    """What its constructor is given, its hooks keep too, and its config does not."""
+
+    def __init__(self, step=0, **kwargs):
+        super().__init__(**kwargs)
+        self.step = step
+
+    def call(self, inputs):
+        return inputs * self.step
+
+    def get_config(self):
+        return super().get_config()
+
+    def save_own_variables(self, store):
+        store["step"] = self.step
+
+    def load_own_variables(self, store):
+        self.step = int(store["step"])
+
+
+def scaling():
+    layer = Scaling()
+    layer.table = np.array([1, 2, 3], "float32")
+    return layer
+
+
+@pytest.mark.parametrize(("make", "name"), [(scaling, "table"), (lambda: Step(7), "step")])
+@pytest.mark.parametrize("verb", ["shrink", "fold", "fresh"])
+def test_models_and_arguments_keep_their_state(make, name, verb):
+    model = head(inputs := keras.Input((3,)), make()(inputs))
+    old, new = (getattr(each.layers[1], name) for each in (model, VERBS[verb](model)))
+    np.testing.assert_array_equal(new, old)
+
+
+@pytest.mark.parametrize(
+    "make", [layers.StringLookup, lambda: layers.TextVectorization(standardize=None, split="character")]
+)
+def test_words_may_have_line_breaks(make):
+    layer = adapted(make(), np.array(["a\rb", "c\nd", "a\rb", "e\u2028"]))
+    copy = made_from(config_of(layer), layer)
+    carry_state(layer, copy)
+    assert copy.get_vocabulary() == layer.get_vocabulary()
+
+
+def test_weights_of_words_may_be_padded():
+    layer = layers.TextVectorization(output_mode="tf_idf", max_tokens=9, pad_to_max_tokens=True)
+    adapted(layer, words)
+    copy = made_from(config_of(layer), layer)
+    carry_state(layer, copy)
+    np.testing.assert_array_equal(copy(words), layer(words))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [layers.StringLookup, layers.TextVectorization, lambda: layers.TextVectorization(output_mode="tf_idf")],
+)
+def test_layers_that_have_not_been_adapted(make):
+    layer = make()
+    copy = made_from(config_of(layer), layer)
+    carry_state(layer, copy)
+    assert copy.get_vocabulary() == layer.get_vocabulary()
+
+
+class Two(layers.Layer):
+    """Reaches one layer by two attributes, of which a copy has two."""
+
+    def __init__(self, first=None, second=None, **kwargs):
+        super().__init__(**kwargs)
+        self.first = first or layers.StringLookup()
+        self.second = second or self.first
+
+    def call(self, inputs):
+        return self.first(inputs) + self.second(inputs)
+
+    def get_config(self):
+        both = {key: keras.saving.serialize_keras_object(getattr(self, key)) for key in ("first", "second")}
+        return {**super().get_config(), **both}
+
+    @classmethod
+    def from_config(cls, config):
+        both = {key: keras.saving.deserialize_keras_object(config[key]) for key in ("first", "second")}
+        return cls(**{**config, **both})
+
+
+def test_each_copy_of_a_layer_in_two_places_gets_its_state():
+    layer = Two()
+    layer.first.adapt(words)
+    copy = made_from(config_of(layer), layer)
+    carry_state(layer, copy)
+    assert copy.first.get_vocabulary() == copy.second.get_vocabulary() == layer.first.get_vocabulary()
+
+
+def test_a_state_that_happens_to_have_the_value_of_a_weight_is_no_weight():
+    layer = Table()
+    model = on_reals(lambda: layer)()[0]
+    layer.scale.assign(np.zeros(3))
+    copy = fresh_clone(model).layers[1]
+    assert copy.scale.numpy().tolist() == [1, 1, 1]
+    assert copy.table.tolist() == [0, 0, 0]
+
+
+def test_many_arrays_are_told_apart_without_reading_each_for_each(monkeypatch):
+    class Many(layers.Layer):
+        def build(self, shape):
+            self.tables = [self.add_weight(shape=(5,)) for _ in range(40)]
+
+        def call(self, inputs):
+            return inputs
+
+        def save_own_variables(self, store):
+            store.update({str(index): each.numpy() for index, each in enumerate(self.tables)})
+
+        def load_own_variables(self, store):
+            for index, each in enumerate(self.tables):
+                each.assign(store[str(index)])
+
+    layer, copy = Many(), Many()
+    layer.build((None, 2))
+    copy.build((None, 2))
+    before, reads = [each.numpy() for each in copy.tables], []
+    read = ops.convert_to_numpy
+    monkeypatch.setattr(keras.ops, "convert_to_numpy", lambda value: reads.append(1) or read(value))
+    carry_state(layer, copy)
+    assert len(reads) <= 80
+    np.testing.assert_array_equal(before, [each.numpy() for each in copy.tables])
+
+
+@pytest.mark.parametrize(
+    "layer", [layers.Dense(2), layers.Conv2D(2, 3), layers.EinsumDense("ab,bc->ac", 2), layers.Embedding(2, 2)]
+)
+def test_layers_that_save_their_variables_alone_are_not_asked_for_more(layer, monkeypatch):
+    assert not has_own_state(layer)
+    model = keras.Sequential([keras.Input((4, 4, 3)), layers.Conv2D(2, 3), layers.Dense(2)])
+    for each in model.layers:
+        monkeypatch.setattr(each, "save_own_variables", None)
+    copy = slim.fold_batch_normalization(model)
+    np.testing.assert_array_equal(copy.get_weights()[0], model.get_weights()[0])
+
+
+def test_a_kernel_with_lora_goes_along():
+    model = keras.Sequential([keras.Input((4, 4, 3)), layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(2)])
+    for each in (model.layers[0], model.layers[2]):
+        each.enable_lora(1)
+        each.lora_kernel_b.assign(np.ones(each.lora_kernel_b.shape))
+    copy, x = slim.fold_batch_normalization(model), np.ones((1, 4, 4, 3))
+    np.testing.assert_array_equal(copy(x), model(x))

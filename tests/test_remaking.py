@@ -1,6 +1,10 @@
 """Copies hold the very functions, objects and classes of the layers they are made from."""
 
+import collections
+import concurrent.futures
 import functools
+import sys
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -267,7 +271,7 @@ class Unsaved(layers.Layer):
 
 
 LOSSY = {
-    "a default that is not used": (lambda: Scaled(2.0, name="lossy"), "without `factor`"),
+    "a default that is not used": (lambda: Scaled(2.0, name="lossy"), "does not tell `factor`"),
     "an argument that is missing": (lambda: Required(2.0, name="lossy"), "factor"),
     "a layer in the config": (lambda: Around(layers.Dense(8), name="lossy"), "`inner` is an object"),
     "an error": (lambda: Broken(name="lossy"), "no config today"),
@@ -305,3 +309,408 @@ def test_in_fit_the_function_stays_the_same():
     model.fit(x, np.ones((16, 2)), batch_size=8, epochs=2, verbose=0, callbacks=[prune])
     assert model.get_layer("held").function is function
     assert np.isfinite(model.predict(x, verbose=0)).all()
+
+
+class Penalty(keras.regularizers.Regularizer):
+    def __init__(self, factor=0.1):
+        self.factor = factor
+
+    def __call__(self, weight):
+        return self.factor * ops.sum(weight)
+
+    def get_config(self):
+        return {"factor": self.factor}
+
+
+class Grid:
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __call__(self, inputs):
+        return inputs * len(self)
+
+    def __len__(self):
+        return len(self.steps)
+
+
+class Asking(layers.Layer):
+    """Its config is what it says of what it holds, in one of many ways; Keras alone makes the same layer of it."""
+
+    def __init__(self, said=None, **kwargs):
+        super().__init__(**kwargs)
+        self.held = self.hold(said)
+
+    def call(self, inputs):
+        return inputs
+
+    def get_config(self):
+        return {**super().get_config(), "said": self.say(self.held)}
+
+
+class ByClass(Asking):
+    def hold(self, said):
+        return Grid([3]) if said == "grid" else None
+
+    def say(self, held):
+        return "grid" if isinstance(held, Grid) else "none"
+
+
+class ByLength(ByClass):
+    def hold(self, said):
+        return Grid([0] * said)
+
+    def say(self, held):
+        return len(held)
+
+
+class ByNameOfClass(Asking):
+    def hold(self, said):
+        return {"Penalty": Penalty}[said]()
+
+    def say(self, held):
+        return type(held).__name__
+
+
+class ByOwnConfig(Asking):
+    def hold(self, said):
+        return Penalty(**said)
+
+    def say(self, held):
+        return held.get_config()
+
+
+class ByKey(Asking):
+    names = {relu: "own", softmax: "own softmax"}
+
+    def hold(self, said):
+        return next(function for function, name in self.names.items() if name == said)
+
+    def say(self, held):
+        return self.names[held]
+
+
+class Settings(NamedTuple):
+    function: object
+    steps: int
+
+
+class ByField(Asking):
+    def hold(self, said):
+        return Settings(relu, said)
+
+    def say(self, held):
+        return held.steps
+
+
+class ByOrder(Asking):
+    def hold(self, said):
+        return collections.OrderedDict(steps=said, function=relu)
+
+    def say(self, held):
+        held.move_to_end("function")
+        return held["steps"]
+
+
+ASKING = {
+    ByClass: "grid",
+    ByLength: 4,
+    ByNameOfClass: "Penalty",
+    ByOwnConfig: {"factor": 0.3},
+    ByKey: "own",
+    ByField: 2,
+    ByOrder: 5,
+}
+
+
+@pytest.mark.parametrize("kind", ASKING)
+def test_get_config_may_ask_what_a_layer_holds(kind):
+    layer = kind(ASKING[kind])
+    attributes = dict(vars(layer.held)) if hasattr(layer.held, "__dict__") else {}
+    copy = made_from(config_of(layer), layer)
+    assert copy.get_config() == layer.get_config()
+    assert copy.get_config()["said"] == ASKING[kind]
+    assert type(copy.held) is type(layer.held)
+    assert dict(getattr(layer.held, "__dict__", {})) == attributes, "what it holds is as it was"
+
+
+def test_an_object_in_a_config_of_keras_is_the_same_object():
+    class Holding(ByOwnConfig):
+        def hold(self, said):
+            return keras.saving.deserialize_keras_object(said) if isinstance(said, dict) else said
+
+        def say(self, held):
+            return keras.saving.serialize_keras_object(held)
+
+    layer = Holding(Penalty(0.3))
+    assert made_from(config_of(layer), layer).held is layer.held
+
+
+class NamedInConfig(layers.Layer):
+    def __init__(self, activation, **kwargs):
+        super().__init__(**kwargs)
+        self.activation = keras.activations.get(activation)
+
+    def call(self, inputs):
+        return self.activation(inputs)
+
+    def get_config(self):
+        return {**super().get_config(), "activation": self.activation.__name__}
+
+
+class Forgetful(layers.Layer):
+    """Forgets its argument."""
+
+    def __init__(self, value=None, **kwargs):
+        super().__init__(**kwargs)
+        self.value = self.default if value is None else value
+
+    default = 1.0
+
+    def call(self, inputs):
+        return inputs
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return super().get_config()
+
+
+class ForgetsFunction(Forgetful):
+    default = staticmethod(ops.tanh)
+
+
+class ForgetsFunctions(Forgetful):
+    default = (ops.tanh,)
+
+
+class ForgetsTuple(Forgetful):
+    default = (1.0,)
+
+
+class ForgetsArray(Forgetful):
+    default = np.zeros(2000)
+
+
+class Private(layers.Layer):
+    def __init__(self, value=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self._value = value
+
+    def call(self, inputs):
+        return inputs * self._value
+
+    def get_config(self):
+        return super().get_config()
+
+
+class Automatic(layers.Layer):
+    """Keras makes its config of what the constructor was given."""
+
+    def __init__(self, value=1.0, size=None, **kwargs):
+        super().__init__(**kwargs)
+        self.value = value
+        self.size = size
+        self.function = (lambda inputs: inputs * value) if value else None
+
+    def build(self, shape):
+        self.size = shape[-1]
+
+    def call(self, inputs):
+        return self.function(inputs)
+
+
+def changed_later():
+    layer = Automatic(2.0, name="lossy")
+    layer.value = 3.0
+    return layer
+
+
+class Silent(layers.Layer):
+    def call(self, inputs):
+        return inputs
+
+    def get_config(self):
+        super().get_config()
+
+
+def of_another_config():
+    layer = ByNameOfClass("Penalty", name="lossy")
+    layer.held = Penalty(0.3)
+    return layer
+
+
+class NamedParts(Asking):
+    def hold(self, said):
+        return functools.partial(ops.leaky_relu, negative_slope=0.1)
+
+    def say(self, held):
+        return None
+
+
+def of_other_parts():
+    layer = NamedParts(name="lossy")
+    layer.held = functools.partial(ops.leaky_relu, negative_slope=0.3)
+    return layer
+
+
+FORGETFUL = {
+    "an object of another config": (of_another_config, "does not tell `held`"),
+    "a partial function of other arguments": (of_other_parts, "does not tell `held`"),
+    "a function told by a name of Keras": (
+        lambda: NamedInConfig(relu, name="lossy"),
+        "does not tell `activation`, which is .*remaking.relu here and keras.*relu in",
+    ),
+    "a function": (lambda: ForgetsFunction(relu, name="lossy"), "does not tell `value`"),
+    "functions in a tuple": (lambda: ForgetsFunctions((relu,), name="lossy"), "does not tell `0`"),
+    "a tuple": (lambda: ForgetsTuple((2.0,), name="lossy"), "does not tell `value`"),
+    "a number of NumPy": (lambda: Forgetful(np.float32(2), name="lossy"), "does not tell `value`"),
+    "an array": (lambda: ForgetsArray(np.arange(2000) == 500, name="lossy"), "does not tell `value`"),
+    "a private attribute": (lambda: Private(2.0, name="lossy"), "does not tell `value`"),
+    "an attribute changed later": (changed_later, "does not tell `value`"),
+    "a layer in a wrapper": (lambda: layers.TimeDistributed(Forgetful(2.0, name="lossy")), "does not tell `value`"),
+    "nothing returned": (lambda: Silent(name="lossy"), "a `get_config` that returns None"),
+}
+
+
+@pytest.mark.parametrize("name", FORGETFUL)
+def test_what_a_copy_would_get_wrong_is_refused_by_name(name):
+    build, reason = FORGETFUL[name]
+    model = keras.Sequential([keras.Input((2, 8)), layers.Dense(8), build(), layers.BatchNormalization()])
+    with pytest.raises(UnsupportedLayerError, match=f"(?s)'lossy' cannot be copied.*{reason}"):
+        slim.fold_batch_normalization(model)
+
+
+class WithKeywords(layers.Layer):
+    """Keeps all arguments, of which Keras gives a copy more."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.kwargs = kwargs
+
+    def call(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize("layer", [lambda: Automatic(2.0), WithKeywords])
+def test_what_the_constructor_or_build_makes_is_not_lossy(layer):
+    model = network(layer())
+    np.testing.assert_array_equal(VERBS["shrink"](model)(x), model(x))
+
+
+class Cell(layers.Layer):
+    """Its config holds a function itself, which is not what Keras gives its constructor inside a `RNN`."""
+
+    def __init__(self, units, function, **kwargs):
+        super().__init__(**kwargs)
+        self.units = self.state_size = units
+        self.function = function
+
+    def call(self, inputs, states):
+        output = self.function(inputs[:, : self.units] + states[0])
+        return output, [output]
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units, "function": self.function}
+
+
+@pytest.mark.parametrize("cell", [lambda: Cell(3, relu), lambda: [Cell(4, softmax), Cell(3, ops.tanh)]])
+def test_cells_that_hold_functions(cell):
+    inputs = keras.Input((4, 5))
+    model = keras.Model(inputs, layers.Dense(2)(layers.RNN(cell())(inputs)))
+    data = np.random.default_rng(1).normal(size=(2, 4, 5))
+    np.testing.assert_array_equal(slim.fold_batch_normalization(model)(data), model(data))
+
+
+def test_a_compiled_model_inside_needs_no_copy_of_its_loss():
+    def loss(y, prediction):
+        return ops.mean(ops.square(y - prediction))
+
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(4, activation=relu)])
+    inner.compile("sgd", loss, metrics=["mae"])
+    inner.fit(np.ones((2, 4)), np.ones((2, 4)), verbose=0)
+    model = keras.Sequential([keras.Input((2, 4)), layers.TimeDistributed(inner), layers.Dense(2)])
+    data = np.random.default_rng(1).normal(size=(2, 2, 4))
+    np.testing.assert_array_equal(slim.fold_batch_normalization(model)(data), model(data))
+
+
+def test_an_attribute_may_hold_itself():
+    layer = layers.Dense(2, activation=relu)
+    layer.notes = {"function": softmax}
+    dict.__setitem__(layer.notes, "notes", layer.notes)
+    assert made_from(config_of(layer), layer).activation is relu
+    assert layer.notes["notes"] is layer.notes
+    assert layer.notes["function"] is softmax
+
+
+def test_threads_do_not_see_what_stands_in():
+    layer = layers.Dense(2, activation=relu)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            made = list(pool.map(lambda _: made_from(config_of(layer), layer), range(300)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert {each.activation for each in made} == {relu}
+    assert layer.activation is relu
+
+
+def test_the_float32_copy_of_a_subclassed_model_holds_the_very_function():
+    from keras_slim.export.precision import in_float32
+
+    class Net(keras.Model):
+        def __init__(self, activation, **kwargs):
+            super().__init__(**kwargs)
+            self.dense = layers.Dense(3)
+            self.activation = keras.activations.get(activation)
+
+        def build(self, shape):
+            self.dense.build(shape)
+
+        def call(self, inputs):
+            return self.activation(self.dense(inputs))
+
+        def get_config(self):
+            return {"activation": keras.activations.serialize(self.activation)}
+
+    keras.config.set_dtype_policy("float16")
+    try:
+        model = Net(relu)
+        model.build((None, 8))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    copy = in_float32(model)
+    assert copy.activation is relu
+    np.testing.assert_allclose(copy(x), model(x), atol=0.02)
+
+
+class Scales(layers.Layer):
+    """Its config forgets how many weights it has, and no attribute tells."""
+
+    def __init__(self, number=1, **kwargs):
+        super().__init__(**kwargs)
+        self.wanted = number
+
+    def build(self, shape):
+        self.scales = [self.add_weight(shape=(), initializer="ones") for _ in range(self.wanted)]
+
+    def call(self, inputs):
+        return inputs * sum(self.scales)
+
+    def get_config(self):
+        return super().get_config()
+
+
+@slim.graph.register_rule(Scales)
+def scales(call):
+    return call.unchanged()
+
+
+@pytest.mark.parametrize("data", [None, x])
+def test_another_number_of_variables_is_refused_by_name(data):
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, layers.Dense(2)(Scales(2, name="scales")(layers.Dense(16, "relu")(inputs))))
+    plan = slim.plan_pruning(model, 0.5, criterion="l2")
+    with pytest.raises(UnsupportedLayerError, match="'scales' cannot be copied.*1 variables in place of 2"):
+        slim.shrink(model, plan, data=data)

@@ -7,8 +7,8 @@ import keras
 
 from keras_slim.errors import SlimWarning, UnsupportedLayerError
 from keras_slim.graph.channel_graph import ChannelGraph
+from keras_slim.held import is_stock_function
 from keras_slim.pruning.views import views_and_strangers
-from keras_slim.remaking import is_stock_function
 from keras_slim.sparsity import Masks
 
 SPARSE = 0.5

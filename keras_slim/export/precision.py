@@ -72,7 +72,7 @@ def _rebuild(model):
         else:
             view = keras.Model(model.input, model.output)
         return keras.models.clone_model(view, clone_function=clone_layer, recursive=True), pairs
-    clone = type(model).from_config(_with_float32(model.get_config()))
+    clone = made_from(_with_float32(config_of(model)), model)
     clone.build_from_config(model.get_build_config())
     return clone, [(model, clone)]
 

@@ -26,9 +26,10 @@ from keras_slim.errors import first_sentence
 from keras_slim.graph.closed import is_closed
 from keras_slim.graph.copying import copied
 from keras_slim.graph.nodes import Node, calls_between
+from keras_slim.held import layers_within
 from keras_slim.layers.for_each_sample import ForEachSample
 from keras_slim.layers.weight import Weight
-from keras_slim.remaking import config_of, layers_within
+from keras_slim.remaking import config_of
 
 KEPT_BY_KERAS = ("_trainable_variables", "_non_trainable_variables", "_tracked", "_self_")
 """How the attributes begin in which Keras gathers the weights of a layer, wherever else it holds them."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_slim.graph.running import has_states
 from keras_slim.graph.silencing import silent_twin, silent_value
-from keras_slim.own_state import carry_state
+from keras_slim.own_state import carry_state, variables_of
 from keras_slim.pruning.surgery import remade
 
 STOCK = ("keras", "keras_slim")
@@ -79,7 +79,7 @@ class SilentProgram:
         copy = remade(layer, replace=masked)
         args, kwargs = keras.tree.map_structure(program.symbol, (call.args, call.kwargs))
         copy(*args, **kwargs)
-        for old, new in zip(variables, getattr(copy, "variables", ()), strict=True):
+        for old, new in zip(*variables_of(layer, copy), strict=True):
             new.assign(old)
             self._variables[id(old)] = new
         carry_state(layer, copy)
