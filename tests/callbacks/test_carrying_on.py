@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from batching import batches
 
-from keras_slim.errors import UnsupportedLayerError
+from keras_slim.errors import SlimWarning, UnsupportedLayerError
 
 OPTIMIZERS = {
     "SGD with momentum": lambda: keras.optimizers.SGD(0.01, momentum=0.9),
@@ -209,7 +209,10 @@ def test_frozen_layers_stay_frozen_and_are_cut(build, prune, x, y):
     model.get_layer("first").trainable = False
     model.compile("sgd", "mse", run_eagerly=True)
     old = model.get_layer("first").kernel.numpy()
-    model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune()])
+    with pytest.warns(
+        SlimWarning, match=r"cuts frozen layers .*'first'\. To leave them whole, give ignore=\['first'\]"
+    ):
+        model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[prune()])
     first = model.get_layer("first")
     assert not first.trainable
     assert first.units < 16
