@@ -51,6 +51,11 @@ def test_a_table_that_is_read_backwards_is_cut_with_what_it_reads(options, tmp_p
         np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(TOKENS), each(TOKENS))
 
 
+@pytest.mark.parametrize("options", [{}, {"tie_weights": False}])
+def test_a_table_works_where_it_is_read_backwards(options):
+    assert slim.profile(language_model(lambda x: x, **options)).macs == 5 * 8 * 9
+
+
 def test_a_table_that_reads_what_has_no_units_stays_whole():
     inputs, other = keras.Input((5,), dtype="int32"), keras.Input((5, 8))
     table = layers.ReversibleEmbedding(9, 8, name="table")

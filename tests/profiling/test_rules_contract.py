@@ -32,6 +32,7 @@ EXAMPLES = {
     layers.ConvLSTM2D: (lambda n: layers.ConvLSTM2D(n, 3), (6, *IMAGE)),
     layers.ConvLSTM3D: (lambda n: layers.ConvLSTM3D(n, 3), (2, 6, *IMAGE)),
     layers.TimeDistributed: (lambda n: layers.TimeDistributed(layers.Conv2D(n, 3)), (6, *IMAGE)),
+    layers.Pipeline: (lambda n: layers.Pipeline([layers.Conv2D(n, 3), layers.Dense(n)]), IMAGE),
     layers.Bidirectional: (lambda n: layers.Bidirectional(layers.LSTM(n)), SEQUENCE),
     layers.SpectralNormalization: (lambda n: layers.SpectralNormalization(layers.Dense(n)), SEQUENCE),
     layers.MultiHeadAttention: (lambda n: attend_to_itself(layers.MultiHeadAttention(n, key_dim=n)), SEQUENCE),
@@ -54,7 +55,8 @@ WITHOUT_WORK = {
     layers.RMSNormalization,
     layers.GroupNormalization,
 }
-WITHOUT_MATRICES = {layers.Attention, layers.AdditiveAttention, layers.Dot}
+WITHOUT_MATRICES = {layers.Attention, layers.AdditiveAttention, layers.Dot, own.MaskedAttention}
+TABLES = {layers.ReversibleEmbedding, own.MaskedReversibleEmbedding}  # in tests/graph/test_rules_tables.py
 
 
 def attend_to_itself(layer):
@@ -70,7 +72,7 @@ def model_of(example, width):
 def test_every_registered_layer_has_an_example():
     homes = "keras.", "keras_slim.layers."
     registered = {rule for rule in _rules if isinstance(rule, type) and rule.__module__.startswith(homes)}
-    assert registered == {*EXAMPLES, *PARTS, *WITHOUT_WORK, *WITHOUT_MATRICES}
+    assert registered == {*EXAMPLES, *PARTS, *WITHOUT_WORK, *WITHOUT_MATRICES, *TABLES}
 
 
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=[layer.__name__ for layer in EXAMPLES])
