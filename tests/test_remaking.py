@@ -14,6 +14,8 @@ from keras import layers, ops
 
 import keras_slim as slim
 from keras_slim.errors import UnsupportedLayerError
+from keras_slim.graph import analyse
+from keras_slim.pruning.surgery import rebuild
 from keras_slim.reinitialization import fresh_clone
 from keras_slim.remaking import config_of, made_from
 
@@ -279,13 +281,25 @@ LOSSY = {
 }
 
 
+def rebuilt(model):
+    """As in `fit`, where layers are not opened."""
+    graph = analyse(model)
+    return rebuild(graph, np.ones(graph.num_units, bool))[0]
+
+
 @pytest.mark.parametrize("name", LOSSY)
-@pytest.mark.parametrize("verb", [VERBS["shrink"], slim.fold_batch_normalization, slim.adderize, fresh_clone])
+@pytest.mark.parametrize("verb", [rebuilt, slim.fold_batch_normalization, slim.adderize, fresh_clone])
 def test_a_lossy_config_is_refused_by_name(verb, name):
     build, reason = LOSSY[name]
     model = network(build())
     with pytest.raises(UnsupportedLayerError, match=f"(?s)'lossy' cannot be copied.*{reason}"):
         verb(model)
+
+
+@pytest.mark.parametrize("name", LOSSY)
+def test_a_layer_whose_code_can_be_read_needs_no_config(name):
+    model = network(LOSSY[name][0]())
+    np.testing.assert_allclose(VERBS["shrink"](model)(x), model(x), rtol=1e-5)
 
 
 def test_a_config_with_the_default_is_not_lossy():

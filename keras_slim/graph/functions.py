@@ -8,7 +8,7 @@ import types
 import keras
 import numpy as np
 
-from keras_slim.remaking import PLAIN
+from keras_slim.held import PLAIN
 
 ELEMENTWISE = """
     abs absolute acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh cbrt ceil celu cos cosh

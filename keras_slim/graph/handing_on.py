@@ -6,7 +6,8 @@ import keras
 
 from keras_slim.graph.functions import is_elementwise
 from keras_slim.graph.trying import mixes_because
-from keras_slim.remaking import config_of, is_stock, made_from
+from keras_slim.held import is_stock
+from keras_slim.remaking import config_of, made_from
 
 
 def handed_on(call, functions, held=None):

@@ -270,7 +270,7 @@ def _symbols(model, inputs):
     if not shapes:
         raise UnsupportedLayerError(
             f"Model '{model.name}' of class `{type(model).__name__}` decides in its own code which layers it calls, "
-            "and is not built, so that it cannot be asked. Expected a model that was called on a batch. Call it on one, "
+            "and is not built, so it cannot be asked. Expected a model that was called on a batch. Call it on one, "
             "give one to `keras_slim.functional(model, inputs=batch)`, or build it with `keras.Model(inputs, outputs)`."
         )
     if "input_shape" in shapes:

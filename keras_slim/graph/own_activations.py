@@ -8,8 +8,8 @@ from keras_slim.graph.channels_first import clear_about_channels_first
 from keras_slim.graph.nodes import operations
 from keras_slim.graph.running import KeptState, observed_run
 from keras_slim.graph.trying import try_on, was_tried
+from keras_slim.held import layers_within
 from keras_slim.kernels.backends import without_gradients
-from keras_slim.remaking import layers_within
 
 ATTRIBUTES = ("activation", "recurrent_activation", "function")
 """Where layers of Keras, and of ours, hold functions."""

@@ -472,7 +472,7 @@ for schedule in (PolynomialDecay(0.2, 0.8, 2, 12, frequency=4), ConstantSparsity
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(25, name="hidden"), keras.layers.Dense(4)])
     model.compile("sgd", "mse")
     pruning = slim.callbacks.GradualPruning(schedule=schedule, verbose=0)
-    history = model.fit(batching.batches(x, y, 4), epochs=4, verbose=0, callbacks=[pruning]).history
+    history = model.fit(x, y, batch_size=4, epochs=4, verbose=0, callbacks=[pruning]).history
     print(*(round(150 * 4 / 3 * sparsity) for sparsity in history["sparsity"]))
 """
 
