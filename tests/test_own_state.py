@@ -11,6 +11,7 @@ from keras_slim.errors import UnsupportedLayerError
 from keras_slim.export.precision import in_float32
 from keras_slim.held import has_own_state
 from keras_slim.own_state import carry_state
+from keras_slim.pruning.surgery import rebuild
 from keras_slim.reinitialization import fresh_clone
 from keras_slim.remaking import config_of, made_from
 
@@ -19,7 +20,14 @@ def uncut(model):
     return slim.plan_pruning(model, 0, criterion="l2")
 
 
+def rebuilt(model):
+    """As in `fit`, where layers are not opened."""
+    graph = slim.graph.analyse(model)
+    return rebuild(graph, np.ones(graph.num_units, bool))[0]
+
+
 VERBS = {
+    "rebuilt": rebuilt,
     "shrink": lambda model: slim.shrink(model, uncut(model)),
     "mask": lambda model: slim.mask(model, uncut(model)),
     "fold": slim.fold_batch_normalization,
@@ -150,7 +158,7 @@ def as_given(x):
     return ops.convert_to_tensor(x) if x.dtype.kind != "U" else tf.constant(x)
 
 
-@pytest.mark.parametrize("verb", ["shrink", "mask", "again"])
+@pytest.mark.parametrize("verb", ["rebuilt", "shrink", "mask", "again"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_copy_with_nothing_cut_answers_bit_alike(kind, verb, tmp_path):
     model, x = KINDS[kind]()
@@ -303,7 +311,7 @@ def scaling():
 
 
 @pytest.mark.parametrize(("make", "name"), [(scaling, "table"), (lambda: Step(7), "step")])
-@pytest.mark.parametrize("verb", ["shrink", "fold", "fresh"])
+@pytest.mark.parametrize("verb", ["rebuilt", "fold", "fresh"])
 def test_models_and_arguments_keep_their_state(make, name, verb):
     model = head(inputs := keras.Input((3,)), make()(inputs))
     old, new = (getattr(each.layers[1], name) for each in (model, VERBS[verb](model)))

@@ -65,6 +65,7 @@ class MaskedOperation(keras.Operation):
 
     @classmethod
     def from_config(cls, config):
+        """Returns the operation that a config tells."""
         kept = {(leaf, axis): positions for leaf, axis, positions in config["kept"]}
         operation = keras.saving.deserialize_keras_object(config["operation"])
         return cls(operation, kept, name=config["name"])

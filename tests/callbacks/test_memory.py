@@ -74,13 +74,9 @@ def test_wrapping_and_averaging_optimizers_let_go_of_it_too(build, x, y, optimiz
 
 
 def test_lists_of_the_users_own_let_go_of_it_too(build, x, y):
-    class Own(keras.Model):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            self.notes = ["mine"]
-            self.favourites = {"hidden": self.layers[1]}
-
-    model = build(kind="functional", cls=Own)
+    model = build(kind="functional")
+    model.notes = ["mine"]
+    model.favourites = {"hidden": model.layers[1]}
     assert left_after_a_cut(model, pruning(x, y, criterion="l2"), x, y) == []
     assert model.favourites["hidden"] is model.layers[1]
     model.notes.append(np.ones(1))

@@ -57,7 +57,7 @@ def forgetful():
 
 
 def callbacks(data):
-    yield slim.callbacks.ProgressiveGlobalPruning(0.5, criterion="l2", rounds=1, data=data, verbose=0)
+    yield slim.callbacks.ProgressiveGlobalPruning(0.3, criterion="l2", rounds=1, data=data, verbose=0)
     yield slim.callbacks.StructuredLotteryTicket(1, data=data, verbose=0)
 
 
