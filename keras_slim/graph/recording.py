@@ -17,12 +17,13 @@ import dataclasses
 import inspect
 import pathlib
 import traceback
+import warnings
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_slim.errors import first_sentence
+from keras_slim.errors import SlimWarning, first_sentence
 from keras_slim.graph.closed import is_closed
 from keras_slim.graph.copying import copied
 from keras_slim.graph.nodes import Node, calls_between
@@ -106,6 +107,7 @@ class _Take:
         self.samples = samples
         self.inputs = []
         self.constants = []
+        self.losses = []
 
     def of(self, args, kwargs):
         """Returns what was recorded, and the constants in it, as pairs of a symbolic tensor and an array."""
@@ -140,6 +142,13 @@ class _Take:
         known = {id(tensor) for tensor in given}.union(id(tensor) for node in nodes for tensor in node.outputs)
         if not all(id(tensor) in known for node in nodes for tensor in node.inputs):
             raise CannotRecordError("it computes with a symbolic tensor from elsewhere")
+        if self.losses:
+            warnings.warn(
+                f"What layer '{layer.name}' of class `{type(layer).__name__}` adds by `add_loss` is left out where its "
+                "code is read. Add it to the loss of the model where that is trained.",
+                SlimWarning,
+                stacklevel=2,
+            )
         return Recording(nodes, self.inputs, weights, outputs), self.constants
 
     def _fresh(self, leaf):
@@ -159,7 +168,8 @@ class _Take:
             return _tensors(like)
 
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_replaced(self.layer, {"symbolic_call": symbolic_call}))
+            methods = {"symbolic_call": symbolic_call, "add_loss": self.losses.append}
+            stack.enter_context(_replaced(self.layer, methods))
             for each in inside:
                 if is_closed(each):
                     stack.enter_context(self._closed(each))
@@ -183,6 +193,7 @@ class _Take:
             return structures.pop()
 
         methods = {"symbolic_call": symbolic_call, "call": self._on_constants(layer, symbolic_call)}
+        methods["add_loss"] = _no_loss  # said when this layer itself is recorded
         with _replaced(layer, methods):
             object.__setattr__(layer, "__class__", type(cls.__name__, (cls,), {"__call__": structured_call}))
             try:
@@ -248,6 +259,10 @@ def _replaced(layer, methods):
 
 def _tensors(structure):
     return [leaf for leaf in keras.tree.flatten(structure) if isinstance(leaf, keras.KerasTensor)]
+
+
+def _no_loss(loss):
+    """Takes what a layer adds to the loss."""
 
 
 def _like(leaf):

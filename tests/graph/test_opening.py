@@ -438,3 +438,29 @@ def test_fit_refuses_a_subclassed_model_before_training_and_leads_to_the_twin():
     twin.fit(x, x, epochs=2, verbose=0, callbacks=[prune])
     assert twin.count_params() < before
     assert_close(twin(x), model(x))  # whose parts follow
+
+
+class Routed(layers.Layer):
+    """Adds to the loss, as a mixture of experts does, and masks what comes later."""
+
+    def build(self, shape):
+        self.gate, self.dense = layers.Dense(2, name="gate"), layers.Dense(shape[-1], name="dense")
+        self.built = True
+
+    def call(self, x, training=False):
+        shares = ops.softmax(self.gate(x))
+        if training:
+            self.add_loss(ops.mean(shares))
+        later = ops.tril(ops.ones((ops.shape(x)[0], ops.shape(x)[1], ops.shape(x)[1])))
+        return ops.matmul(later, self.dense(x)) * shares[..., :1]
+
+
+def test_what_a_layer_adds_to_the_loss_is_left_out_with_a_word_and_a_mask_for_each_sample_holds_nothing():
+    inputs = keras.Input((6,), dtype="int32")
+    x = Routed(name="routed")(layers.Embedding(20, 16, name="words")(inputs))
+    model = keras.Model(inputs, layers.Dense(3, name="head")(x))
+    with pytest.warns(slim.errors.SlimWarning, match="'routed'.*add_loss"):
+        twin = functional(model)
+    assert_close(model(tokens), twin(tokens))
+    graph = analyse(twin)
+    assert {"words", "routed/dense"} <= {group.name for group in graph.groups}

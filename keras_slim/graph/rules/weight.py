@@ -20,7 +20,7 @@ def weight(call):
 @register_rule(ForEachSample)
 def for_each_sample(call):
     """The axes of the value are handed on, aligned at the last; those of the batch do not count."""
-    value, shape = call.inputs[0], call.output_shapes[0]
+    value, shape = call.channels_of(call.argument("inputs", 0)[0]), call.output_shapes[0]
     axes = {}
     for axis, atoms in value.axes.items():
         from_end = axis - len(value.shape)
