@@ -71,6 +71,17 @@ def difference(first, second):
     return max(float(np.abs(one - two).max() / max(np.abs(one).max(), 1e-30)) for one, two in pairs)
 
 
+def laws(model, twin, graph, x, ratio):
+    """Returns how far copies of a network are from it with nothing cut, and masked from cut."""
+    found = {"same": difference(model(x), slim.shrink(twin, slim.plan_pruning(twin, 0))(x))}
+    if graph.num_units:
+        plan = slim.plan_pruning(twin, ratio, criterion="random", debias="none", guards=LOOSE)
+        small = slim.shrink(twin, plan)
+        found["cut"] = difference(slim.mask(twin, plan)(x), small(x))
+        found["removed"] = 1 - small.count_params() / twin.count_params()
+    return found
+
+
 def measure(build, head, ratio):
     """Returns what is found out about one network."""
     keras.backend.clear_session()
@@ -87,14 +98,12 @@ def measure(build, head, ratio):
     found["opened"] = share(graph)
     if head:
         found["as it is"] = share(analyse(slim.functional(plain, inputs=x)))
-    found["same"] = difference(model(x), slim.shrink(twin, slim.plan_pruning(twin, 0))(x))
-    if graph.num_units:
-        plan = slim.plan_pruning(twin, ratio, criterion="random", debias="none", guards=LOOSE)
-        small = slim.shrink(twin, plan)
-        found["cut"] = difference(slim.mask(twin, plan)(x), small(x))
-        found["removed"] = 1 - small.count_params() / twin.count_params()
+    try:
+        found |= laws(model, twin, graph, x, ratio)
+    except slim.errors.UnsupportedLayerError as error:
+        found["refused"] = slim.errors.first_sentence(error)
     reasons = {reason.split(" (")[0] for whole in graph.whole for reason in whole.reasons}
-    why = {why_closed(layer) for layer in plain._flatten_layers()} - {""}
+    why = {found.get("refused", ""), *map(why_closed, plain._flatten_layers())} - {""}
     passed_on = ("tied to channels that are never cut", "its units are a model output")
     found["why"] = sorted(why or reasons.difference(passed_on))
     return found

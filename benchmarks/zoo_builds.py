@@ -244,6 +244,7 @@ def kimm_models():
     import kimm
 
     def build(name):
-        return lambda: getattr(kimm.models, name)(weights=None, input_shape=(96, 96, 3))
+        size = 224 if name.startswith("VGG") else 96
+        return lambda: getattr(kimm.models, name)(weights=None, input_shape=(size, size, 3))
 
     return {name: build(name) for name in KIMM if hasattr(kimm.models, name)}

@@ -105,6 +105,14 @@ def _input_like(layer):
     return keras.layers.InputLayer.from_config(layer.get_config())
 
 
+def _differ(shape, built):
+    return any(None not in pair and pair[0] != pair[1] for pair in zip(shape[1:], built[1:], strict=True))
+
+
+def _input_of_shape(layer, shape):
+    return keras.layers.InputLayer.from_config({**layer.get_config(), "batch_shape": shape})
+
+
 def _shaped_like(layer, value):
     shape = [
         one if one is not None or axis == 0 else two
@@ -136,6 +144,21 @@ class _Opening:
         if model not in self._graphs:
             self._graphs[model] = self._twin(model) if self._has_closed(model) else model
         return self._graphs[model]
+
+    def _graph_for(self, model, args, kwargs):
+        """Returns the twin of a model inside; of other sizes, if it is called on others than it was built for.
+
+        Keras computes with such sizes, but does not call a model on symbolic tensors of them.
+        """
+        tensors = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, keras.KerasTensor)]
+        shapes = tuple(tuple(tensor.shape) for tensor in tensors)
+        built = [tuple(tensor.shape) for tensor in model.inputs]
+        if len(shapes) != len(built) or not any(map(_differ, shapes, built)):
+            return self.graph(model)
+        if (model, shapes) not in self._graphs:
+            given = dict(zip(map(id, _input_layers(model)), shapes, strict=True))
+            self._graphs[model, shapes] = self._twin(model, lambda layer: _input_of_shape(layer, given[id(layer)]))
+        return self._graphs[model, shapes]
 
     def of_shapes(self, model, inputs):
         """Returns the twin of a model whose calls can be read, with inputs of the shapes of a batch."""
@@ -188,7 +211,7 @@ class _Opening:
     def _standing_for(self, operation, args, kwargs):
         """Returns the model that stands for a layer, or `None` if it stays."""
         if _is_plain_graph(operation):
-            return self.graph(operation)
+            return self._graph_for(operation, args, kwargs)
         if not is_closed(operation):
             return None
         made = self._opened.setdefault(operation, [])

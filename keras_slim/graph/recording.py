@@ -14,8 +14,11 @@ Private names used: attributes of a layer in which it keeps its weights, found b
 
 import contextlib
 import dataclasses
+import functools
 import inspect
 import pathlib
+import sys
+import sysconfig
 import traceback
 import warnings
 from typing import Any
@@ -38,7 +41,8 @@ KEPT_BY_KERAS = ("_trainable_variables", "_non_trainable_variables", "_tracked",
 SAMPLES = 61, 67
 """How many go in, where any number may: primes that are hardly a factor of another size."""
 
-LIBRARIES = str(pathlib.Path(keras.__file__).parent), str(pathlib.Path(__file__).parents[1])
+LIBRARIES = ("keras", "keras_slim", "tensorflow", "jax", "torch", "numpy", "optree", "ml_dtypes")
+"""Packages whose lines are not the user's."""
 
 
 class CannotRecordError(Exception):
@@ -92,6 +96,10 @@ class _Called(keras.Operation):
         return self.outputs
 
 
+def _called(operation):
+    return operation.layer if isinstance(operation, _Called) else operation
+
+
 class _Take:
     """One call of a layer on symbolic tensors, with everything that its code calls noted.
 
@@ -108,6 +116,7 @@ class _Take:
         self.inputs = []
         self.constants = []
         self.losses = []
+        self._traced = []
 
     def of(self, args, kwargs):
         """Returns what was recorded, and the constants in it, as pairs of a symbolic tensor and an array."""
@@ -135,7 +144,7 @@ class _Take:
         leaves = [leaf for leaf in keras.tree.flatten(outputs) if isinstance(leaf, keras.KerasTensor)]
         given = [*self.inputs, *(tensor for tensor, _ in (*weights, *self.constants))]
         nodes = [
-            dataclasses.replace(node, operation=getattr(node.operation, "layer", node.operation))
+            dataclasses.replace(node, operation=_called(node.operation))
             for node in calls_between([], leaves)
             if not isinstance(node.operation, keras.layers.InputLayer)
         ]
@@ -192,7 +201,7 @@ class _Take:
             cls.__call__(self, *args, **kwargs)
             return structures.pop()
 
-        methods = {"symbolic_call": symbolic_call, "call": self._on_constants(layer, symbolic_call)}
+        methods = {"symbolic_call": symbolic_call, "call": self._on_constants(layer, call, symbolic_call)}
         methods["add_loss"] = _no_loss  # said when this layer itself is recorded
         with _replaced(layer, methods):
             object.__setattr__(layer, "__class__", type(cls.__name__, (cls,), {"__call__": structured_call}))
@@ -203,22 +212,20 @@ class _Take:
 
     def _open(self, layer):
         """Returns methods by which a layer notes also a call on constants, and tells sizes that Keras leaves open."""
-        call, symbolic_call, spec, traced = layer.call, layer.symbolic_call, layer.compute_output_spec, []
+        symbolic_call, spec = layer.symbolic_call, layer.compute_output_spec
 
         def noted(*args, **kwargs):
-            traced.append(layer)
+            self._traced.append(layer)
             try:
                 return symbolic_call(*args, **kwargs)
             finally:
-                traced.pop()
-
-        on_constants = self._on_constants(layer, noted)
-
-        def computed(*args, **kwargs):
-            return call(*args, **kwargs) if traced else on_constants(*args, **kwargs)
+                self._traced.pop()
 
         def compute_output_spec(*args, **kwargs):
-            outputs = spec(*args, **kwargs)
+            try:
+                outputs = spec(*args, **kwargs)
+            except ValueError:  # of a model inside that was built for other sizes, and computes with these all the same
+                return keras.Operation.compute_output_spec(layer, *args, **kwargs)
             known = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, keras.KerasTensor)]
             if any(None in each.shape for each in keras.tree.flatten(outputs)) and all(
                 None not in each.shape for each in known
@@ -226,10 +233,14 @@ class _Take:
                 return keras.Operation.compute_output_spec(layer, *args, **kwargs)
             return outputs
 
-        return {"call": computed, "symbolic_call": noted, "compute_output_spec": compute_output_spec}
+        call = self._on_constants(layer, layer.call, noted)
+        return {"call": call, "symbolic_call": noted, "compute_output_spec": compute_output_spec}
 
-    def _on_constants(self, layer, symbolic_call):
-        """Returns a function that notes a call on arrays: what comes out follows from weights."""
+    def _on_constants(self, layer, call, symbolic_call):
+        """Returns a function that notes a call on arrays: what comes out follows from weights.
+
+        While Keras asks what a layer puts out, it computes.
+        """
 
         def symbol(leaf):
             if not _is_array(leaf):
@@ -237,7 +248,10 @@ class _Take:
             self.constants.append((keras.Input(batch_shape=leaf.shape, dtype=_dtype(leaf)), leaf))
             return self.constants[-1][0]
 
+        @functools.wraps(call)  # some layers ask for the signature of those they wrap
         def noted(*args, **kwargs):
+            if self._traced:
+                return call(*args, **kwargs)
             args, kwargs = keras.tree.map_structure(symbol, (args, kwargs))
             outputs = symbolic_call(*args, **kwargs)
             _Called(layer, _tensors(outputs))(*args, **kwargs)
@@ -446,10 +460,13 @@ def _equal(left, right):
 
 def _place(error):
     """Returns where in the user's own code an error came from, as the end of a sentence; nothing if it is not there."""
-    frames = [
+    loaded = [sys.modules[name] for name in LIBRARIES if name in sys.modules]
+    folders = [str(pathlib.Path(module.__file__).parent) for module in loaded]
+    standard = sysconfig.get_paths()["stdlib"]
+    own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(LIBRARIES) and not frame.filename.startswith("<")
+        if not frame.filename.startswith((*folders, "<frozen"))
+        and ("site-packages" in frame.filename or not frame.filename.startswith(standard))
     ]
-    own = [frame for frame in frames if "tensorflow" not in frame.filename and "optree" not in frame.filename]
     return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""

@@ -464,3 +464,39 @@ def test_what_a_layer_adds_to_the_loss_is_left_out_with_a_word_and_a_mask_for_ea
     assert_close(model(tokens), twin(tokens))
     graph = analyse(twin)
     assert {"words", "routed/dense"} <= {group.name for group in graph.groups}
+
+
+class BuiltForOthers(layers.Layer):
+    """Builds a model inside for sizes that it is then not called on, as some packages do."""
+
+    def build(self, shape):
+        self.inner = keras.Sequential([layers.Conv2D(8, 1, name="conv"), layers.ReLU()], name="inner")
+        self.inner.build((None, shape[1] + 2, *shape[2:]))
+        self.each = layers.TimeDistributed(Scaled(name="scaled"), name="each")
+        self.built = True
+
+    def call(self, x):
+        return self.each(self.inner(x))
+
+
+class Scaled(layers.Layer):
+    def build(self, shape):
+        self.dense = layers.Dense(8, name="dense")
+        self.dense.build(shape)
+        self.built = True
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def call(self, x):
+        return 2 * self.dense(x)
+
+
+def test_a_model_inside_may_be_built_for_other_sizes():
+    inputs = keras.Input((8, 8, 3))
+    x = BuiltForOthers(name="block")(layers.Conv2D(8, 3, padding="same")(inputs))
+    model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x)))
+    twin = functional(model)
+    assert not why_closed(model.get_layer("block"))
+    assert_close(model(images), twin(images))
+    assert twin.get_layer("block").get_layer("inner").input_shape == (None, 8, 8, 8)
