@@ -1,5 +1,7 @@
 """Models as plain graphs of layers whose calls can be read, whatever they were written as."""
 
+import contextlib
+
 import keras
 import numpy as np
 
@@ -9,6 +11,7 @@ from keras_slim.graph.nodes import check_graph, is_graph, walk
 from keras_slim.graph.recording import SAMPLES, CannotRecordError, record
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import copy_of
+from keras_slim.held import layers_within
 from keras_slim.layers.weight import Weight
 
 
@@ -53,13 +56,17 @@ def functional(model: keras.Model, inputs=None, *, owner: str = "functional") ->
         check_graph(model, owner)  # says that it is not built
     opening = _Opening()
     try:
-        if not is_graph(model):
-            twin = opening.subclassed(model, _symbols(model, inputs))
-        else:
-            twin = opening.graph(model) if inputs is None else opening.of_shapes(model, inputs)
-    except CannotRecordError as error:
+        with _flags_kept(model):
+            if not is_graph(model):
+                twin = opening.subclassed(model, _symbols(model, inputs))
+            else:
+                twin = opening.graph(model) if inputs is None else opening.of_shapes(model, inputs)
+    except UnsupportedLayerError:
+        raise
+    except (CannotRecordError, ValueError) as error:
+        why = error if isinstance(error, CannotRecordError) else first_sentence(error)
         raise UnsupportedLayerError(
-            f"Model '{model.name}' of class `{type(model).__name__}` cannot be read: {error}. Expected layers and "
+            f"Model '{model.name}' of class `{type(model).__name__}` cannot be read: {why}. Expected layers and "
             "`keras.ops` alone, and no decisions by the values of tensors. Correct the line, or build the model with "
             "`keras.Model(inputs, outputs)`."
         ) from error
@@ -99,6 +106,19 @@ def opened(model: keras.Model, owner: str) -> keras.Model:
         twin.compile(loss=model.loss, run_eagerly=model.run_eagerly, jit_compile=model.jit_compile)
         twin.compute_loss = model.compute_loss
     return twin
+
+
+@contextlib.contextmanager
+def _flags_kept(model):
+    """Leaves trainable what is trainable: models around the same layers set it for all of them at once."""
+    flags = [(each, each.trainable) for each in layers_within(model)]
+    variables = [(each, each.trainable) for each in model.variables]
+    try:
+        yield
+    finally:
+        for each, flag in (*flags, *variables):
+            if each.trainable != flag:
+                each.trainable = flag
 
 
 def _input_like(layer):
@@ -220,7 +240,7 @@ class _Opening:
             if known == given:
                 return model
         try:
-            model = self._inside(operation, args, kwargs, f"_{len(made)}" if made else "")
+            model = self._inside(operation, args, kwargs, f"_call_{len(made)}" if made else "")
         except CannotRecordError as error:
             stays_closed(operation, str(error))
             model = None
@@ -257,7 +277,8 @@ class _Opening:
 
     def _weight(self, variable, dtype):
         if id(variable) not in self._weights:
-            policy = keras.dtype_policies.get(dtype)
+            is_cast = dtype != keras.backend.standardize_dtype(variable.dtype)
+            policy = keras.dtype_policies.get(f"mixed_{dtype}" if is_cast else dtype)
             self._weights[id(variable)] = Weight.of(variable, dtype=policy, name=f"weight_{len(self._weights)}")
         return self._weights[id(variable)]
 
@@ -335,7 +356,13 @@ def _check_alike(model, twin, inputs):
             expected = model(batch, training=False)
         except Exception:  # what a batch must look like is known to the user alone
             return
-        answers = twin(batch, training=False)
+        try:
+            answers = twin(batch, training=False)
+        except Exception as error:
+            raise UnsupportedLayerError(
+                f"The functional twin of model '{model.name}' does not run: {first_sentence(error)}. Build it from its "
+                "layers with `keras.Model(inputs, outputs)`."
+            ) from error
     for one, other in zip(*map(keras.tree.flatten, (expected, answers)), strict=True):
         one, other = (np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(each, "float32"))) for each in (one, other))
         scale = max(np.abs(one[np.isfinite(one)]).max(initial=0), 1e-6)

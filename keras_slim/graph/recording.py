@@ -7,9 +7,9 @@ This is done twice: with `training` true and false, other values in all weights,
 follows from `training` is left to whoever calls the model, and the number of samples is left open; anything else
 that differs cannot be said as a list of calls.
 
-Private names used: attributes of a layer in which it keeps its weights, found by what they hold, and the method
-`symbolic_call`, by which Keras asks a layer what it would put out. Checked on Keras 3.15.1;
-`tests/graph/test_recording.py` fails when they move.
+Private names used: attributes of a layer in which it keeps its weights, found by what they hold; the method
+`symbolic_call`, by which Keras asks a layer what it would put out; whether a variable is cast, `_autocast`. Checked on
+Keras 3.15.1; `tests/graph/test_opening.py` fails when they move.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import dataclasses
 import functools
 import inspect
 import pathlib
+import random
 import sys
 import sysconfig
 import traceback
@@ -29,8 +30,8 @@ import numpy as np
 from keras_slim.errors import SlimWarning, first_sentence
 from keras_slim.graph.closed import is_closed
 from keras_slim.graph.copying import copied
-from keras_slim.graph.nodes import Node, calls_between
-from keras_slim.held import layers_within
+from keras_slim.graph.nodes import Node, calls_between, is_graph
+from keras_slim.held import PLAIN, layers_within
 from keras_slim.layers.for_each_sample import ForEachSample
 from keras_slim.layers.weight import Weight
 from keras_slim.remaking import config_of
@@ -124,11 +125,13 @@ class _Take:
         args, kwargs = keras.tree.map_structure(self._fresh, (args, kwargs))
         if "training" in inspect.signature(layer.call).parameters:
             kwargs["training"] = self.training  # a functional model passes it on to every layer, whatever it was given
-        shifted = (
-            [] if self.training else [(each, each.value + keras.ops.ones_like(each.value)) for each in _numbers(layer)]
-        )
+        shifted = [] if self.training else [(each, each.value + _shift(each)) for each in _numbers(layer)]
         inside = [each for each in layers_within(layer) if each is not layer]
+        graphs = [each for each in inside if is_graph(each)]  # each is one call: what it holds is opened by itself
+        held = {id(each) for graph in graphs for each in layers_within(graph) if each is not graph}
+        inside = [each for each in inside if id(each) not in held]
         with contextlib.ExitStack() as stack:
+            stack.enter_context(_as_they_were([layer, *inside]))
             weights = stack.enter_context(_symbolic_weights(layer))
             for each in filter(is_closed, inside):
                 stack.enter_context(_symbolic_weights(each))
@@ -151,10 +154,11 @@ class _Take:
         known = {id(tensor) for tensor in given}.union(id(tensor) for node in nodes for tensor in node.outputs)
         if not all(id(tensor) in known for node in nodes for tensor in node.inputs):
             raise CannotRecordError("it computes with a symbolic tensor from elsewhere")
-        if self.losses:
+        if self.losses or layer.activity_regularizer is not None:
             warnings.warn(
-                f"What layer '{layer.name}' of class `{type(layer).__name__}` adds by `add_loss` is left out where its "
-                "code is read. Add it to the loss of the model where that is trained.",
+                f"What layer '{layer.name}' of class `{type(layer).__name__}` adds to the loss, by `add_loss` or a "
+                "regularizer of its activity, is left out where its code is read. Add it to the loss of the model "
+                "where that is trained.",
                 SlimWarning,
                 stacklevel=2,
             )
@@ -261,14 +265,37 @@ class _Take:
 
 
 @contextlib.contextmanager
+def _as_they_were(layers):
+    """Gives layers back what they kept; refuses code that counts, or draws random numbers of Python or NumPy."""
+    before = [(each, dict(vars(each))) for each in layers if each.built]
+    drawn = random.getstate(), np.random.get_state()
+    try:
+        yield
+        for each, kept in before:
+            for name, value in vars(each).items():
+                if not name.startswith("_") and isinstance(value, PLAIN) and kept.get(name) != value:
+                    raise CannotRecordError(f"it changes `{name}` of '{each.name}' while it is called")
+        if repr(drawn) != repr((random.getstate(), np.random.get_state())):
+            raise CannotRecordError("it draws random numbers of Python or NumPy")
+    finally:
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])
+        for each, kept in before:
+            vars(each).clear()
+            vars(each).update(kept)
+
+
+@contextlib.contextmanager
 def _replaced(layer, methods):
     """Gives a layer other methods."""
+    before = {name: vars(layer)[name] for name in methods if name in vars(layer)}
     vars(layer).update(methods)
     try:
         yield
     finally:
         for name in methods:
             vars(layer).pop(name, None)
+        vars(layer).update(before)
 
 
 def _tensors(structure):
@@ -286,6 +313,12 @@ def _like(leaf):
 
 def _dtype(leaf):
     return keras.backend.standardize_dtype(leaf.dtype)
+
+
+def _shift(variable):
+    """Returns other numbers for each element of a variable, all positive: a variance stays one."""
+    numbers = np.random.default_rng(len(variable.path)).integers(1, 5, variable.shape)
+    return keras.ops.cast(numbers, variable.dtype)
 
 
 def _numbers(layer):
@@ -306,7 +339,9 @@ def _symbolic_weights(layer):
         if not isinstance(leaf, keras.Variable):
             return leaf
         if id(leaf) not in tensors:
-            tensors[id(leaf)] = keras.Input(batch_shape=leaf.shape, dtype=layer.compute_dtype), leaf
+            is_cast = leaf._autocast and keras.backend.is_float_dtype(leaf.dtype)
+            dtype = layer.compute_dtype if is_cast else _dtype(leaf)
+            tensors[id(leaf)] = keras.Input(batch_shape=leaf.shape, dtype=dtype), leaf
         return tensors[id(leaf)][0]
 
     try:
@@ -367,11 +402,14 @@ def _alike(first, second):
 
 def _constant(one, other, inputs, output=None):
     """Returns a call that puts out an array, the same in both recordings but for the number of samples."""
-    one, other = (keras.ops.convert_to_numpy(each) for each in (one, other))
+    try:
+        one, other = (keras.ops.convert_to_numpy(each) for each in (one, other))
+    except Exception as error:
+        raise CannotRecordError("it computes with a tensor of a function that is being traced") from error
     output = keras.KerasTensor(one.shape, str(one.dtype)) if output is None else output
     if np.array_equal(one, other):
         variable = keras.Variable(one, dtype=str(one.dtype), trainable=False)
-        return Node(Weight.of(variable), (inputs[0],), (output,), (inputs[0],), {})
+        return Node(Weight.of(variable, dtype=str(one.dtype)), (inputs[0],), (output,), (inputs[0],), {})
     if (len(one), len(other)) == SAMPLES and np.array_equal(one, np.repeat(other[:1], len(one), axis=0)):
         return _for_each_sample(one[:1], inputs, output)
     raise CannotRecordError(
@@ -383,6 +421,9 @@ def _of_any_number(node, other, inputs):
     """Returns the call of an operation for any number of samples, given that for another number."""
     if type(node.operation) is not type(other.operation) or getattr(node.operation, "variables", ()):
         raise CannotRecordError(f"whether it calls '{node.operation.name}' depends on `training` or on values")
+    is_layer = isinstance(node.operation, keras.layers.Layer)
+    if not is_layer and any(map(_is_function, vars(node.operation).values())):
+        raise CannotRecordError(f"it gives a function to '{node.operation.name}'")
     configs = [config_of(each.operation) or vars(each.operation) for each in (node, other)]
     differing = [
         name
@@ -404,6 +445,7 @@ def _of_any_number(node, other, inputs):
         if (
             kind in ("BroadcastTo", "Tile", "Repeat")
             and of_one
+            and all(one in (1, two) for one, two in zip(node.inputs[0].shape[::-1], shapes[0][::-1], strict=False))
             and shapes == [(each, *shapes[0][1:]) for each in SAMPLES]
         ):
             return _for_each_sample(node.inputs[0], inputs, node.outputs[0])
@@ -425,6 +467,8 @@ def _arguments(one, other, partner, inputs):
         if isinstance(left, keras.KerasTensor):
             if partner.get(id(left)) is right:
                 return left
+        elif _is_function(left):
+            raise CannotRecordError(f"it gives a function to '{one.operation.name}'")
         elif left is True and right is False:
             return None
         elif isinstance(left, keras.Variable):
@@ -444,6 +488,10 @@ def _arguments(one, other, partner, inputs):
     except (ValueError, TypeError) as error:
         raise CannotRecordError(f"what it gives to '{one.operation.name}' depends on `training`") from error
     return dataclasses.replace(one, args=args, kwargs=kwargs), before
+
+
+def _is_function(value):
+    return callable(value) and not isinstance(value, type | keras.Operation | keras.KerasTensor)
 
 
 def _is_array(value):

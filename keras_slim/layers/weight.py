@@ -48,7 +48,8 @@ class Weight(keras.layers.Layer):
             variable: The variable.
             **kwargs: As for every layer.
         """
-        layer = cls(variable.shape, regularizer=variable.regularizer, constraint=variable.constraint, **kwargs)
+        options = {"regularizer": variable.regularizer, "constraint": variable.constraint}
+        layer = cls(variable.shape, trainable=variable.trainable, **options, **kwargs)
         layer.weight = variable
         layer.built = True
         return layer
@@ -63,8 +64,7 @@ class Weight(keras.layers.Layer):
         return ops.convert_to_tensor(self.weight)
 
     def compute_output_spec(self, inputs):
-        dtype = self.compute_dtype if self.weight is None else keras.backend.standardize_dtype(self.weight.dtype)
-        return keras.KerasTensor(self.shape, self.compute_dtype if "float" in dtype else dtype)
+        return keras.KerasTensor(self.shape, self.compute_dtype)
 
     def get_config(self):
         return {

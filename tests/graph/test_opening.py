@@ -500,3 +500,127 @@ def test_a_model_inside_may_be_built_for_other_sizes():
     assert not why_closed(model.get_layer("block"))
     assert_close(model(images), twin(images))
     assert twin.get_layer("block").get_layer("inner").input_shape == (None, 8, 8, 8)
+
+
+class Written(layers.Layer):
+    """Does what a function of itself, its input and two dense layers does."""
+
+    def __init__(self, code, **kwargs):
+        super().__init__(**kwargs)
+        self.code = [code]
+        self.first, self.second = layers.Dense(8, name="first"), layers.Dense(8, name="second")
+        self.calls = 0
+
+    def build(self, shape):
+        self.first.build(shape)
+        self.second.build(shape)
+        options = {"trainable": False, "initializer": "zeros"}
+        self.picks = self.add_weight(shape=(8,), dtype="int32", name="picks", **options)
+        self.factor = self.add_weight(shape=(8,), initializer="ones", name="factor")
+        self.picks.assign(np.arange(8)[::-1])
+        self.built = True
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def call(self, x):
+        return self.code[0](self, x)
+
+    def scaled(self, x):
+        return x * self.factor
+
+
+def counting(layer, x):
+    layer.calls += 1
+    return layer.first(x)
+
+
+def dropping(layer, x):
+    return x if np.random.random() < 0.5 else layer.first(x)
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (counting, "changes `calls` of 'written'"),
+        (dropping, "draws random numbers|depends on"),
+        (lambda layer, x: ops.map(layer.scaled, layer.first(x)), "gives a function|traced"),
+        (lambda layer, x: layer.first(x) * ops.softmax(layer.second.bias), "values"),
+        (lambda layer, x: x + ops.tile(layer.factor[None, :4], (ops.shape(x)[0], 2)), "number of samples"),
+    ],
+)
+def test_what_changes_beside_tensors_is_refused_and_left_as_it_was(code, why):
+    layer = Written(code, name="written")
+    model = around(layer)
+    attributes = dict(vars(layer))
+    twin = opened(model, "prune")
+    assert layer in twin.layers
+    assert any(each in why_closed(layer) for each in why.split("|"))
+    assert layer.calls == attributes["calls"] or code is counting  # the comparison runs it once
+    assert {*vars(layer)} == {*attributes}
+
+
+def test_weights_keep_their_type_and_whether_they_learn(tmp_path):
+    model = around(
+        Written(lambda layer, x: ops.take(layer.first(x) * layer.factor, layer.picks, axis=1), name="written")
+    )
+    x = images[:, :, 0, 0]
+    x = np.concatenate([x, x, x], axis=1)[:, :8]
+    small = slim.prune(model, 0.3, criterion="l2", guards=LOOSE)
+    small.save(tmp_path / "small.keras")
+    loaded = keras.models.load_model(tmp_path / "small.keras")
+    assert_close(small(x), loaded(x))
+    for each in (small, loaded):
+        assert {(weight.dtype, weight.trainable) for weight in each.weights} == {("float32", True), ("int32", False)}
+    copy = slim.shrink(model, slim.plan_pruning(model, 0))
+    assert_close(model(x), copy(x))
+
+
+def test_flags_and_methods_of_the_users_own_stay():
+    model, _ = convolutional()
+    model.trainable = False
+    model.layers[-1].trainable = True
+    block = model.get_layer("first")
+    call = block.norm.call
+    block.norm.call = lambda *args, **kwargs: call(*args, **kwargs)
+    flags, own = [layer.trainable for layer in model._flatten_layers()], block.norm.call
+    functional(model)
+    assert [layer.trainable for layer in model._flatten_layers()] == flags
+    assert block.norm.call is own
+
+
+def test_models_that_hold_blocks_are_read_inside_blocks_and_models():
+    class Holding(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.body = keras.Sequential([layers.Conv2D(8, 3), ResidualBlock(8, name="block")], name="body")
+            self.head = layers.Dense(2)
+
+        def call(self, x):
+            return self.head(ops.mean(self.body(x), axis=(1, 2)))
+
+    model = Holding()
+    model(images)
+    twin = functional(model)
+    assert_close(model(images), twin(images))
+    assert "body/block/conv_0" in [group.name for group in analyse(twin).groups]
+
+
+def test_a_block_called_in_two_ways_has_two_names():
+    inputs, block, other = keras.Input((4, 8)), Gated(name="block"), Gated(name="block_1")
+    x = ops.mean(other(block(inputs)), axis=1) + block(inputs[:, 0])
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    twin = functional(model)
+    assert {"block", "block_1", "block_call_1"} <= {layer.name for layer in twin.layers}
+    data = rng.normal(size=(3, 4, 8)).astype("float32")
+    assert_close(model(data), twin(data))
+
+
+class Gated(layers.Layer):
+    def build(self, shape):
+        self.dense = layers.Dense(8, name="dense")
+        self.dense.build(shape)
+        self.built = True
+
+    def call(self, x):
+        return self.dense(x) * x
