@@ -7,12 +7,13 @@ import keras
 
 from keras_slim.errors import ExportError, invalid_argument
 from keras_slim.export.adder_forms import AdderForms
+from keras_slim.export.argmax import without_guarded_argmax
 from keras_slim.export.conversion import QUANTIZATIONS, convert
 from keras_slim.export.dense_twin import is_sparse, sparsity_of, without_zeros
 from keras_slim.export.latency import time_file
 from keras_slim.export.precision import check_not_quantized, in_float32
 from keras_slim.export.report import ExportReport, warn_of_weaknesses, weigh
-from keras_slim.export.samples import draw_samples, fix_shapes, read_samples
+from keras_slim.export.samples import check_numbers, draw_samples, fix_shapes, read_samples
 from keras_slim.export.signature import read_signature
 from keras_slim.export.tflite_file import TfliteFile
 from keras_slim.export.tracing import Trace, check_backend
@@ -48,7 +49,8 @@ def export_tflite(
             `"int8"` for int8 throughout, in and out, which is the fastest on most phones and needs `data`.
         data: Samples to check the file on (the first 128) and, for `"int8"`, to take the ranges of all activations
             from (all of them; 100 to 500 typical ones): an array, or a list or dictionary of arrays like the model's
-            inputs, without labels. None checks on 16 random samples.
+            inputs, without labels; or batches as `fit` takes them, in a dataset or a generator, of which the first 500
+            samples are taken. None checks on 16 random samples.
         tolerance: Least signal-to-error ratio in decibels to accept; None takes 60 for float32, 40 for `"float16"`,
             20 for `"dynamic"`, 10 for `"int8"`, for the reasons given in `verify_tflite`.
         verbose: 0 for silence, 1 for one line at the end, 2 for the converter's own messages too.
@@ -74,6 +76,7 @@ def export_tflite(
     signature = read_signature(model, _OWNER)
     check_not_quantized(model, _OWNER)
     check_backend(_OWNER)
+    check_numbers(signature, _OWNER)
     samples = _choose_samples(signature, data, quantize)
     signature = fix_shapes(signature, samples)
     # In the same folder, so that the file can take its place in one step.
@@ -139,14 +142,15 @@ def _choose_samples(signature, data, quantize):
 
 
 def _convert_checked(model, scratch, signature, quantize, samples, verbose):
-    model = in_float32(model)
+    model = without_guarded_argmax(in_float32(model))
     forms = AdderForms(model)
     with forms.by_filter():
         trace = Trace(model, signature)
     if quantize == "int8" and trace.has_loop:
         raise ExportError(
             f"The model '{model.name}' holds a loop, such as a recurrent layer has, and the converter's int8 "
-            "calibration crashes on loops. Build the layer with unroll=True, or give quantize='dynamic'."
+            "calibration crashes on loops. Give quantize='dynamic' for int8 weights. Layers built with unroll=True do "
+            "convert, but the file holds every step by itself: it is often larger than the float32 file with the loop."
         )
     with forms.fastest(quantize, lambda layer: load_unproved(layer, quantize, _OWNER)):
         convert(model, scratch, signature, quantize, samples, verbose=verbose > 1)

@@ -1,16 +1,23 @@
 """Samples to calibrate and to check a file with: a dictionary of arrays by input name, equally many in each."""
 
+import itertools
+
 import keras
 import numpy as np
 
 from keras_slim.export.signature import valid_name
+
+MOST = 500
+"""Samples that are taken from data that comes in batches."""
 
 
 def read_samples(data, signature, name, owner):
     """Returns the user's samples by input name, in the types the model takes.
 
     Args:
-        data: An array, or a list, tuple or dictionary of them like the model's inputs; samples along the first axis.
+        data: An array, or a list, tuple or dictionary of them like the model's inputs; samples along the first axis. Or
+            batches as `fit` takes them, in a `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator: of those
+            the first 500 samples.
         signature: The model's `Signature`.
         name: Name of the argument `data` came through.
         owner: Name of the function that was given it.
@@ -21,7 +28,7 @@ def read_samples(data, signature, name, owner):
     Raises:
         ValueError: If the structure, a shape or the number of samples does not fit, or a value is not finite.
     """
-    arrays = _match(data, signature.inputs, name, owner)
+    arrays = _match(_gathered(data), signature.inputs, name, owner)
     samples = {
         model_input.name: _check_array(array, model_input, name, owner)
         for model_input, array in zip(signature.inputs, arrays, strict=True)
@@ -30,6 +37,17 @@ def read_samples(data, signature, name, owner):
     if len(set(lengths.values())) > 1:
         raise ValueError(f"The arrays in `{name}` of `{owner}` differ in their number of samples: {lengths}.")
     return samples
+
+
+def check_numbers(signature, owner):
+    """Raises `ValueError` if an input takes texts."""
+    for model_input in signature.inputs:
+        if model_input.dtype == "string":
+            raise ValueError(
+                f"The input '{model_input.name}' takes texts, which the built-in operations of a phone file do not "
+                f"read. Expected inputs of numbers in `{owner}`. Received: dtype string. Export the model from its "
+                "first numbers on, `keras.Model(lookup.output, model.output)`, and look words up in the app."
+            )
 
 
 def draw_samples(signature, count, seed=0):
@@ -48,6 +66,24 @@ def draw_samples(signature, count, seed=0):
 def fix_shapes(signature, samples):
     """Returns the signature with every free dimension set to its size in the samples."""
     return signature.with_shapes({key: array.shape[1:] for key, array in samples.items()})
+
+
+def _gathered(data):
+    """Returns the inputs of what comes in batches as one array each; anything else as it is."""
+    if isinstance(data, keras.utils.PyDataset):
+        batches = map(data.__getitem__, itertools.count() if data.num_batches is None else range(data.num_batches))
+    elif hasattr(data, "__next__") or hasattr(data, "as_numpy_iterator"):
+        batches = iter(data)
+    else:
+        return data
+    parts, count = [], 0
+    while count < MOST and (batch := next(batches, None)) is not None:
+        inputs, *_ = keras.utils.unpack_x_y_sample_weight(batch)
+        parts.append(inputs)
+        count += len(keras.tree.flatten(inputs)[0])
+    if not parts:
+        return data
+    return keras.tree.map_structure(lambda *arrays: np.concatenate([*map(np.asarray, arrays)])[:MOST], *parts)
 
 
 def _match(data, inputs, name, owner):
