@@ -105,8 +105,12 @@ def measure(build, head, ratio):
     reasons = {reason.split(" (")[0] for whole in graph.whole for reason in whole.reasons}
     why = {found.get("refused", ""), *map(why_closed, plain._flatten_layers())} - {""}
     passed_on = ("tied to channels that are never cut", "its units are a model output")
-    found["why"] = sorted(why or reasons.difference(passed_on))
+    found["why"] = sorted(_without_folders(each) for each in why or reasons.difference(passed_on))
     return found
+
+
+def _without_folders(text):
+    return re.sub(r"(?<=\()/\S*/", "", text)
 
 
 def row(name, found):
@@ -114,7 +118,7 @@ def row(name, found):
         return [name, "", "", "", "", "", "", found["error"]]
     shares = [f"{found[key]:.2f}" if key in found else "" for key in ("unopened", "as it is", "opened")]
     laws = [f"{found[key]:.0e}" if key in found else "" for key in ("same", "cut")]
-    why = re.sub(r"/\S*/", "", "; ".join(found["why"]))
+    why = "; ".join(found["why"])
     return [name, f"{found['parameters']:,}", *shares, *laws, why[:160]]
 
 
