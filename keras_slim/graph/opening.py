@@ -8,7 +8,7 @@ import numpy as np
 from keras_slim.errors import UnsupportedLayerError, first_sentence, invalid_argument
 from keras_slim.graph.closed import is_closed, stays_closed, why_closed
 from keras_slim.graph.nodes import check_graph, is_graph, walk
-from keras_slim.graph.recording import SAMPLES, CannotRecordError, record
+from keras_slim.graph.recording import SAMPLES, CannotRecordError, record, tensors_in
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import copy_of
 from keras_slim.held import layers_within
@@ -138,7 +138,7 @@ def _shaped_like(layer, value):
         one if one is not None or axis == 0 else two
         for axis, (one, two) in enumerate(zip(layer.batch_shape, value.shape, strict=True))
     ]
-    return keras.layers.InputLayer.from_config({**layer.get_config(), "batch_shape": shape})
+    return _input_of_shape(layer, shape)
 
 
 def _input_layers(model):
@@ -170,7 +170,7 @@ class _Opening:
 
         Keras computes with such sizes, but does not call a model on symbolic tensors of them.
         """
-        tensors = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, keras.KerasTensor)]
+        tensors = tensors_in((args, kwargs))
         shapes = tuple(tuple(tensor.shape) for tensor in tensors)
         built = [tuple(tensor.shape) for tensor in model.inputs]
         if len(shapes) != len(built) or not any(map(_differ, shapes, built)):
@@ -225,7 +225,7 @@ class _Opening:
                 raise CannotRecordError(why_closed(operation) or first_sentence(error)) from error
         if _is_plain_graph(operation):
             return stands(*args, **kwargs)
-        tensors = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, keras.KerasTensor)]
+        tensors = tensors_in((args, kwargs))
         return stands(tensors if len(tensors) > 1 else tensors[0])
 
     def _standing_for(self, operation, args, kwargs):
@@ -250,13 +250,12 @@ class _Opening:
     def _inside(self, layer, args, kwargs, suffix):
         """Returns a model of what a layer computes, on the tensors among its arguments."""
         recording = record(layer, args, kwargs)
-        given = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, keras.KerasTensor)]
+        given = tensors_in((args, kwargs))
         inputs = [keras.Input(batch_shape=each.shape, dtype=each.dtype) for each in given]
         if not inputs:
             raise CannotRecordError("it is called on no tensor")
         try:
-            outputs = keras.tree.flatten(self._replayed(recording, inputs))
-            outputs = [each for each in outputs if isinstance(each, keras.KerasTensor)]
+            outputs = tensors_in(self._replayed(recording, inputs))
             outputs = outputs if len(outputs) > 1 else outputs[0]
             model = keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs, name=layer.name + suffix)
         except ValueError as error:

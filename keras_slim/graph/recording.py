@@ -144,7 +144,7 @@ class _Take:
             changed = [each for each in layer.variables if scope.state_mapping.get(id(each)) is not known.get(id(each))]
         if changed:
             raise CannotRecordError(f"it changes its variable '{changed[0].path}' while it is called")
-        leaves = [leaf for leaf in keras.tree.flatten(outputs) if isinstance(leaf, keras.KerasTensor)]
+        leaves = tensors_in(outputs)
         given = [*self.inputs, *(tensor for tensor, _ in (*weights, *self.constants))]
         nodes = [
             dataclasses.replace(node, operation=_called(node.operation))
@@ -178,7 +178,7 @@ class _Take:
         def symbolic_call(*args, **kwargs):
             outputs.append(self.layer.call(*args, **kwargs))
             like = keras.tree.map_structure(_like, outputs[-1])  # Keras notes of these that the layer put them out
-            return _tensors(like)
+            return tensors_in(like)
 
         with contextlib.ExitStack() as stack:
             methods = {"symbolic_call": symbolic_call, "add_loss": self.losses.append}
@@ -199,7 +199,7 @@ class _Take:
         def symbolic_call(*args, **kwargs):
             outputs = call(*args, **kwargs)
             structures.append(keras.tree.map_structure(_like, outputs))
-            return _tensors(structures[-1])
+            return tensors_in(structures[-1])
 
         def structured_call(self, *args, **kwargs):
             cls.__call__(self, *args, **kwargs)
@@ -230,7 +230,7 @@ class _Take:
                 outputs = spec(*args, **kwargs)
             except ValueError:  # of a model inside that was built for other sizes, and computes with these all the same
                 return keras.Operation.compute_output_spec(layer, *args, **kwargs)
-            known = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, keras.KerasTensor)]
+            known = tensors_in((args, kwargs))
             if any(None in each.shape for each in keras.tree.flatten(outputs)) and all(
                 None not in each.shape for each in known
             ):
@@ -258,7 +258,7 @@ class _Take:
                 return call(*args, **kwargs)
             args, kwargs = keras.tree.map_structure(symbol, (args, kwargs))
             outputs = symbolic_call(*args, **kwargs)
-            _Called(layer, _tensors(outputs))(*args, **kwargs)
+            _Called(layer, tensors_in(outputs))(*args, **kwargs)
             return outputs
 
         return noted
@@ -298,7 +298,8 @@ def _replaced(layer, methods):
         vars(layer).update(before)
 
 
-def _tensors(structure):
+def tensors_in(structure) -> list[keras.KerasTensor]:
+    """Returns the symbolic tensors in a structure, flat."""
     return [leaf for leaf in keras.tree.flatten(structure) if isinstance(leaf, keras.KerasTensor)]
 
 
@@ -455,8 +456,7 @@ def _of_any_number(node, other, inputs):
 def _for_each_sample(value, inputs, output):
     """Returns a call that puts out a value for each sample."""
     given = ((value, inputs[0]),)
-    tensors = [leaf for leaf in given[0] if isinstance(leaf, keras.KerasTensor)]
-    return Node(ForEachSample(output.shape[1:]), tuple(tensors), (output,), given, {})
+    return Node(ForEachSample(output.shape[1:]), tuple(tensors_in(given)), (output,), given, {})
 
 
 def _arguments(one, other, partner, inputs):

@@ -8,11 +8,9 @@ import numpy as np
 
 from keras_slim.graph.running import has_states
 from keras_slim.graph.silencing import silent_twin, silent_value
+from keras_slim.held import is_stock
 from keras_slim.own_state import carry_state, variables_of
 from keras_slim.pruning.surgery import remade
-
-STOCK = ("keras", "keras_slim")
-"""Packages whose layers read their weights anew at each call, from the scope that they are called in."""
 
 
 class SilentProgram:
@@ -35,7 +33,7 @@ class SilentProgram:
         self._graph, self._keep = graph, keep
         self._values = {}  # by the id of a variable of the model
         self._variables = {}  # those of copies, likewise
-        own = {id(slot.variable) for slot in graph.slots if not _is_stock(slot.layer)}
+        own = {id(slot.variable) for slot in graph.slots if not is_stock(type(slot.layer))}
         copies = {}
         self.calls = []
         for call in program.calls:
@@ -72,7 +70,7 @@ class SilentProgram:
         layer = call.operation
         variables = getattr(layer, "variables", ())
         masked = functools.partial(silent_twin, self._graph, self._keep)
-        has_own = variables and (not _is_stock(layer) or any(id(variable) in own for variable in variables))
+        has_own = variables and (not is_stock(type(layer)) or any(id(variable) in own for variable in variables))
         remembers = has_states(layer) or len(variables) > len(getattr(layer, "weights", ()))  # or has a seed
         if not (has_own or remembers or any(owner == id(layer) for owner, *_ in self._graph.statistics)):
             return None
@@ -84,7 +82,3 @@ class SilentProgram:
             self._variables[id(old)] = new
         carry_state(layer, copy)
         return copy
-
-
-def _is_stock(operation):
-    return type(operation).__module__.partition(".")[0] in STOCK
