@@ -2,10 +2,10 @@
 
 import math
 import numbers
-import warnings
 
+from keras_slim.callbacks.saying import warn
 from keras_slim.distillation import Distillation
-from keras_slim.errors import SlimWarning, invalid_argument
+from keras_slim.errors import invalid_argument
 from keras_slim.validation import check_count, check_number, check_share
 
 
@@ -89,12 +89,10 @@ def check_search(max_drop, monitor, patience, ratio_per_round, owner):
             expected = "the name of a metric, like 'val_accuracy'"
             raise TypeError(invalid_argument("monitor", owner, expected=expected, received=monitor))
         if not monitor.startswith("val_"):
-            warnings.warn(
+            warn(
                 f"`{owner}` looks for the smallest network that holds {monitor!r}, which is not a metric of validation:"
                 " a network can hold it by learning its training data by heart. Expected a name like 'val_accuracy'. "
-                "Give `monitor='val_...'`, and `validation_data` to `fit`.",
-                SlimWarning,
-                stacklevel=3,
+                "Give `monitor='val_...'`, and `validation_data` to `fit`."
             )
     ratios = ratio_per_round if isinstance(ratio_per_round, tuple | list) else (ratio_per_round,)
     ratios = tuple(check_share(ratio, "ratio_per_round", owner) for ratio in ratios)

@@ -11,12 +11,11 @@ Keras. Checked on Keras 3.15.1; `tests/callbacks/test_resuming.py` fails when th
 import glob
 import json
 import os
-import warnings
 
 import keras
 
 from keras_slim.callbacks.companions import beside
-from keras_slim.errors import SlimWarning
+from keras_slim.callbacks.saying import warn
 from keras_slim.sparsity.arrays_file import read_arrays, write_arrays
 
 WEIGHTS = "latest.weights.h5"
@@ -51,11 +50,9 @@ class Backup:
     def warn_if_unknown(self) -> None:
         """Warns if `BackupAndRestore` has loaded weights, and nothing that belongs to them is known."""
         if self.weights:
-            warnings.warn(
+            warn(
                 f"`{self._owner}` begins anew with weights out of {self._folder}, where nothing of its own is noted. "
-                "Expected a folder that it has been written to beside `BackupAndRestore`. Begin with an empty one.",
-                SlimWarning,
-                stacklevel=2,
+                "Expected a folder that it has been written to beside `BackupAndRestore`. Begin with an empty one."
             )
 
     @property

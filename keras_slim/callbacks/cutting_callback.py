@@ -1,77 +1,140 @@
-"""What a callback that cuts the model needs to go on where a `fit` that was killed has been."""
+"""What a callback that cuts does all along a `fit`, and what it needs to go on where one that was killed has been."""
 
-import keras
+import functools
+from typing import Any
+
+import numpy as np
 
 from keras_slim.callbacks.alone import Alone
 from keras_slim.callbacks.backup import Backup
-from keras_slim.callbacks.progress import Kept
-from keras_slim.callbacks.resuming import Record, find_record, is_in_fit, restore
+from keras_slim.callbacks.cutter import Cutter
+from keras_slim.callbacks.dense_teacher import DenseTeacher
+from keras_slim.callbacks.epochs import cutting_epochs
+from keras_slim.callbacks.moves import Move
+from keras_slim.callbacks.progress import Kept, Progress
+from keras_slim.callbacks.resuming import KEPT, TEACHER, Record, find_record, is_in_fit, packed, restore
+from keras_slim.callbacks.saying import say
+from keras_slim.distillation import Distillation
 from keras_slim.distribution import scope_of
 
 
 class CuttingCallback(Alone):
-    """Cuts the model as it was cut, before `BackupAndRestore` loads its weights.
+    """Carries out what its course says, `Rounds` or `Search`, and notes where it stands beside `BackupAndRestore`.
 
-    Keras calls `set_params` of all callbacks before `on_train_begin` of any, so the order of the two does not matter.
+    If `fit` was killed, it cuts the model as it was cut, before `BackupAndRestore` loads its weights. Keras calls
+    `set_params` of all callbacks before `on_train_begin` of any, so the order of the two does not matter.
 
-    A class that derives from it checks the model and measures it in `begin`, says in `record` where it stands, and
-    takes that in `take_up`.
+    A class that derives from it looks at the model in `begin`, and sets what cuts it and the course there; makes a cut
+    in `cut`; and says in `asked` what must stay the same. It calls `_begin_anew` at the end of its constructor.
     """
 
-    ignore: tuple[str, ...] = ()
+    ignore: tuple[str, ...]
+    window: tuple[float, float]
+    distillation: Distillation | None
+    verbose: int
+    _cutter: Cutter
+    _course: Any
     _is_taken_up = False
 
     def begin(self) -> None:
         """Called with the model as it was before the first cut."""
+        raise NotImplementedError
+
+    def cut(self, epoch: int) -> None:
+        """Called when it is time for a cut."""
+        raise NotImplementedError
 
     def asked(self) -> dict:
         """Returns, as plain values, the arguments that must be the same when a `fit` that was killed is taken up."""
-        return {}
-
-    def record(self) -> Record:
-        """Returns where the callback stands."""
         raise NotImplementedError
-
-    def take_up(self, record: Record, teacher: keras.Model | None, kept: Kept | None) -> None:
-        """Takes what `record` has returned, in a `fit` that was killed; the model has been cut.
-
-        Args:
-            record: The record.
-            teacher: The dense network, if it teaches.
-            kept: The network that a search goes back to, if there is one.
-        """
-        raise NotImplementedError
-
-    def back_up(self, epoch: int) -> None:
-        """Notes where the callback stands when an epoch begins, if `BackupAndRestore` is beside it."""
-        if self._backup.is_needed:
-            self._backup.write(epoch, self.record().to_arrays())
-
-    def back_up_part(self, number: int, part: str, arrays: dict) -> None:
-        """Notes what would be too much to write with each record."""
-        if self._backup.is_needed:
-            self._backup.write(number, arrays, part)
 
     def set_params(self, params):
         super().set_params(params)
         self._is_taken_up = False
         if is_in_fit(self):
-            self._go_on()
+            self._take_up()
 
     def on_train_begin(self, logs=None):
         self.check_alone()
         self._backup = Backup(self)
         if not self._is_taken_up:
-            self.begin()
+            self._begin()
+        self._teacher.go_on(self.model)
 
-    def _go_on(self):
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._progress.epochs is None:  # only now is it known with which epoch `fit` begins
+            self._progress.epochs = cutting_epochs(self._course.rounds, self.window, epoch, self.params["epochs"])
+            self._back_up(epoch)
+        with self._cutter.freeing():
+            self._carry_out(self._course.moves(epoch, self._progress), epoch)
+        self._back_up(epoch + 1)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            cost = self._progress.cost.to_dict()
+            logs.update({name: float(value) for name, value in cost.items() if value is not None})
+        self._course.judge(epoch, logs or {}, self._progress, self.model)
+        self._back_up(epoch + 1)
+
+    def on_train_end(self, logs=None):
+        self._teacher.end()
+        self._carry_out(self._course.last_moves(self._progress))
+
+    def _begin_anew(self):
+        self._progress = Progress()
+        self._course = None
+        self._teacher = DenseTeacher(self.distillation, functools.partial(self._back_up_part, 0, TEACHER))
+
+    def _begin(self):
+        self._teacher.end()  # in a `fit` that was interrupted
+        self._begin_anew()
+        self._teacher.check(self.model, type(self).__name__)
+        self.begin()
+
+    def _carry_out(self, moves, epoch=None):
+        do = {Move.KEEP: self._keep, Move.GO_BACK: self._go_back, Move.CUT: functools.partial(self.cut, epoch)}
+        for move in moves:
+            do[move]()
+
+    def _keep(self):
+        """Remembers the network, which has held the metric."""
+        number = self._course.kept.number + 1 if self._course.kept else 0
+        kept = Kept(number, len(self._progress.path), self._progress.cost, self._cutter.snapshot())
+        self._course.keep(kept)
+        self._back_up_part(number, KEPT, kept.snapshot.values)
+
+    def _go_back(self):
+        """Puts back the last network that held the metric."""
+        kept = self._course.kept
+        self._cutter.go_back(kept.snapshot)
+        self._progress.go_back(kept)
+        say(self.verbose, f"Pruning: {self._course.describe()}, back to {kept.cost.describe()}")
+
+    def _back_up(self, epoch):
+        """Notes where the callback stands when an epoch begins, if `BackupAndRestore` is beside it."""
+        if self._backup.is_needed:
+            record = Record.of(self.model, self.asked(), self._progress, self._course, self._teacher.is_teaching)
+            self._backup.write(epoch, record.to_arrays())
+
+    def _back_up_part(self, number: int, part: str, values: list[np.ndarray]) -> None:
+        """Notes what would be too much to write with each record."""
+        if self._backup.is_needed:
+            self._backup.write(number, packed(values), part)
+
+    def _take_up(self):
+        """Goes on where a `fit` was killed, if it was."""
         backup = Backup(self)
         with scope_of(self.model):
             found = find_record(backup, self.model, self.ignore, self.asked(), type(self).__name__)
         if found is None:
             return
         record, networks = found
-        self.begin()
+        self._begin()
         with scope_of(self.model):
-            self.take_up(record, *restore(self.model, record, networks, backup))
+            teacher, kept = restore(self.model, record, networks, backup)
+            self._progress = Progress.from_dict(record.progress, self._progress.of)
+            self._course.take_up(record.search, kept)
+            self._teacher.take_up(self.model, teacher)
+        done, cost = len(self._progress.rounds_done), self._progress.cost
+        say(self.verbose, f"Pruning: goes on after round {done} with {cost.describe()}")
         self._is_taken_up = True

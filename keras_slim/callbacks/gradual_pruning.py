@@ -1,7 +1,6 @@
 """Setting single weights to zero, more and more of them, while a model trains."""
 
 import math
-import warnings
 
 import numpy as np
 
@@ -13,8 +12,8 @@ from keras_slim.callbacks.arguments import (
     check_window,
 )
 from keras_slim.callbacks.mask_callback import MaskCallback
+from keras_slim.callbacks.saying import say, warn
 from keras_slim.callbacks.timetable import StepSchedule, Timetable, is_step_schedule
-from keras_slim.errors import SlimWarning
 from keras_slim.schedules import schedules
 from keras_slim.sparsity.magnitude import SCOPES, magnitude_masks
 from keras_slim.sparsity.patterns import patterns
@@ -145,12 +144,10 @@ class GradualPruning(MaskCallback):
     def on_train_end(self, logs=None):
         super().on_train_end(logs)
         if self._first_epoch is not None and not self._is_reached:
-            warnings.warn(
+            warn(
                 f"Training ended before `{type(self).__name__}` had come to its end. Expected a sparsity of "
                 f"{self.sparsity}. Received a `fit` that ended at {self.masks.sparsity:.3f} of the kernels that are "
-                "pruned. Train for longer, or let pruning end earlier.",
-                SlimWarning,
-                stacklevel=2,
+                "pruned. Train for longer, or let pruning end earlier."
             )
 
     def state(self):
@@ -224,6 +221,5 @@ class GradualPruning(MaskCallback):
         return {path: way * share + (1 - way) * self.initial_sparsity for path, share in self._shares.items()}
 
     def _announce(self):
-        if self.verbose:
-            found = f"{self.masks.size - self.masks.kept:,} of {self.masks.size:,} weights are zero from here on"
-            print(f"\nEpoch {self._epoch + 1}: sparsity {self.masks.sparsity:.3f} is reached, {found}")
+        found = f"{self.masks.size - self.masks.kept:,} of {self.masks.size:,} weights are zero from here on"
+        say(self.verbose, f"Epoch {self._epoch + 1}: sparsity {self.masks.sparsity:.3f} is reached, {found}")

@@ -5,7 +5,8 @@ import warnings
 
 import keras
 
-from keras_slim.errors import SlimWarning, UnsupportedLayerError
+from keras_slim.callbacks.saying import warn
+from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph.channel_graph import ChannelGraph
 from keras_slim.held import is_stock_function
 from keras_slim.pruning.views import views_and_strangers
@@ -29,13 +30,13 @@ def check_in_place(graph: ChannelGraph, owner: str) -> None:
     frozen = _frozen(graph)
     if frozen:
         outermost = list(dict.fromkeys(path.partition("/")[0] for path in frozen))
-        _warn(
+        warn(
             f"`{owner}` cuts frozen layers of model '{graph.model.name}' like all others: {_some(frozen)}. "
             f"To leave them whole, give ignore={outermost!r}."
         )
     zeros = Masks.nonzero(graph.model).sparsity
     if zeros > SPARSE:
-        _warn(
+        warn(
             f"{zeros:.0%} of the weights of model '{graph.model.name}' are zero, and nothing holds them in this `fit`: "
             f"training fills them. Let `{owner}` cut units first, and prune single weights in a `fit` after it."
         )
@@ -43,7 +44,7 @@ def check_in_place(graph: ChannelGraph, owner: str) -> None:
         gc.collect()  # those that nobody holds any more need no word
         strangers = [each.name for each in views_and_strangers(graph.model)[1]]
         if strangers:
-            _warn(
+            warn(
                 f"Other models hold layers of model '{graph.model.name}' and are compiled or have more weights: "
                 f"{_some(strangers)}. They keep the layers of now when `{owner}` cuts. Make them anew after `fit`."
             )
@@ -85,7 +86,3 @@ def _some(names):
     """Returns the first names, and how many more there are."""
     names = [repr(name) for name in dict.fromkeys(names)]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _warn(message):
-    warnings.warn(message, SlimWarning, stacklevel=2)

@@ -5,6 +5,7 @@ import numpy as np
 from keras_slim.callbacks.arguments import check_ignore, check_ratios
 from keras_slim.callbacks.mask_callback import MaskCallback
 from keras_slim.callbacks.rewinding import Rewinding
+from keras_slim.callbacks.saying import say
 from keras_slim.errors import invalid_argument
 from keras_slim.sparsity.kernels import kernels, shares_by_kernel
 from keras_slim.sparsity.magnitude import SCOPES, magnitude_masks
@@ -213,9 +214,9 @@ class LotteryTicket(MaskCallback):
         if self.control == "random_reinit":
             put_back(self.model, self._ticket_of(number, masks).weights)
         self.hold(masks)
-        if self.verbose:
-            left = f"{masks.kept:,} of {masks.size:,} weights, density {1 - masks.sparsity:.4f}"
-            print(f"\nEpoch {epoch + 1}: round {number} of {self.rounds}, {left}, back to {self._rewinding.describe()}")
+        left = f"{masks.kept:,} of {masks.size:,} weights, density {1 - masks.sparsity:.4f}"
+        left = f"{left}, back to {self._rewinding.describe()}"
+        say(self.verbose, f"Epoch {epoch + 1}: round {number} of {self.rounds}, {left}")
 
     def _fewer(self):
         """Returns the masks without the smallest of the weights that they keep."""

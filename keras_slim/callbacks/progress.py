@@ -20,6 +20,7 @@ class Progress:
         rounds_done: One dictionary per round, its plan among it.
         path: Which of the rounds have led to the network as it is now; those that a search took back are not among
             them.
+        of: What the ratio is a share of, as `Cost.amount` takes it.
     """
 
     original: Cost = NOTHING
@@ -27,19 +28,36 @@ class Progress:
     epochs: list[int] | None = None
     rounds_done: list[dict] = field(default_factory=list)
     path: list[int] = field(default_factory=list)
+    of: str = "units"
+
+    @property
+    def total(self) -> float:
+        """What the ratio is a share of, before the first cut."""
+        return self.original.amount(self.of)
+
+    @property
+    def left(self) -> float:
+        """What is left of it now."""
+        return self.cost.amount(self.of)
 
     @property
     def plans(self) -> list[PruningPlan]:
         """The cuts that lead from the dense network to the present one."""
         return [self.rounds_done[place]["plan"] for place in self.path]
 
-    def add(self, done: dict) -> None:
-        """Takes a round that has been made from the present network."""
+    def add(self, done: dict, cost: Cost) -> None:
+        """Takes a round that has been made from the present network, and what the network costs after it."""
         self.path.append(len(self.rounds_done))
         self.rounds_done.append(done)
+        self.cost = cost
+
+    def go_back(self, kept: "Kept") -> None:
+        """Takes back the rounds after a network that was kept."""
+        self.cost = kept.cost
+        del self.path[kept.cuts :]
 
     def to_dict(self) -> dict:
-        """Returns everything as plain values."""
+        """Returns all but `of` as plain values."""
         rounds = [{**each, "plan": each["plan"].to_json()} for each in self.rounds_done]
         return {
             "original": asdict(self.original),
@@ -50,11 +68,11 @@ class Progress:
         }
 
     @classmethod
-    def from_dict(cls, data: dict) -> "Progress":
+    def from_dict(cls, data: dict, of: str = "units") -> "Progress":
         """Returns what `to_dict` described."""
         rounds = [{**each, "plan": PruningPlan.from_json(each["plan"])} for each in data["rounds_done"]]
         costs = {name: Cost(**data[name]) for name in ("original", "cost")}
-        return cls(**{**data, **costs, "rounds_done": rounds})
+        return cls(**{**data, **costs, "rounds_done": rounds}, of=of)
 
 
 @dataclass(frozen=True)

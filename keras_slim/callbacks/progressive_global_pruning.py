@@ -2,39 +2,25 @@
 
 import dataclasses
 import time
-import warnings
 
 import numpy as np
 
 from keras_slim.callbacks.arguments import check_distillation, check_ignore, check_ratio, check_search, check_window
-from keras_slim.callbacks.companions import beside, forget_best
+from keras_slim.callbacks.cutter import Cutter
 from keras_slim.callbacks.cutting_callback import CuttingCallback
-from keras_slim.callbacks.epochs import cutting_epochs
-from keras_slim.callbacks.garbage import Garbage
-from keras_slim.callbacks.in_place import check_in_place
-from keras_slim.callbacks.progress import Kept, Progress
-from keras_slim.callbacks.resuming import KEPT, TEACHER, Record, dense_twin, packed
+from keras_slim.callbacks.progress import Progress
+from keras_slim.callbacks.rounds import Rounds
+from keras_slim.callbacks.saying import say
 from keras_slim.callbacks.search import Search
 from keras_slim.distillation import Distillation
-from keras_slim.distillation.teaching import Teaching, check_teachable
-from keras_slim.distribution import scope_of
-from keras_slim.errors import SlimWarning
-from keras_slim.graph.analysis import analyse
-from keras_slim.pruning.adopt import adopt
 from keras_slim.pruning.budget import Budget
-from keras_slim.pruning.calibration import Calibration, calibrated, calibration_inputs, check_calibration
-from keras_slim.pruning.costs import describe_change, target_cost
+from keras_slim.pruning.calibration import Calibration, check_calibration
+from keras_slim.pruning.costs import describe_change
 from keras_slim.pruning.guards import Guards
-from keras_slim.pruning.last_look import check_rebuilt
 from keras_slim.pruning.measures import measures
-from keras_slim.pruning.optimizer_state import OptimizerCut
-from keras_slim.pruning.prune import check_guards, check_reached, make_plan, warn_if_rounded
-from keras_slim.pruning.selection import protect
-from keras_slim.pruning.snapshot import Snapshot
-from keras_slim.pruning.surgery import rebuild
+from keras_slim.pruning.prune import check_guards, make_plan
 from keras_slim.pruning.trajectory import Trajectory
-from keras_slim.scoring import check_data, criteria, debiasers, unit_scores
-from keras_slim.scoring.data import drawn, first_inputs
+from keras_slim.scoring import criteria, debiasers
 from keras_slim.validation import check_choice, check_count
 
 
@@ -160,9 +146,7 @@ class ProgressiveGlobalPruning(CuttingCallback):
         self.calibration = check_calibration(calibration, owner)
         self.distillation = check_distillation(distillation, owner)
         self.verbose = verbose
-        self._progress = Progress()
-        self._search: Search | None = None
-        self._teaching: Teaching | None = None
+        self._begin_anew()
 
     @property
     def rounds_done(self) -> list[dict]:
@@ -170,153 +154,7 @@ class ProgressiveGlobalPruning(CuttingCallback):
 
     @property
     def trajectory(self) -> Trajectory | None:
-        return self._search.trajectory if self._search else None
-
-    def begin(self):
-        self._stop_teaching()  # of a `fit` that was interrupted
-        self._progress = Progress()
-        self._search = None if self.max_drop is None else self._new_search()
-        if self.distillation:
-            check_teachable(self.model, self.distillation, type(self).__name__)
-        owner = type(self).__name__
-        graph = analyse(self.model, self.ignore, owner, batch=lambda: first_inputs(self.data, self.model, owner=owner))
-        check_in_place(graph, owner)
-        check_data(graph, self.criterion, self.data, debias=self.debias, steps=self.steps, owner=owner)
-        batches = self._calibration_inputs(self.data)
-        if batches is not None and not hasattr(self.data, "__next__"):
-            next(batches())  # raises here what is wrong with the data
-        self._budget = Budget(self.of, graph)
-        self._original_groups = {group.name: group.size for group in graph.groups}
-        self._original_sizes = {name: len(units) for name, units in graph.layers.items()}
-        self._progress = Progress(self._budget.original, self._budget.original)
-        self._rehearse(graph, self._check_reachable(graph))
-
-    def asked(self) -> dict:
-        asked = {name: getattr(self, name) for name in ("ratio", "rounds", "max_drop", "monitor")}
-        return {**asked, "of": self.of.alias, "distillation": self.distillation is not None}
-
-    def record(self) -> Record:
-        return Record.of(self.model, self.asked(), self._progress, self._search, self._teaching is not None)
-
-    def take_up(self, record, teacher, kept) -> None:
-        self._progress = Progress.from_dict(record.progress)
-        self._budget.original = self._progress.original
-        if self._search:
-            self._search.take_up(record.search, kept)
-        if teacher:
-            self._teaching = Teaching(self.model, teacher, self.distillation)
-        if self.verbose:
-            print(f"\nPruning: goes on after round {len(self.rounds_done)} with {self._progress.cost.describe()}")
-
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
-        if self._teaching:  # of a `fit` that was killed
-            self._teaching.begin()
-            self.model.make_train_function(force=True)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if self._progress.epochs is None:  # only now is it known with which epoch `fit` begins
-            rounds = self.rounds if self._search is None else None
-            self._progress.epochs = cutting_epochs(rounds, self.window, epoch, self.params["epochs"])
-            self.back_up(epoch)
-        path, garbage = list(self._progress.path), Garbage(self.model)
-        if self._search:
-            self._go_on_searching(epoch)
-        elif epoch in self._progress.epochs[len(self.rounds_done) :]:
-            self._make_round(epoch, self._progress.epochs.index(epoch) + 1)
-        if self._progress.path != path:
-            garbage.free()
-        self.back_up(epoch + 1)
-
-    def on_epoch_end(self, epoch, logs=None):
-        if logs is not None:
-            cost = self._progress.cost.to_dict()
-            logs.update({name: float(value) for name, value in cost.items() if value is not None})
-        if self._search:
-            self._search.judge(epoch, logs or {}, self.model, self._progress.epochs[0])
-            if self._search.is_trying and self._search.is_measured:
-                self.rounds_done[-1] |= {"metric": self._search.value, "held": self._search.held}
-        self.back_up(epoch + 1)
-
-    def on_train_end(self, logs=None):
-        self._stop_teaching()
-        if self._search is None:
-            done = len(self.rounds_done)
-            if done < self.rounds:
-                self._warn(
-                    f"Training ended after {done} of {self.rounds} rounds of pruning: the ratio was not reached."
-                )
-        elif self._search.floor is None:
-            self._warn("Training ended before the search for a smaller network began: nothing was cut.")
-        else:
-            if not self._search.held:
-                self._go_back()
-            self._search.kept = None
-
-    def _new_search(self):
-        owner = type(self).__name__
-        return Search(self.monitor, self.max_drop, self.mode, self.patience, self.ratio_per_round, owner)
-
-    def _make_round(self, epoch, number):
-        """Makes one of a number of cuts that was given."""
-        target = self._budget.target(1 - (1 - self.ratio) ** (number / self.rounds))
-        before = self._amount
-        self._cut(epoch, [target], f"{number}/{self.rounds}")
-        if self._amount < before:
-            total = self._progress.original.amount(self._budget.of)
-            warn_if_rounded(type(self).__name__, self._budget.of, self.ratio, total, self._amount, self.guards)
-        if number == self.rounds:
-            self._check_reached()
-
-    def _go_on_searching(self, epoch):
-        """Keeps the network that holds the metric, goes back to it, or cuts, as the search says."""
-        search, (first, last) = self._search, self._progress.epochs
-        if epoch < first or not search.is_measured:
-            return
-        if not search.begin(epoch - 1, self._progress.cost, self._original_sizes):
-            return
-        if search.held:
-            self._keep()
-        elif search.has_failed():
-            self._go_back()
-            search.try_less()
-        if search.ratio and not search.is_trying and epoch <= last:
-            self._cut_further(epoch)
-
-    def _keep(self):
-        """Remembers the network, which has held the metric."""
-        number = self._search.kept.number + 1 if self._search.kept else 0
-        kept = Kept(number, len(self._progress.path), self._progress.cost, Snapshot(self.model))
-        self._search.keep(kept)
-        self.back_up_part(number, KEPT, packed(kept.snapshot.values))
-
-    def _cut_further(self, epoch):
-        """Makes the next cut of a search, or ends the search if there is nothing more to cut."""
-        floor = self._budget.target(self.ratio) if self.ratio else 0
-        if self._amount <= floor or not self._cut(epoch, self._targets(floor), len(self.rounds_done) + 1):
-            self._search.finish()
-
-    def _targets(self, floor):
-        """Yields what the next cut of a search comes down to; whoever asks again is given a smaller step."""
-        while self._search.ratio:
-            yield max(floor, target_cost(self._amount, self._search.ratio))
-            self._search.try_less()
-
-    def _go_back(self):
-        """Puts back the last network that held the metric."""
-        kept = self._search.kept
-        with scope_of(self.model):
-            kept.snapshot.restore()
-        self._progress.cost = kept.cost
-        del self._progress.path[kept.cuts :]
-        forget_best(beside(self))
-        if self.verbose:
-            print(f"\nPruning: {self._search.describe()}, back to {self._progress.cost.describe()}")
-
-    @property
-    def _amount(self):
-        """What the model costs now, in what the ratio is a share of."""
-        return self._progress.cost.amount(self._budget.of)
+        return self._course and self._course.trajectory
 
     def get_config(self) -> dict:
         """Returns the arguments as plain values; `data` is not among them."""
@@ -347,128 +185,51 @@ class ProgressiveGlobalPruning(CuttingCallback):
         taught = config["distillation"] and Distillation.from_config(config["distillation"])
         return cls(**{**config, **made, "distillation": taught})
 
-    def _check_reachable(self, graph):
-        """Returns the deepest cut that all rounds allow, or raises `UnreachableTargetError` if it is too small."""
-        sizes = np.array(list(self._original_sizes.values()), int)
-        fewest = self.guards.fewest(sizes)
-        if self._search is None:
-            per_rounds = np.ceil(sizes * (1 - self.guards.max_ratio_per_round) ** self.rounds).astype(int)
-            fewest = np.minimum(sizes, np.maximum(fewest, per_rounds))
-        scores = np.zeros(graph.num_units)
-        protected = protect(scores, graph, fewest)
-        deepest, cost = self._budget.cut(graph, scores, protected, self._align(graph), 0, self._progress.original)
-        name = type(self).__name__
-        argument, ratio = ("ratio", self.ratio) if self.ratio else ("ratio_per_round", self.ratio_per_round[-1])
-        check_reached(name, self._budget.of, ratio, self._progress.original, cost, self.guards, argument)
-        return deepest
+    def asked(self) -> dict:
+        asked = {name: getattr(self, name) for name in ("ratio", "rounds", "max_drop", "monitor")}
+        return {**asked, "of": self.of.alias, "distillation": self.distillation is not None}
 
-    def _rehearse(self, graph, keep):
-        """Raises what a cut would raise about layers or an optimizer that cannot be made anew, before training."""
-        owner, whole = type(self).__name__, np.ones(graph.num_units, bool)
-        with scope_of(self.model):
-            check_rebuilt(self.model, rebuild(graph, whole)[0], self.data, self.steps, owner)
-            _, transfers = rebuild(graph, keep)
-            OptimizerCut(self.model.optimizer, transfers)
+    def begin(self):
+        self._cutter = Cutter(self, self.calibration)
+        graph = self._cutter.look()
+        self._cutter.check(graph)
+        self._budget = Budget(self.of, graph)
+        self._progress = Progress(self._budget.original, self._budget.original, of=self._budget.of)
+        self._course = self._new_course()
+        deepest, cost = self._cutter.deepest(graph, self._course.fewest, self._budget)
+        self._course.check_reachable(self._progress, cost)
+        self._cutter.rehearse(graph, deepest)
 
-    def _cut(self, epoch, targets, number):
-        """Makes one cut, and tells whether there was anything to cut; if it fails, the model is as it was.
-
-        It comes down to the first of the targets that does not lead to what has been tried already.
-        """
+    def cut(self, epoch):
+        """Removes the units that contribute least; if that fails, the model is as it was."""
         start = time.perf_counter()
-        graph = analyse(self.model, self.ignore)
-        owner = type(self).__name__
-        data = drawn(self.data, self.steps, owner)
-        options = {"steps": self.steps, "owner": owner, "verbose": self.verbose}
-        scores = unit_scores(graph, self.criterion, self.debias, data, **options)
-        sizes = {name: len(units) for name, units in graph.layers.items()}
-        original = [self._original_sizes.get(name, size) for name, size in sizes.items()]
-        fewest = self.guards.fewest(list(sizes.values()), original)
-        protected = protect(scores, graph, fewest)
-        keep, cost = self._choose(graph, scores, protected, targets)
-        self.model.reset_metrics()  # the loss was computed for scores
-        if self._search and keep.all():
-            return False
+        ranking = self._cutter.rank()
+        keep, cost = self._chosen(ranking)
+        if keep.all() and self._course.finish():
+            return
         if not keep.all():
-            with scope_of(self.model):
-                self._replace(*self._smaller(graph, keep, data))
-            forget_best(beside(self))
-        before, self._progress.cost = self._progress.cost, cost
-        settings = {"of": self._budget.of, "round": len(self.rounds_done) + 1}
-        settings |= {name: getattr(self, name) for name in ("ratio", "rounds", "max_drop")}
-        plan = make_plan(graph, keep, before, self._progress.cost, settings)
+            self._cutter.replace(ranking, keep, self._teacher.at_first_cut)
+        before, number = self._progress.cost, len(self.rounds_done) + 1
+        settings = {name: getattr(self, name) for name in ("ratio", "rounds", "max_drop")}
+        plan = make_plan(ranking.graph, keep, before, cost, {"of": self._budget.of, "round": number, **settings})
         seconds = time.perf_counter() - start
-        self._progress.add({"epoch": epoch, **self._progress.cost.to_dict(), "seconds": seconds, "plan": plan})
-        if self._search:
-            self._search.cut(self._progress.cost, _structure(graph, keep))
-        self._say(number, before, seconds)
-        return True
+        self._progress.add({"epoch": epoch, **cost.to_dict(), "seconds": seconds, "plan": plan}, cost)
+        changes = describe_change(before, cost) if cost != before else "nothing, the rounds before went far enough"
+        say(self.verbose, f"Pruning round {self._course.name_of(number)}: {changes} ({seconds:.1f} s)")
+        self._course.after_cut(self._progress, ranking.structure(keep))
 
-    def _choose(self, graph, scores, protected, targets):
-        """Returns which units stay and what they cost, all of them where every target has been tried already."""
-        for target in targets:
-            keep, cost = self._budget.cut(graph, scores, protected, self._align(graph), target, self._progress.cost)
-            if self._search is None or not self._search.has_tried(_structure(graph, keep)):
+    def _new_course(self):
+        """Returns what says when to cut, and how far."""
+        owner = type(self).__name__
+        if self.max_drop is None:
+            return Rounds(self.ratio, self.rounds, self.guards, owner)
+        asked = self.monitor, self.max_drop, self.mode, self.patience, self.ratio_per_round, self.ratio
+        return Search(*asked, self.guards, self._cutter.structure, owner)
+
+    def _chosen(self, ranking):
+        """Returns which units stay and what they cost: all of them, where every target has been tried already."""
+        for target in self._course.targets(self._progress):
+            keep, cost = ranking.down_to(target, self._budget, self._progress.cost)
+            if not self._course.has_tried(ranking.structure(keep)):
                 return keep, cost
-        return np.ones(graph.num_units, bool), self._progress.cost
-
-    def _replace(self, smaller, transfers):
-        """Makes the user's model the smaller one; with the first cut, what it was begins to teach it."""
-        begins = self.distillation is not None and self._teaching is None
-        if begins:
-            dense = dense_twin(self.model)
-            self._teaching = Teaching(self.model, dense, self.distillation)
-            self._teaching.begin()
-        try:
-            adopt(self.model, smaller, transfers)
-        except BaseException:
-            if begins:
-                self._stop_teaching()
-            raise
-        if begins:
-            self.back_up_part(0, TEACHER, packed([each.numpy() for each in dense.variables]))
-
-    def _stop_teaching(self):
-        if self._teaching is not None:
-            self._teaching.end()
-            self._teaching = None
-
-    def _check_reached(self):
-        """Warns if the last round fell short of the ratio."""
-        of = self._budget.of
-        if self._amount > self._budget.target(self.ratio):
-            reached = 1 - self._amount / self._progress.original.amount(of)
-            self._warn(
-                f"The last round of pruning reached {reached:.3f} of the {of} instead of {self.ratio}: the guards "
-                f"allow no more. Give more rounds, or loosen the guards: {self.guards}."
-            )
-
-    def _smaller(self, graph, keep, data):
-        """Returns the smaller model, calibrated if there is data, and how its variables came from the old ones."""
-        inputs = self._calibration_inputs(data)
-        return calibrated(rebuild, graph, keep, inputs, self.calibration, self.verbose)
-
-    def _calibration_inputs(self, data):
-        """Returns the function that starts a pass over what cuts are made up for with, or `None` if they are not."""
-        how = self.calibration
-        if data is None or not (how.compensate or how.recalibrate):
-            return None
-        return calibration_inputs(data, self.model, self.steps, type(self).__name__, how.samples)
-
-    def _align(self, graph):
-        """Returns the rounding of the guards, by the sizes that groups had before the first round."""
-        return self.guards.aligner([self._original_groups.get(group.name, group.size) for group in graph.groups])
-
-    def _say(self, number, before, seconds):
-        if self.verbose:
-            now = self._progress.cost
-            changes = describe_change(before, now) if now != before else "nothing, the rounds before went far enough"
-            print(f"\nPruning round {number}: {changes} ({seconds:.1f} s)")
-
-    def _warn(self, message):
-        warnings.warn(message, SlimWarning, stacklevel=2)
-
-
-def _structure(graph, keep):
-    """Returns the number of units that each layer keeps."""
-    return {name: int(keep[units].sum()) for name, units in graph.layers.items()}
+        return np.ones(ranking.graph.num_units, bool), self._progress.cost

@@ -14,7 +14,9 @@ import numpy as np
 from keras_slim.callbacks import random_states
 from keras_slim.callbacks.backup import Backup
 from keras_slim.callbacks.companions import beside
+from keras_slim.callbacks.cutter import dense_twin
 from keras_slim.callbacks.progress import Kept, Progress
+from keras_slim.callbacks.rounds import Rounds
 from keras_slim.callbacks.search import Search
 from keras_slim.errors import PlanMismatchError
 from keras_slim.graph.analysis import analyse
@@ -48,11 +50,10 @@ class Record:
     states: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, model: keras.Model, asked: dict, progress: Progress, search: Search | None, is_taught: bool):
+    def of(cls, model: keras.Model, asked: dict, progress: Progress, course: Rounds | Search, is_taught: bool):
         """Returns where the pruning of a model stands now."""
-        kept = search.kept.to_dict() if search and search.kept else None
-        states = random_states.to_arrays(model)
-        return cls(asked, progress.to_dict(), search.state() if search else None, kept, is_taught, states)
+        kept = course.kept and course.kept.to_dict()
+        return cls(asked, progress.to_dict(), course.state(), kept, is_taught, random_states.to_arrays(model))
 
     def to_arrays(self) -> dict:
         """Returns the record as `Backup.write` takes it."""
@@ -151,7 +152,9 @@ def restore(
     Returns:
         The dense network that teaches, and the network to go back to, each `None` if there is none.
     """
-    teacher = dense_twin(model, _part(backup, 0, TEACHER)) if record.is_taught else None
+    teacher = dense_twin(model) if record.is_taught else None
+    if teacher:
+        _assign(teacher.variables, _part(backup, 0, TEACHER))
     snapshot = _adopt_all(model, networks, record.kept and record.kept["cuts"])
     random_states.put_back(model, record.states)
     if record.kept is None or snapshot is None:
@@ -178,15 +181,6 @@ def _adopt_all(model, networks, cuts):
         adopt(model, *network)
         snapshot = Snapshot(model) if number == cuts else snapshot
     return snapshot
-
-
-def dense_twin(model: keras.Model, values: list[np.ndarray] | None = None) -> keras.Model:
-    """Returns a copy of a model, with its own values or others."""
-    graph = analyse(model)
-    twin, _ = rebuild(graph, np.ones(graph.num_units, bool))
-    if values is not None:
-        _assign(twin.variables, values)
-    return twin
 
 
 def _check_asked(before, now, owner):

@@ -5,13 +5,13 @@ stretch of training begins, notes the moment that is gone back to, and what was 
 """
 
 import json
-import warnings
 
 import keras
 import numpy as np
 
 from keras_slim.callbacks.moment import Moment
-from keras_slim.errors import SlimWarning, invalid_argument
+from keras_slim.callbacks.saying import warn
+from keras_slim.errors import invalid_argument
 from keras_slim.optimizer_slots import steps_of
 
 
@@ -85,11 +85,9 @@ class Rewinding:
         """Warns if training has ended before the last round."""
         rounds = max(len(self.done) - 1, 0)
         if rounds < self._rounds:
-            warnings.warn(
+            warn(
                 f"Training ended after {rounds} of {self._rounds} rounds of `{self._owner}`. A callback that stops "
-                "training, such as `EarlyStopping`, stops all of it, not one stretch.",
-                SlimWarning,
-                stacklevel=3,
+                "training, such as `EarlyStopping`, stops all of it, not one stretch."
             )
 
     def state(self) -> dict:

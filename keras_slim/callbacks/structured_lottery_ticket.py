@@ -1,30 +1,20 @@
 """Finding a small dense network that trains on its own: lottery tickets of whole units."""
 
-import warnings
-
 import keras
-import numpy as np
 
 from keras_slim.callbacks.alone import Alone
 from keras_slim.callbacks.arguments import check_ignore
-from keras_slim.callbacks.companions import beside, forget_best
-from keras_slim.callbacks.garbage import Garbage
-from keras_slim.callbacks.in_place import check_in_place
+from keras_slim.callbacks.cutter import Cutter, dense_twin
 from keras_slim.callbacks.moment import Moment
 from keras_slim.callbacks.rewinding import Rewinding
-from keras_slim.distribution import scope_of
-from keras_slim.errors import SlimWarning, UnsupportedLayerError
-from keras_slim.graph.analysis import analyse
-from keras_slim.pruning.adopt import adopt
-from keras_slim.pruning.costs import CostModel, describe_change
+from keras_slim.callbacks.saying import say, warn
+from keras_slim.errors import UnsupportedLayerError
+from keras_slim.pruning.budget import Budget
+from keras_slim.pruning.costs import describe_change
 from keras_slim.pruning.guards import Guards
-from keras_slim.pruning.last_look import check_rebuilt
-from keras_slim.pruning.optimizer_state import OptimizerCut
+from keras_slim.pruning.measures import Units
 from keras_slim.pruning.prune import check_guards, make_plan
-from keras_slim.pruning.selection import protect, select
-from keras_slim.pruning.surgery import rebuild
-from keras_slim.scoring import check_data, criteria, debiasers, unit_scores
-from keras_slim.scoring.data import drawn
+from keras_slim.scoring import criteria, debiasers
 from keras_slim.sparsity.kernels import by_path
 from keras_slim.validation import check_count, check_share
 
@@ -116,25 +106,24 @@ class StructuredLotteryTicket(Alone):
         moment = self._rewinding.moment
         if moment is None or self._ticket is not None:
             return self._ticket
-        graph = analyse(self.model)
         values = {id(weight): moment.weights[path] for path, weight in by_path(self.model.weights).items()}
-        return rebuild(graph, np.ones(graph.num_units, bool), values=values)[0]
+        return dense_twin(self.model, values)
 
     def on_train_begin(self, logs=None):
         self.check_alone()
         self._begin_anew()
-        graph = analyse(self.model, self.ignore)
+        self._cutter = Cutter(self)
+        graph = self._cutter.look()
         if not graph.groups:
             raise UnsupportedLayerError(
-                f"`{type(self).__name__}` finds nothing to remove in model '{self.model.name}'. Expected units that "
+                f"`{type(self).__name__}` finds nothing to remove in model '{graph.model.name}'. Expected units that "
                 "can go. `keras_slim.plan_pruning(model, 0).describe()` says why there are none."
             )
-        check_in_place(graph, type(self).__name__)
-        check_data(graph, self.criterion, self.data, debias=self.debias, steps=self.steps, owner=type(self).__name__)
-        self._groups = {group.name: group.size for group in graph.groups}
-        self._layers = {name: len(units) for name, units in graph.layers.items()}
+        self._cutter.check(graph)
+        self._budget = Budget(Units(), graph)
+        self._cost = self._budget.original
         self._begun = False
-        self._rehearse(graph)
+        self._cutter.rehearse(graph)
 
     def on_epoch_begin(self, epoch, logs=None):
         if not self._begun:  # by now, all callbacks have begun
@@ -145,12 +134,10 @@ class StructuredLotteryTicket(Alone):
             return
         plan = None
         if number:
-            garbage = Garbage(self.model)
-            plan = self._cut(number, epoch)
-            garbage.free()
-        cost = self._cost if plan is None else plan.after
-        density = cost.units / self._cost.units
-        counts = {"units": cost.units, "params": cost.params, "macs": cost.macs}
+            with self._cutter.freeing():
+                plan = self._cut(number, epoch)
+        counts = {name: getattr(self._cost, name) for name in ("units", "params", "macs")}
+        density = self._cost.units / self._budget.original.units
         self._rewinding.open(number, epoch, **counts, density=density, plan=plan)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -189,54 +176,31 @@ class StructuredLotteryTicket(Alone):
         self.rounds_done = self._rewinding.done
         self._ticket: keras.Model | None = None
 
-    def _rehearse(self, graph):
-        """Raises what a cut would raise about layers or an optimizer that cannot be made anew; counts what there is."""
-        whole = np.ones(graph.num_units, bool)
-        self._cost = CostModel(graph).cost(whole)
-        with scope_of(self.model):
-            rebuilt, transfers = rebuild(graph, whole)
-            check_rebuilt(self.model, rebuilt, self.data, self.steps, type(self).__name__)
-            OptimizerCut(self.model.optimizer, transfers)
-
     def _cut(self, number, epoch):
         """Removes units, goes back with the others, and returns the plan; if it fails, the model is as it was."""
-        graph = analyse(self.model, self.ignore)
-        keep = self._chosen(graph)
-        costs = CostModel(graph)
-        before, after = costs.cost(np.ones(graph.num_units, bool)), costs.cost(keep)
-        self.model.reset_metrics()  # the loss was computed for scores
+        ranking = self._cutter.rank()
+        keep, after = self._chosen(ranking)
         trained = Moment.of(self.model)
         self._rewinding.moment.restore(self.model)
         try:
-            with scope_of(self.model):
-                adopt(self.model, *rebuild(graph, keep))
+            self._cutter.replace(ranking, keep)
         except BaseException:
             trained.restore(self.model)
             raise
         self._rewinding.moment = Moment.of(self.model)
-        forget_best(beside(self))
-        if self.verbose:
-            left = f"{describe_change(before, after)}, back to {self._rewinding.describe()}"
-            print(f"\nEpoch {epoch + 1}: round {number} of {self.rounds}, {left}")
-        return make_plan(graph, keep, before, after, {"ratio": self.ratio, "of": "units", "round": number})
+        before, self._cost = self._cost, after
+        left = f"{describe_change(before, after)}, back to {self._rewinding.describe()}"
+        say(self.verbose, f"Epoch {epoch + 1}: round {number} of {self.rounds}, {left}")
+        return make_plan(ranking.graph, keep, before, after, {"ratio": self.ratio, "of": "units", "round": number})
 
-    def _chosen(self, graph):
-        """Returns which units are kept: all but the exact share of those with the lowest scores, within the guards."""
-        owner = type(self).__name__
-        data = drawn(self.data, self.steps, owner)
-        options = {"steps": self.steps, "owner": owner, "verbose": self.verbose}
-        scores = unit_scores(graph, self.criterion, self.debias, data, **options)
-        sizes = {name: len(units) for name, units in graph.layers.items()}
-        original = [self._layers.get(name, size) for name, size in sizes.items()]
-        protected = protect(scores, graph, self.guards.fewest(list(sizes.values()), original))
-        align = self.guards.aligner([self._groups.get(group.name, group.size) for group in graph.groups])
-        target = graph.num_units - round(self.ratio * graph.num_units)
-        keep = select(scores, graph.group_of(), protected, align, np.sum, target)
-        if keep.sum() > target:
-            warnings.warn(
-                f"A round of `{owner}` left {keep.sum()} of {len(keep)} units instead of {target}: the guards allow no "
-                f"less. Give fewer rounds, or loosen the guards: {self.guards}.",
-                SlimWarning,
-                stacklevel=2,
+    def _chosen(self, ranking):
+        """Returns which units stay, all but the exact share of the lowest within the guards, and what they cost."""
+        total = ranking.graph.num_units
+        target = total - round(self.ratio * total)
+        keep, cost = ranking.down_to(target, self._budget, self._cost)
+        if cost.units > target:
+            warn(
+                f"A round of `{type(self).__name__}` left {cost.units} of {total} units instead of {target}: the "
+                f"guards allow no less. Give fewer rounds, or loosen the guards: {self.guards}."
             )
-        return keep
+        return keep, cost

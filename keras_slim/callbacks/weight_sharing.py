@@ -1,11 +1,10 @@
 """Training the few values that the weights of a kernel share."""
 
-import warnings
-
 from keras_slim.callbacks.arguments import check_ignore
 from keras_slim.callbacks.holding_callback import HoldingCallback
+from keras_slim.callbacks.saying import say, warn
 from keras_slim.coding.codebook import INITS
-from keras_slim.errors import SlimWarning, invalid_argument
+from keras_slim.errors import invalid_argument
 from keras_slim.sharing.codes import Codes
 from keras_slim.sharing.share_weights import check_bias_bits, check_bits, share, weights_to_share
 from keras_slim.sharing.tying import GRADIENTS, TyingHolder
@@ -109,8 +108,7 @@ class WeightSharing(HoldingCallback):
     def change(self, epoch):
         if self.codes is None and epoch - self._first_epoch >= self.free_epochs:
             self.hold(share(self._weights, self._bits, self.init, self.seed))
-            if self.verbose:
-                print(f"\nEpoch {epoch + 1}: weights are tied from here on, {self.codes}")
+            say(self.verbose, f"Epoch {epoch + 1}: weights are tied from here on, {self.codes}")
 
     def hold(self, codes):
         """Ties the weights that share a value."""
@@ -120,11 +118,9 @@ class WeightSharing(HoldingCallback):
     def on_train_end(self, logs=None):
         super().on_train_end(logs)
         if self._first_epoch is not None and self.codes is None:
-            warnings.warn(
+            warn(
                 f"Training ended before `{type(self).__name__}` had shared weights. Expected more epochs than "
-                f"free_epochs={self.free_epochs}. Received a `fit` that was stopped early. Share earlier.",
-                SlimWarning,
-                stacklevel=2,
+                f"free_epochs={self.free_epochs}. Received a `fit` that was stopped early. Share earlier."
             )
 
     def get_config(self) -> dict:

@@ -8,7 +8,7 @@ import pytest
 from batching import batches
 
 import keras_slim as slim
-from keras_slim.callbacks import StructuredLotteryTicket, structured_lottery_ticket
+from keras_slim.callbacks import StructuredLotteryTicket, cutter
 from keras_slim.errors import SlimWarning, UnsupportedLayerError
 from keras_slim.pruning import Guards
 
@@ -173,7 +173,7 @@ def test_a_cut_that_fails_leaves_the_trained_network(monkeypatch):
     def broken(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(structured_lottery_ticket, "adopt", broken)
+    monkeypatch.setattr(cutter, "adopt", broken)
     with pytest.raises(KeyboardInterrupt):
         fit(model, lottery(rounds=1), epochs=2)
     fit(twin, epochs=1)
@@ -248,3 +248,16 @@ def test_it_says_what_it_does(capsys):
     said = capsys.readouterr().out
     assert said.startswith("\nEpoch 2: round 1 of 1, ")
     assert said.endswith(", back to the initial weights\n")
+
+
+def test_functions_that_nobody_knows_are_tried_on_the_data():
+    def own(x):
+        """Mixes the channels only where all numbers lie between 2 and 3, as those of the model do."""
+        return keras.ops.where(keras.ops.all((x > 2) & (x < 3)), keras.ops.softmax(x), keras.ops.relu(x))
+
+    small, middle = keras.initializers.RandomUniform(-0.01, 0.01), keras.initializers.Constant(2.5)
+    hidden = keras.layers.Dense(8, own, kernel_initializer=small, bias_initializer=middle)
+    model = keras.Sequential([keras.Input((6,)), hidden, keras.layers.Dense(2)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    with pytest.raises(UnsupportedLayerError, match="finds nothing to remove"):
+        fit(model, lottery(rounds=1, data=(X, Y)), epochs=2)

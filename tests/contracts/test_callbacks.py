@@ -11,7 +11,7 @@ import pytest
 from batching import batches
 
 import keras_slim as slim
-from keras_slim.callbacks import progressive_global_pruning
+from keras_slim.callbacks import cutter
 from keras_slim.callbacks.holding_callback import HoldingCallback
 from keras_slim.pruning import adopt as adopting
 from keras_slim.pruning import surgery
@@ -147,11 +147,11 @@ def broken(*args, **kwargs):
 
 
 def break_scoring(monkeypatch, model):
-    monkeypatch.setattr(progressive_global_pruning, "unit_scores", broken)
+    monkeypatch.setattr(cutter, "unit_scores", broken)
 
 
 def break_before_rebuilding(monkeypatch, model):
-    monkeypatch.setattr(progressive_global_pruning, "rebuild", broken)
+    monkeypatch.setattr(cutter, "rebuild", broken)
 
 
 def break_in_rebuilding(monkeypatch, model):
