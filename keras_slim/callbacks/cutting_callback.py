@@ -24,8 +24,8 @@ class CuttingCallback(Alone):
     If `fit` was killed, it cuts the model as it was cut, before `BackupAndRestore` loads its weights. Keras calls
     `set_params` of all callbacks before `on_train_begin` of any, so the order of the two does not matter.
 
-    A class that derives from it looks at the model in `begin`, and sets what cuts it and the course there; makes a cut
-    in `cut`; and says in `asked` what must stay the same. It calls `_begin_anew` at the end of its constructor.
+    A class that derives from it looks at the model in `begin`, and sets `_cutter`, `_progress` and `_course` there;
+    makes a cut in `cut`; and says in `asked` what must stay the same. Its constructor ends with `_begin_anew`.
     """
 
     ignore: tuple[str, ...]

@@ -60,7 +60,7 @@ class DenseTeacher:
             model.make_train_function(force=True)
 
     def end(self) -> None:
-        """Leaves the model as if nobody had taught it."""
+        """Lets nobody teach any more: the model trains by its own loss again."""
         if self._teaching:
             self._teaching.end()
             self._teaching = None
