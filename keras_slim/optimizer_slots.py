@@ -8,6 +8,12 @@ lists among an optimizer's attributes. Checked on Keras 3.15.1; `tests/pruning/t
 import keras
 
 
+def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """Returns the optimizers among a model's attributes: that of `compile`, and others that its own steps use."""
+    found = [each for each in vars(model).values() if isinstance(each, keras.optimizers.Optimizer)]
+    return list({id(each): each for each in found}.values())
+
+
 def with_inner(optimizer):
     """Returns an optimizer and those it wraps (loss scaling, several optimizers), in a fixed order."""
     found = [optimizer]

@@ -81,6 +81,14 @@ def check_ignore(ignore, owner):
     return tuple(ignore)
 
 
+def check_part(part, owner):
+    """Returns the name of a part, or `None`; raises `TypeError` for anything else."""
+    if part is None or isinstance(part, str):
+        return part
+    expected = "the name of an attribute, or of a layer, that is a model"
+    raise TypeError(invalid_argument("part", owner, expected=expected, received=part))
+
+
 def check_search(max_drop, monitor, patience, ratio_per_round, owner):
     """Returns `max_drop`, `patience` and a tuple of ratios, or raises what is wrong with them."""
     if max_drop is not None:

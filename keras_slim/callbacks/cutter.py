@@ -8,26 +8,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.callbacks.garbage import Garbage
 from keras_slim.callbacks.in_place import check_in_place
+from keras_slim.callbacks.saying import say
 from keras_slim.distribution import scope_of
-from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channel_graph import ChannelGraph
-from keras_slim.pruning.adopt import adopt
 from keras_slim.pruning.budget import Budget
 from keras_slim.pruning.calibration import Calibration, calibrated, calibration_inputs, check_calibration
 from keras_slim.pruning.costs import Cost
 from keras_slim.pruning.last_look import check_rebuilt
-from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.selection import protect
 from keras_slim.pruning.snapshot import Snapshot
+from keras_slim.pruning.subject import Subject
 from keras_slim.pruning.surgery import rebuild
 from keras_slim.scoring import check_data, unit_scores
-from keras_slim.scoring.data import drawn, first_inputs
+from keras_slim.scoring.data import build_on, drawn, first_inputs
 
 
 @dataclass(frozen=True)
@@ -63,30 +61,32 @@ class Cutter:
     It is made when `fit` begins, with the model as it was before the first cut.
 
     Args:
-        callback: The callback. Its attributes `criterion`, `debias`, `data`, `steps`, `guards`, `ignore` and `verbose`
-            say how.
+        callback: The callback. Its attributes `criterion`, `debias`, `data`, `steps`, `guards`, `ignore`, `part`
+            and `verbose` say how.
         calibration: How cuts are made up for with the data. Defaults to not at all.
 
     Attributes:
+        subject: The `Subject`, which is cut.
         structure: Number of units of each layer before the first cut; known from `check` on.
     """
 
     def __init__(self, callback: Any, calibration: Calibration | None = None):
         self._asked = callback
-        self._model: keras.Model = callback.model
         self._owner = type(callback).__name__
+        build_on(callback.model, callback.data, self._owner)
+        self.subject = Subject(callback.model, callback.part, callback.ignore, self._owner)
         self._calibration = calibration or check_calibration(False, self._owner)
         self._is_exchanged = False
 
     def look(self) -> ChannelGraph:
         """Returns the channel graph of the model, after functions that nobody knows were tried on the data."""
-        asked, model, owner = self._asked, self._model, self._owner
-        return analyse(model, asked.ignore, owner, batch=lambda: first_inputs(asked.data, model, owner=owner))
+        subject, data = self.subject, self._asked.data
+        return subject.analyse(batch=lambda: first_inputs(data, subject.readable, owner=self._owner))
 
     def check(self, graph: ChannelGraph) -> None:
         """Says what is wrong with the model and the data before training, and remembers how large the layers are."""
         asked, data, owner = self._asked, self._asked.data, self._owner
-        check_in_place(graph, owner)
+        check_in_place(self.subject, graph, owner)
         check_data(graph, asked.criterion, data, debias=asked.debias, steps=asked.steps, owner=owner)
         batches = self._calibration_inputs(data)
         if batches is not None and not hasattr(data, "__next__"):
@@ -105,28 +105,26 @@ class Cutter:
         scores, sizes = np.zeros(graph.num_units), np.array(list(self.structure.values()), int)
         return self._ranking(graph, scores, fewest(sizes)).down_to(0, budget, budget.original)
 
-    def rehearse(self, graph: ChannelGraph, keep: np.ndarray | None = None) -> None:
+    def rehearse(self, graph: ChannelGraph, keep: np.ndarray) -> None:
         """Raises, before training, what a cut would raise about layers or an optimizer that cannot be made anew.
 
         Args:
             graph: The channel graph.
-            keep: The cut, a boolean array of shape `(graph.num_units,)`. Defaults to nothing cut.
+            keep: The cut, a boolean array of shape `(graph.num_units,)`.
         """
-        with scope_of(self._model):
-            rebuilt, transfers = rebuild(graph, np.ones(graph.num_units, bool))
-            check_rebuilt(self._model, rebuilt, self._asked.data, self._asked.steps, self._owner)
-            if keep is not None:
-                _, transfers = rebuild(graph, keep)
-            OptimizerCut(self._model.optimizer, transfers)
+        with scope_of(self.subject.model):
+            rebuilt, _ = rebuild(graph, np.ones(graph.num_units, bool))
+            check_rebuilt(self.subject.readable, rebuilt, self._asked.data, self._asked.steps, self._owner)
+            self.subject.check_adoptable(*rebuild(graph, keep))
 
     def rank(self) -> Ranking:
         """Returns the units of the model as it is now, scored, and protected as the guards say for one round."""
         asked, guards = self._asked, self._asked.guards
-        graph = analyse(self._model, asked.ignore, self._owner)
+        graph = self.subject.analyse()
         data = drawn(asked.data, asked.steps, self._owner)
         options = {"steps": asked.steps, "owner": self._owner, "verbose": asked.verbose}
         scores = unit_scores(graph, asked.criterion, asked.debias, data, **options)
-        self._model.reset_metrics()  # the loss was computed for scores
+        self.subject.model.reset_metrics()  # the loss was computed for scores
         sizes = {name: len(units) for name, units in graph.layers.items()}
         original = [self.structure.get(name, size) for name, size in sizes.items()]
         return self._ranking(graph, scores, guards.fewest(list(sizes.values()), original), data)
@@ -137,29 +135,36 @@ class Cutter:
         Args:
             ranking: What `rank` returned.
             keep: Boolean array of shape `(ranking.graph.num_units,)`.
-            within: Function from the model to a context in which it is exchanged for what has been made. Optional.
+            within: Function from the `Subject` to a context in which it is exchanged for what was made. Optional.
         """
         inputs = self._calibration_inputs(ranking.data)
-        with scope_of(self._model):
+        opened = self.subject.opened
+        with scope_of(self.subject.model):
             made = calibrated(rebuild, ranking.graph, keep, inputs, self._calibration, self._asked.verbose)
-            with within(self._model):
-                adopt(self._model, *made)
+            with within(self.subject):
+                self.subject.adopt(*made)
+        if opened:
+            name = self.subject.cut.name
+            say(
+                self._asked.verbose,
+                f"Model '{name}' is a plain functional model from now on, and so are {opened} in it",
+            )
         self._after_exchange()
 
     def snapshot(self) -> Snapshot:
         """Returns what brings the model back to what it is now."""
-        return Snapshot(self._model)
+        return self.subject.snapshot()
 
     def go_back(self, snapshot: Snapshot) -> None:
         """Makes the model what it was."""
-        with scope_of(self._model):
+        with scope_of(self.subject.model):
             snapshot.restore()
         self._after_exchange()
 
     @contextlib.contextmanager
     def freeing(self):
         """Frees, at its end, the memory of networks that were exchanged meanwhile and that nobody holds any more."""
-        garbage, self._is_exchanged = Garbage(self._model), False
+        garbage, self._is_exchanged = Garbage(self.subject.model), False
         yield
         if self._is_exchanged:
             garbage.free()
@@ -178,10 +183,4 @@ class Cutter:
         how = self._calibration
         if data is None or not (how.compensate or how.recalibrate):
             return None
-        return calibration_inputs(data, self._model, self._asked.steps, self._owner, how.samples)
-
-
-def dense_twin(model: keras.Model, values: dict[int, np.ndarray] | None = None) -> keras.Model:
-    """Returns a copy of a model, with its own values, or others by the id of the variable."""
-    graph = analyse(model)
-    return rebuild(graph, np.ones(graph.num_units, bool), values=values)[0]
+        return calibration_inputs(data, self.subject.readable, self._asked.steps, self._owner, how.samples)

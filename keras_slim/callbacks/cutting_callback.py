@@ -12,10 +12,11 @@ from keras_slim.callbacks.dense_teacher import DenseTeacher
 from keras_slim.callbacks.epochs import cutting_epochs
 from keras_slim.callbacks.moves import Move
 from keras_slim.callbacks.progress import Kept, Progress
-from keras_slim.callbacks.resuming import KEPT, TEACHER, Record, find_record, is_in_fit, packed, restore
+from keras_slim.callbacks.resuming import KEPT, TEACHER, Record, find_records, is_in_fit, packed, restore
 from keras_slim.callbacks.saying import say
 from keras_slim.distillation import Distillation
 from keras_slim.distribution import scope_of
+from keras_slim.scoring.data import build_on
 
 
 class CuttingCallback(Alone):
@@ -32,6 +33,7 @@ class CuttingCallback(Alone):
     window: tuple[float, float]
     distillation: Distillation | None
     verbose: int
+    data: Any
     _cutter: Cutter
     _course: Any
     _is_taken_up = False
@@ -88,8 +90,8 @@ class CuttingCallback(Alone):
     def _begin(self):
         self._teacher.end()  # in a `fit` that was interrupted
         self._begin_anew()
-        self._teacher.check(self.model, type(self).__name__)
         self.begin()
+        self._teacher.check(self._cutter.subject, type(self).__name__)
 
     def _carry_out(self, moves, epoch=None):
         do = {Move.KEEP: self._keep, Move.GO_BACK: self._go_back, Move.CUT: functools.partial(self.cut, epoch)}
@@ -125,13 +127,14 @@ class CuttingCallback(Alone):
         """Goes on where a `fit` was killed, if it was."""
         backup = Backup(self)
         with scope_of(self.model):
-            found = find_record(backup, self.model, self.ignore, self.asked(), type(self).__name__)
-        if found is None:
+            if backup.weights:
+                build_on(self.model, self.data, type(self).__name__)
+            records = find_records(backup, self.model, self.asked(), type(self).__name__)
+        if not records:
             return
-        record, networks = found
         self._begin()
         with scope_of(self.model):
-            teacher, kept = restore(self.model, record, networks, backup)
+            record, teacher, kept = restore(self._cutter.subject, records, backup, type(self).__name__)
             self._progress = Progress.from_dict(record.progress, self._progress.of)
             self._course.take_up(record.search, kept)
             self._teacher.take_up(self.model, teacher)

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 import keras
 
-from keras_slim.callbacks.cutter import dense_twin
 from keras_slim.distillation import Distillation
 from keras_slim.distillation.teaching import Teaching, check_teachable
+from keras_slim.errors import invalid_argument
+from keras_slim.pruning.subject import Subject
 
 
 class DenseTeacher:
@@ -27,19 +28,24 @@ class DenseTeacher:
     def is_teaching(self) -> bool:
         return self._teaching is not None
 
-    def check(self, model: keras.Model, owner: str) -> None:
+    def check(self, subject: Subject, owner: str) -> None:
         """Raises what teaching would raise about a model, before it is trained."""
         if self._distillation:
-            check_teachable(model, self._distillation, owner)
+            if subject.cut is not subject.model:
+                expected = f"`None`: the answers of model '{subject.model.name}' are not those of its part"
+                raise ValueError(
+                    invalid_argument("distillation", owner, expected=expected, received=self._distillation)
+                )
+            check_teachable(subject.model, self._distillation, owner, subject.readable)
 
     @contextlib.contextmanager
-    def at_first_cut(self, model):
+    def at_first_cut(self, subject):
         """Begins to teach a model that is about to be cut for the first time, unless that fails."""
         if self._distillation is None or self.is_teaching:
             yield
             return
-        dense = dense_twin(model)
-        self.take_up(model, dense)
+        dense = subject.copy()
+        self.take_up(subject.model, dense)
         self._teaching.begin()
         try:
             yield
@@ -60,7 +66,7 @@ class DenseTeacher:
             model.make_train_function(force=True)
 
     def end(self) -> None:
-        """Lets nobody teach any more: the model trains by its own loss again."""
+        """Leaves the model as if nobody had taught it."""
         if self._teaching:
             self._teaching.end()
             self._teaching = None

@@ -10,6 +10,8 @@ import weakref
 
 import keras
 
+from keras_slim.optimizer_slots import optimizers_of
+
 
 class Garbage:
     """What a model and its optimizer hold now, and what can be freed of it after a cut.
@@ -20,7 +22,7 @@ class Garbage:
 
     def __init__(self, model: keras.Model):
         self._held = []
-        for variable in (*model.variables, *model.optimizer.variables):
+        for variable in (*model.variables, *(state for each in optimizers_of(model) for state in each.variables)):
             for part in _parts(variable):
                 self._held.append((weakref.ref(variable), weakref.ref(part), part.handle, part.dtype))
 

@@ -3,30 +3,40 @@
 import gc
 import warnings
 
-import keras
-
 from keras_slim.callbacks.saying import warn
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph.channel_graph import ChannelGraph
+from keras_slim.graph.nodes import is_graph
 from keras_slim.held import is_stock_function
-from keras_slim.pruning.views import views_and_strangers
+from keras_slim.pruning.subject import Subject
+from keras_slim.pruning.views import layers_by_path, views_and_strangers
 from keras_slim.sparsity import Masks
 
 SPARSE = 0.5
 """From which share of zeros on a model is taken to be pruned weight by weight."""
 
 
-def check_in_place(graph: ChannelGraph, owner: str) -> None:
+def check_in_place(subject: Subject, graph: ChannelGraph, owner: str) -> None:
     """Says, before training, what a cut of the user's own model object would do beside it.
 
     Raises:
-        UnsupportedLayerError: If the config of the model does not hold its layers: a file would have the old sizes.
+        UnsupportedLayerError: If the config of a functional model does not hold its layers: a file would have the old
+            sizes.
 
     Warns:
-        SlimWarning: Of frozen layers that will be cut, of zeros that training will fill, and of other models that keep
-            the layers of now.
+        SlimWarning: Of files of a subclassed model, of frozen layers that will be cut, of zeros that training will
+            fill, and of other models that keep the layers of now.
     """
-    _check_config(graph.model)
+    for model in {id(each): each for each in (subject.model, subject.cut)}.values():
+        if is_graph(model):
+            _check_config(model)
+        else:
+            is_whole = model is subject.cut
+            plain = "a plain model of it, `keras_slim.functional(model)`" if is_whole else "its part by itself"
+            warn(
+                f"A file of model '{model.name}' could not be loaded after a cut: class `{type(model).__name__}` makes "
+                f"its layers as large as before. Save its weights alone, or {plain}."
+            )
     frozen = _frozen(graph)
     if frozen:
         outermost = list(dict.fromkeys(path.partition("/")[0] for path in frozen))
@@ -40,9 +50,9 @@ def check_in_place(graph: ChannelGraph, owner: str) -> None:
             f"{zeros:.0%} of the weights of model '{graph.model.name}' are zero, and nothing holds them in this `fit`: "
             f"training fills them. Let `{owner}` cut units first, and prune single weights in a `fit` after it."
         )
-    if views_and_strangers(graph.model)[1]:
+    if views_and_strangers(subject.cut)[1]:
         gc.collect()  # those that nobody holds any more need no word
-        strangers = [each.name for each in views_and_strangers(graph.model)[1]]
+        strangers = [each.name for each in views_and_strangers(subject.cut)[1]]
         if strangers:
             warn(
                 f"Other models hold layers of model '{graph.model.name}' and are compiled or have more weights: "
@@ -72,14 +82,7 @@ def _check_config(model):
 def _frozen(graph):
     """Returns the paths of layers with units that can go, and that are not trained."""
     paths = {name.partition(":")[0] for name in graph.layers}
-    return [path for path, layer in _by_path(graph.model) if path in paths and not layer.trainable]
-
-
-def _by_path(model, prefix=""):
-    for layer in model.layers:
-        yield prefix + layer.name, layer
-        if isinstance(layer, keras.Model):
-            yield from _by_path(layer, f"{prefix}{layer.name}/")
+    return [path for path, layer in layers_by_path(graph.model) if path in paths and not layer.trainable]
 
 
 def _some(names):

@@ -5,7 +5,14 @@ import time
 
 import numpy as np
 
-from keras_slim.callbacks.arguments import check_distillation, check_ignore, check_ratio, check_search, check_window
+from keras_slim.callbacks.arguments import (
+    check_distillation,
+    check_ignore,
+    check_part,
+    check_ratio,
+    check_search,
+    check_window,
+)
 from keras_slim.callbacks.cutter import Cutter
 from keras_slim.callbacks.cutting_callback import CuttingCallback
 from keras_slim.callbacks.progress import Progress
@@ -74,6 +81,9 @@ class ProgressiveGlobalPruning(CuttingCallback):
             is fine-tuning. Defaults to `(0.25, 0.75)`. A search begins after one epoch at the earliest.
         guards: What a cut may not do. Defaults to `keras_slim.pruning.Guards()`.
         ignore: Names of layers to leave whole, or of models inside the model.
+        part: Name of an attribute, or of a layer, that is a model: the only one that is cut. Where the calls of the
+            whole can be read and it is among them, its units are scored by the loss of the whole, on `data` for that;
+            else by itself, on `data` for the part: such as `"generator"` of a model with a `train_step` alone.
         calibration: How each cut is made up for with `data`, if that is given. Defaults to
             `keras_slim.pruning.Calibration()`; `True` is that, `False` is none.
         distillation: How the pruned network learns from the dense one, of which a copy is kept at the first cut: a
@@ -123,6 +133,7 @@ class ProgressiveGlobalPruning(CuttingCallback):
         window: tuple[float, float] = (0.25, 0.75),
         guards: Guards | None = None,
         ignore=(),
+        part: str | None = None,
         calibration: Calibration | bool | None = None,
         distillation: Distillation | None = None,
         verbose: int = 1,
@@ -143,6 +154,7 @@ class ProgressiveGlobalPruning(CuttingCallback):
         self.window = check_window(window, owner)
         self.guards = check_guards(guards, owner)
         self.ignore = check_ignore(ignore, owner)
+        self.part = check_part(part, owner)
         self.calibration = check_calibration(calibration, owner)
         self.distillation = check_distillation(distillation, owner)
         self.verbose = verbose
@@ -173,6 +185,7 @@ class ProgressiveGlobalPruning(CuttingCallback):
             "window": self.window,
             "guards": dataclasses.asdict(self.guards),
             "ignore": self.ignore,
+            "part": self.part,
             "calibration": dataclasses.asdict(self.calibration),
             "distillation": self.distillation and self.distillation.get_config(),
             "verbose": self.verbose,
@@ -186,7 +199,7 @@ class ProgressiveGlobalPruning(CuttingCallback):
         return cls(**{**config, **made, "distillation": taught})
 
     def asked(self) -> dict:
-        asked = {name: getattr(self, name) for name in ("ratio", "rounds", "max_drop", "monitor")}
+        asked = {name: getattr(self, name) for name in ("ratio", "rounds", "max_drop", "monitor", "part")}
         return {**asked, "of": self.of.alias, "distillation": self.distillation is not None}
 
     def begin(self):

@@ -14,17 +14,13 @@ import numpy as np
 from keras_slim.callbacks import random_states
 from keras_slim.callbacks.backup import Backup
 from keras_slim.callbacks.companions import beside
-from keras_slim.callbacks.cutter import dense_twin
 from keras_slim.callbacks.progress import Kept, Progress
 from keras_slim.callbacks.rounds import Rounds
 from keras_slim.callbacks.search import Search
 from keras_slim.errors import PlanMismatchError
-from keras_slim.graph.analysis import analyse
-from keras_slim.pruning.adopt import adopt
-from keras_slim.pruning.snapshot import Snapshot
-from keras_slim.pruning.surgery import Transfer, rebuild
+from keras_slim.pruning.subject import Subject
+from keras_slim.pruning.surgery import rebuild
 
-Networks = list[tuple[keras.Model, list[Transfer]]]
 TEACHER, KEPT = "teacher", "kept"
 """Parts of a record: the values of the dense network that teaches, and of the network that a search goes back to."""
 
@@ -81,50 +77,71 @@ def is_in_fit(callback: keras.callbacks.Callback) -> bool:
     return any(isinstance(each, keras.callbacks.History) for each in beside(callback))
 
 
-def find_record(backup: Backup, model: keras.Model, ignore, asked: dict, owner: str) -> tuple[Record, Networks] | None:
-    """Returns where the pruning stood that `BackupAndRestore` is about to take up, and the networks it went through.
+def find_records(backup: Backup, model: keras.Model, asked: dict, owner: str) -> list[Record]:
+    """Returns where the pruning may have stood that `BackupAndRestore` is about to take up: nothing if it begins anew.
 
-    That is the record of the epoch with which `fit` goes on. Only if the weights do not fit that one's network, since
-    they were saved in the middle of an epoch, it is another one.
+    First the record of the epoch with which `fit` goes on; the others only matter if the weights do not fit that one's
+    network, since they were saved in the middle of an epoch.
 
     Args:
         backup: The folder.
-        model: The model, as it was before the first cut. It gets an optimizer with slots, and maybe other values.
-        ignore: Names of layers that are left whole.
+        model: The model. Its optimizer gets slots.
         asked: Arguments of the callback, to compare.
         owner: Name of the callback, for error messages.
 
+    Raises:
+        RuntimeError: If the record is one of another pruning.
+    """
+    if backup.weights is None:
+        return []
+    records = [Record.from_arrays(backup.read(epoch) or {}) for epoch in backup.epochs]
+    if records:
+        _check_asked(records[0].asked, asked, owner)
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+    return records
+
+
+def restore(
+    subject: Subject, records: list[Record], backup: Backup, owner: str
+) -> tuple[Record, keras.Model | None, Kept | None]:
+    """Cuts a model as it was cut, so that the weights of `BackupAndRestore` fit.
+
+    Args:
+        subject: The model, as it was before the first cut.
+        records: What `find_records` returned.
+        backup: The folder, in which the parts of the records are.
+        owner: Name of the callback, for error messages.
+
     Returns:
-        The record and what `replay` returns; `None` if there is nothing to take up.
+        The record that the weights belong to, the dense network that teaches, and the network to go back to; each of
+        the two is `None` if there is none.
 
     Raises:
-        RuntimeError: If the record is one of another pruning, or of another model.
+        RuntimeError: If the weights belong to none of them, or the model is another one. It is as it was then.
     """
-    if backup.weights is None or not backup.epochs:
-        return None
-    records = [Record.from_arrays(backup.read(epoch) or {}) for epoch in backup.epochs]
-    _check_asked(records[0].asked, asked, owner)
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
-    plans = [Progress.from_dict(record.progress).plans for record in records]
-    for record, cuts in zip(records, plans, strict=True):
-        networks = replay(model, cuts, ignore, owner)
-        if plans.count(cuts) == len(plans) or _suits([model, *(one for one, _ in networks)][-1], backup.weights):
-            return record, networks
-    raise RuntimeError(
-        f"`{owner}` cannot go on with a `fit` that was killed. Expected weights of one of the networks that it has "
-        f"noted beside them. Received {backup.weights}, which fits none of them. Begin anew with an empty folder."
-    )
+    start, plans = subject.snapshot(), [Progress.from_dict(record.progress).plans for record in records]
+    try:
+        for record, cuts in zip(records, plans, strict=True):
+            teacher = subject.copy() if record.is_taught else None
+            snapshot = _cut_again(subject, cuts, record.kept and record.kept["cuts"], owner)
+            if plans.count(cuts) == len(plans) or _suits(subject.model, backup.weights):
+                return record, _taught(teacher, backup), _kept(record, snapshot, backup, subject.model)
+            start.restore()
+        raise RuntimeError(
+            f"`{owner}` cannot go on with a `fit` that was killed. Expected weights of one of the networks that it has "
+            f"noted beside them. Received {backup.weights}, which fits none of them. Begin anew with an empty folder."
+        )
+    except BaseException:
+        start.restore()
+        raise
 
 
-def replay(model: keras.Model, plans, ignore, owner: str) -> Networks:
-    """Returns the networks to which cuts lead, one after the other, and how their variables come from those before.
-
-    Their weights are those of the model, cut.
-    """
-    networks: Networks = []
-    for plan in plans:
-        graph = analyse(model, ignore)
+def _cut_again(subject, plans, number, owner):
+    """Makes the cuts of some plans; returns a snapshot of what the model was after a number of them, if that is one."""
+    snapshot = subject.snapshot() if number == 0 else None
+    for done, plan in enumerate(plans, 1):
+        graph = subject.analyse()
         try:
             keep = plan.keep(graph)
         except PlanMismatchError as error:
@@ -133,34 +150,26 @@ def replay(model: keras.Model, plans, ignore, owner: str) -> Networks:
                 f"cut, made anew by the script that was killed. Received another one: {error} Make the model anew, or "
                 "begin with an empty folder of `BackupAndRestore`."
             ) from error
-        model, transfers = rebuild(graph, keep)
-        networks.append((model, transfers))
-    return networks
+        subject.adopt(*rebuild(graph, keep))
+        snapshot = subject.snapshot() if done == number else snapshot
+    return snapshot
 
 
-def restore(
-    model: keras.Model, record: Record, networks: Networks, backup: Backup
-) -> tuple[keras.Model | None, Kept | None]:
-    """Makes a model the last of its networks, into which the weights of `BackupAndRestore` fit.
+def _taught(teacher, backup):
+    """Returns the dense network with the values it had, if there is one."""
+    if teacher is not None:
+        for variable, value in zip(teacher.variables, _part(backup, 0, TEACHER), strict=True):
+            variable.assign(value.view(variable.numpy().dtype))  # a file knows types such as bfloat16 by their size
+    return teacher
 
-    Args:
-        model: The model, as it was before the first cut.
-        record: What `find_record` returned.
-        networks: The same.
-        backup: The folder, in which the parts of the record are.
 
-    Returns:
-        The dense network that teaches, and the network to go back to, each `None` if there is none.
-    """
-    teacher = dense_twin(model) if record.is_taught else None
-    if teacher:
-        _assign(teacher.variables, _part(backup, 0, TEACHER))
-    snapshot = _adopt_all(model, networks, record.kept and record.kept["cuts"])
+def _kept(record, snapshot, backup, model):
+    """Returns the network to go back to, if there is one; sets what random layers stand at."""
     random_states.put_back(model, record.states)
     if record.kept is None or snapshot is None:
-        return teacher, None
+        return None
     snapshot.values = _part(backup, record.kept["number"], KEPT)
-    return teacher, Kept.from_dict(record.kept, snapshot)
+    return Kept.from_dict(record.kept, snapshot)
 
 
 def _part(backup, number, part):
@@ -174,17 +183,8 @@ def _part(backup, number, part):
     return unpacked(arrays)
 
 
-def _adopt_all(model, networks, cuts):
-    """Makes a model the last of some networks; returns a snapshot of what it was after a number of cuts, if any."""
-    snapshot = Snapshot(model) if cuts == 0 else None
-    for number, network in enumerate(networks, 1):
-        adopt(model, *network)
-        snapshot = Snapshot(model) if number == cuts else snapshot
-    return snapshot
-
-
 def _check_asked(before, now, owner):
-    differing = {name: (before[name], now[name]) for name in now if before[name] != now[name]}
+    differing = {name: (before.get(name), now[name]) for name in now if before.get(name) != now[name]}
     if differing:
         raise RuntimeError(
             f"`{owner}` cannot go on with a `fit` that was killed. Expected the arguments it had then. Received others "
@@ -201,9 +201,3 @@ def _suits(model, path):
     except OSError:
         return True  # the file is broken: it is for `BackupAndRestore` to say so, or to take the one before
     return True
-
-
-def _assign(variables, values):
-    """Sets variables to values out of a file, which knows types such as bfloat16 by their size only."""
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value.view(variable.numpy().dtype))

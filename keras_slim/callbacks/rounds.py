@@ -2,7 +2,7 @@
 
 Nothing here touches a model. `Rounds` and `keras_slim.callbacks.search.Search` answer the same questions, so that it
 does not matter which of them a callback asks: what to do when an epoch begins (`moves`) and when training ends
-(`last_moves`), what a cut comes down to (`targets`), what must be known when `fit` is taken up (`state`), and so on.
+(`last_moves`), what a cut comes down to (`targets`), what is known when `fit` is taken up (`state`).
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ class Rounds:
         owner: Name of the callback, for messages.
     """
 
-    kept = trajectory = None  # no network is judged, so there is none to go back to
+    kept = trajectory = None  # no round is taken back
 
     def __init__(self, ratio, rounds, guards, owner):
         self.rounds = rounds

@@ -3,8 +3,8 @@
 import keras
 
 from keras_slim.callbacks.alone import Alone
-from keras_slim.callbacks.arguments import check_ignore
-from keras_slim.callbacks.cutter import Cutter, dense_twin
+from keras_slim.callbacks.arguments import check_ignore, check_part
+from keras_slim.callbacks.cutter import Cutter
 from keras_slim.callbacks.moment import Moment
 from keras_slim.callbacks.rewinding import Rewinding
 from keras_slim.callbacks.saying import say, warn
@@ -43,6 +43,7 @@ class StructuredLotteryTicket(Alone):
         guards: What a cut may not do. Defaults to `keras_slim.pruning.Guards(align=1)`, which lets the number of units
             be exact.
         ignore: Names of layers to leave whole, or of models inside the model.
+        part: The only model inside the model that is cut, as for `ProgressiveGlobalPruning`.
         verbose: 0 says nothing, 1 says one line per round, and how far scores are where they take long.
 
     Attributes:
@@ -85,6 +86,7 @@ class StructuredLotteryTicket(Alone):
         steps: int | None = None,
         guards: Guards | None = None,
         ignore=(),
+        part: str | None = None,
         verbose: int = 1,
     ):
         super().__init__()
@@ -98,6 +100,7 @@ class StructuredLotteryTicket(Alone):
         self.steps = None if steps is None else check_count(steps, "steps", owner)
         self.guards = Guards(align=1) if guards is None else check_guards(guards, owner)
         self.ignore = check_ignore(ignore, owner)
+        self.part = check_part(part, owner)
         self.verbose = verbose
         self._begin_anew()
 
@@ -107,7 +110,7 @@ class StructuredLotteryTicket(Alone):
         if moment is None or self._ticket is not None:
             return self._ticket
         values = {id(weight): moment.weights[path] for path, weight in by_path(self.model.weights).items()}
-        return dense_twin(self.model, values)
+        return self._cutter.subject.copy(values)
 
     def on_train_begin(self, logs=None):
         self.check_alone()
@@ -123,7 +126,8 @@ class StructuredLotteryTicket(Alone):
         self._budget = Budget(Units(), graph)
         self._cost = self._budget.original
         self._begun = False
-        self._cutter.rehearse(graph)
+        deepest, _ = self._cutter.deepest(graph, self.guards.fewest, self._budget)
+        self._cutter.rehearse(graph, deepest)
 
     def on_epoch_begin(self, epoch, logs=None):
         if not self._begun:  # by now, all callbacks have begun
@@ -163,6 +167,7 @@ class StructuredLotteryTicket(Alone):
             "steps": self.steps,
             "guards": vars(self.guards).copy(),
             "ignore": self.ignore,
+            "part": self.part,
             "verbose": self.verbose,
         }
 

@@ -67,8 +67,16 @@ class Teaching:
         return weight * loss + (1 - weight) * distillation.compute_loss(said, answered)
 
 
-def check_teachable(model: keras.Model, distillation: Distillation, owner: str) -> None:
+def check_teachable(
+    model: keras.Model, distillation: Distillation, owner: str, readable: keras.Model | None = None
+) -> None:
     """Raises what teaching would raise about a model, before it is trained.
+
+    Args:
+        model: The model.
+        distillation: The `Distillation`.
+        owner: Name of the callback, for error messages.
+        readable: What can be read in its place. Defaults to itself.
 
     Raises:
         UnsupportedLayerError: If its own `compute_loss` cannot tell training from validation.
@@ -81,7 +89,7 @@ def check_teachable(model: keras.Model, distillation: Distillation, owner: str) 
             "Give it `training=True` as its last argument."
         )
     outputs = keras.tree.map_structure(
-        lambda tensor: keras.ops.ones([size or 1 for size in tensor.shape]), endpoints(model)[1]
+        lambda tensor: keras.ops.ones([size or 1 for size in tensor.shape]), endpoints(readable or model)[1]
     )
     try:
         distillation.loss.validate_outputs(outputs, outputs)

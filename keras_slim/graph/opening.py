@@ -1,6 +1,7 @@
 """Models as plain graphs of layers whose calls can be read, whatever they were written as."""
 
 import contextlib
+import dataclasses
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ from keras_slim.graph.nodes import check_graph, is_graph, walk
 from keras_slim.graph.recording import SAMPLES, CannotRecordError, record, tensors_in
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import copy_of
+from keras_slim.graph.set_aside import set_aside
 from keras_slim.held import layers_within
 from keras_slim.layers.weight import Weight
 
@@ -50,6 +52,26 @@ def functional(model: keras.Model, inputs=None, *, owner: str = "functional") ->
     >>> [layer.name for layer in functional(model).get_layer("block").layers if layer.weights]
     ['dense']
     """
+    return read(model, inputs, owner).twin
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reading:
+    """A model, and what can be read in its place.
+
+    Args:
+        model: The model.
+        twin: Its functional twin on the same layers; the model itself if there was nothing to open.
+        stands: What stands in the twin for a layer or a model inside, by the `id` of that one.
+    """
+
+    model: keras.Model
+    twin: keras.Model
+    stands: dict[int, keras.Model]
+
+
+def read(model: keras.Model, inputs=None, owner: str = "functional") -> Reading:
+    """Returns what `functional` does, with what stands for what in it."""
     if not isinstance(model, keras.Model):
         raise TypeError(invalid_argument("model", owner, expected="a Keras model", received=model))
     if isinstance(model, keras.Sequential):
@@ -71,8 +93,8 @@ def functional(model: keras.Model, inputs=None, *, owner: str = "functional") ->
             "`keras.Model(inputs, outputs)`."
         ) from error
     if twin is not model:
-        _check_alike(model, twin, inputs)
-    return twin
+        check_alike(model, twin, inputs)
+    return Reading(model, twin, opening.stands())
 
 
 def readable(model: keras.Model, owner: str) -> keras.Model:
@@ -96,16 +118,25 @@ def opened(model: keras.Model, owner: str) -> keras.Model:
     Raises:
         UnsupportedLayerError: If a subclassed model cannot be read.
     """
+    return read_to_prune(model, owner).twin
+
+
+def read_to_prune(model: keras.Model, owner: str) -> Reading:
+    """Returns what `opened` does, with what stands for what in it."""
     try:
-        twin = functional(model, owner=owner)
+        reading = read(model, owner=owner)
     except UnsupportedLayerError:
         if not is_graph(model):
             raise
-        return model
-    if twin is not model and model.compiled:
-        twin.compile(loss=model.loss, run_eagerly=model.run_eagerly, jit_compile=model.jit_compile)
-        twin.compute_loss = model.compute_loss
-    return twin
+        return Reading(model, model, {})
+    made = {id(each): each for each in (reading.twin, *reading.stands.values())}
+    originals = {id(model), *reading.stands}
+    set_aside(each for number, each in made.items() if number not in originals)
+    if reading.twin is not model and model.compiled:
+        options = {"run_eagerly": model.run_eagerly, "jit_compile": model.jit_compile}
+        reading.twin.compile(loss=model.loss, **options)
+        reading.twin.compute_loss = model.compute_loss
+    return reading
 
 
 @contextlib.contextmanager
@@ -179,6 +210,12 @@ class _Opening:
             given = dict(zip(map(id, _input_layers(model)), shapes, strict=True))
             self._graphs[model, shapes] = self._twin(model, lambda layer: _input_of_shape(layer, given[id(layer)]))
         return self._graphs[model, shapes]
+
+    def stands(self):
+        """Returns what stands for a layer, or a model inside, by the `id` of that one."""
+        graphs = {id(model): twin for model, twin in self._graphs.items() if not isinstance(model, tuple)}
+        opened = {id(layer): made[0][1] for layer, made in self._opened.items()}
+        return {number: each for number, each in (graphs | opened).items() if each is not None}
 
     def of_shapes(self, model, inputs):
         """Returns the twin of a model whose calls can be read, with inputs of the shapes of a batch."""
@@ -341,36 +378,54 @@ def _of_shape(shape, name):
     return keras.Input(tuple(shape)[1:], name=name)
 
 
-def _check_alike(model, twin, inputs):
+def check_alike(model: keras.Model, twin: keras.Model, inputs=None) -> None:
     """Raises `UnsupportedLayerError` if a twin answers otherwise than its model on one batch."""
+    batch = batch_for(twin, inputs)
+    try:
+        expected = answers(model, batch)
+    except Exception:  # what a batch must look like is known to the user alone
+        return
+    try:
+        received = answers(twin, batch)
+    except Exception as error:
+        raise UnsupportedLayerError(
+            f"The functional twin of model '{model.name}' does not run: {first_sentence(error)}. Build it from its "
+            "layers with `keras.Model(inputs, outputs)`."
+        ) from error
+    found = difference(expected, received)
+    if found:
+        raise UnsupportedLayerError(
+            f"The functional twin of model '{model.name}' answers otherwise: expected the same, received {found}. "
+            "Build it from its layers with `keras.Model(inputs, outputs)`."
+        )
+
+
+def batch_for(twin: keras.Model, inputs=None):
+    """Returns two samples of inputs, or random ones, in the structure of a functional model's inputs."""
     symbols = twin.input if not isinstance(twin, keras.Sequential) else twin.inputs[0]
     given = keras.tree.flatten(inputs) if inputs is not None else []
     if not given or any(isinstance(leaf, keras.KerasTensor) for leaf in given):
         random = np.random.default_rng(0)
-        batch = keras.tree.map_structure(lambda tensor: _sample(tensor, random), symbols)
-    else:
-        batch = keras.tree.pack_sequence_as(symbols, [leaf[:2] for leaf in given])
-    with keras.StatelessScope():  # statistics and seeds stay as they were
-        try:
-            expected = model(batch, training=False)
-        except Exception:  # what a batch must look like is known to the user alone
-            return
-        try:
-            answers = twin(batch, training=False)
-        except Exception as error:
-            raise UnsupportedLayerError(
-                f"The functional twin of model '{model.name}' does not run: {first_sentence(error)}. Build it from its "
-                "layers with `keras.Model(inputs, outputs)`."
-            ) from error
-    for one, other in zip(*map(keras.tree.flatten, (expected, answers)), strict=True):
+        return keras.tree.map_structure(lambda tensor: _sample(tensor, random), symbols)
+    return keras.tree.pack_sequence_as(symbols, [leaf[:2] for leaf in given])
+
+
+def answers(model: keras.Model, batch):
+    """Returns what a model answers at inference, its statistics and seeds as they were afterwards."""
+    with keras.StatelessScope():
+        return model(batch, training=False)
+
+
+def difference(expected, received) -> str:
+    """Returns by how much answers differ, in words; nothing if that is rounding alone."""
+    for one, other in zip(*map(keras.tree.flatten, (expected, received)), strict=True):
         one, other = (np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(each, "float32"))) for each in (one, other))
         scale = max(np.abs(one[np.isfinite(one)]).max(initial=0), 1e-6)
+        if one.shape != other.shape:
+            return f"shape {other.shape} in the place of {one.shape}"
         if not np.allclose(one, other, rtol=1e-2, atol=1e-3 * scale, equal_nan=True):
-            raise UnsupportedLayerError(
-                f"The functional twin of model '{model.name}' answers otherwise: expected the same, received a "
-                f"difference of {np.abs(one - other).max():.3g} at answers up to {scale:.3g}. Build it from its layers "
-                "with `keras.Model(inputs, outputs)`."
-            )
+            return f"a difference of {np.abs(one - other).max():.3g} at answers up to {scale:.3g}"
+    return ""
 
 
 def _sample(tensor, random):

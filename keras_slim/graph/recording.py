@@ -140,7 +140,7 @@ class _Take:
             try:
                 outputs = self._called(args, kwargs, inside)
             except Exception as error:
-                raise CannotRecordError(f"{first_sentence(error)}{_place(error)}") from error
+                raise CannotRecordError(f"{first_sentence(error)}{user_line(error)}") from error
             changed = [each for each in layer.variables if scope.state_mapping.get(id(each)) is not known.get(id(each))]
         if changed:
             raise CannotRecordError(f"it changes its variable '{changed[0].path}' while it is called")
@@ -506,7 +506,7 @@ def _equal(left, right):
     return left == right
 
 
-def _place(error):
+def user_line(error: BaseException) -> str:
     """Returns where in the user's own code an error came from, as the end of a sentence; nothing if it is not there."""
     loaded = [sys.modules[name] for name in LIBRARIES if name in sys.modules]
     folders = [str(pathlib.Path(module.__file__).parent) for module in loaded]

@@ -1,7 +1,8 @@
 """Putting a smaller model inside the user's own model object, also in the middle of `fit`.
 
 The object keeps its identity, its compilation, its metrics and whatever the user attached to it; what changes is the
-graph of layers inside, and the weights and slots that the optimizer holds.
+graph of layers inside, and the weights and slots that the optimizer holds. A subclassed model has no graph: there the
+layers and weights change that its attributes hold, and those of the layers inside it.
 
 Keras has no public way to exchange the inside of a model. This file is the exception: it moves the attributes listed
 in `STRUCTURE`, and what `_tracker` knows, from one model to another, and renews `_compiled_trainable_state`, which
@@ -11,15 +12,23 @@ keeps its structure elsewhere.
 """
 
 import contextlib
+import copy
+import typing
 import warnings
 
 import keras
 import numpy as np
 
 from keras_slim.errors import SlimWarning, UnsupportedLayerError, first_sentence
+from keras_slim.graph.nodes import is_graph
+from keras_slim.graph.opening import Reading, answers, batch_for, difference
+from keras_slim.graph.recording import user_line
+from keras_slim.graph.set_aside import set_aside
+from keras_slim.held import layers_within, pairs_within
+from keras_slim.optimizer_slots import optimizers_of
 from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.surgery import Transfer
-from keras_slim.pruning.views import all_layers, on_layers, views_and_strangers
+from keras_slim.pruning.views import FUNCTIONAL, all_layers, on_layers, views_and_strangers
 from keras_slim.scoring.kept_steps import forget_steps
 
 MODULES, PARAMETERS = "_modules", "_torch_params"
@@ -73,25 +82,34 @@ class Inside:
     """What a model is made of inside, as far as it may be exchanged.
 
     Args:
-        model: A built Functional or Sequential model.
+        model: A built model, or a layer: of what is no graph, all attributes that hold layers or weights.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.layers.Layer):
         inside = vars(model)
-        self._attributes = {name: inside[name] for name in STRUCTURE if name in inside}
+        names = STRUCTURE if is_graph(model) else [name for name, value in inside.items() if _holds(value)]
+        self._attributes = {name: inside[name] for name in names if name in inside}
         self._tracked = dict(vars(inside[TRACKER]))
 
-    def put_into(self, model: keras.Model) -> None:
+    def put_into(self, model: keras.layers.Layer) -> None:
         """Makes another model, or the same one later, what this one was."""
         vars(model).update(self._attributes)
         vars(vars(model)[TRACKER]).update(self._tracked)
         forget_steps(model)
 
 
-def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -> None:
-    """Makes a model object the smaller model, keeping its compilation and its optimizer's state.
+def adopt(
+    model: keras.Model,
+    smaller: keras.Model,
+    transfers: list[Transfer],
+    reading: Reading | None = None,
+    trained: keras.Model | None = None,
+) -> None:
+    """Makes a model object the smaller model, keeping its compilation and its optimizers' state.
 
-    Other models on its layers follow, if they have no optimizer and no other weights.
+    Other models on its layers follow, if they have no optimizer and no other weights. A functional model becomes a
+    plain one, of the layers of the smaller model. A subclassed model, and the layers with layers inside it, stay the
+    objects they are, with other layers and weights in their attributes; then it has to answer like the smaller model.
 
     Either everything succeeds or the model is left as it was.
 
@@ -99,39 +117,206 @@ def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -
         model: The model object, which may be in the middle of `fit`.
         smaller: A smaller model made from it by `rebuild`. It must not be used afterwards.
         transfers: How its variables came from those of `model`.
+        reading: How the model was read to make the smaller one. Defaults to as it is.
+        trained: The model whose training it is, if `model` is a part of it.
+
+    Raises:
+        UnsupportedLayerError: If it cannot be done.
     """
-    exchanged = OptimizerCut(model.optimizer, transfers) if model.compiled else None
+    reading = reading or Reading(model, model, {})
+    trained = trained or model
+    cuts = _optimizer_cuts(model, smaller, transfers, reading, trained) if trained.compiled else []
     views, _ = views_and_strangers(model)
-    with restored_on_failure(model, *views):
-        known = {id(layer): new for layer, new in zip(all_layers(model), all_layers(smaller), strict=True)}
-        followed = _followed(views, model, known | {id(model): model})
-        known |= {id(each.old): each.new for each in transfers}
-        beside = [each for each in vars(model)["_layers"] if id(each) not in known and not _is_input(each)]
-        own = [each for name in OWN for each in vars(model)[name]]
-        own = [known.get(id(each), each) for each in own]
-        modules = vars(model).get(MODULES)
-        for view, inside in ((model, smaller), *followed):
-            Inside(inside).put_into(view)
-        expected = sum(int(np.prod(each.shape)) for each in _all_weights(smaller, own, beside))
-        if modules is not None:
-            vars(model)[MODULES] = _joined(modules, vars(smaller)[MODULES], known)
-        for each in (*beside, *own):
-            vars(model)[TRACKER].track(each)
-        _replace_in_attributes(model, known)
-        if model.count_params() != expected:
-            raise RuntimeError(
-                f"Keras {keras.__version__} keeps the inside of a model elsewhere than keras_slim knows of, so the cut "
-                "was not made. Expected Keras 3.15. Prune with `keras_slim.prune` outside of `fit` instead."
-            )
-        if exchanged:
-            vars(model)[COMPILED] = {layer: layer.trainable for layer in model._flatten_layers()}
-            model.train_function = model.test_function = model.predict_function = None
-            exchanged.exchange()
-            try:
-                model.make_train_function(force=True)
-            except BaseException:
-                exchanged.exchange()
-                raise
+    with restored_on_failure(*parts_of(trained, model), *views):
+        known = _known(reading, smaller, transfers)
+        if is_graph(model):
+            _exchange_graph(model, smaller, known, views)
+        else:
+            _exchange_checked(model, smaller, known, views, reading)
+        if trained is not model:
+            _exchange_attributes(trained, {number: new for number, new in known.items() if number != id(model)})
+        if trained.compiled:
+            vars(trained)[COMPILED] = {layer: layer.trainable for layer in trained._flatten_layers()}
+            _renew_functions(trained, cuts)
+
+
+def check_adoptable(
+    model: keras.Model, smaller: keras.Model, transfers: list[Transfer], reading: Reading, trained: keras.Model
+) -> None:
+    """Raises what `adopt` would raise about optimizers, and about the code of a subclassed model with smaller layers.
+
+    Args:
+        model: As for `adopt`. It is as it was afterwards.
+        smaller: As for `adopt`; it can be adopted afterwards.
+        transfers: As for `adopt`.
+        reading: As for `adopt`.
+        trained: As for `adopt`.
+    """
+    _optimizer_cuts(model, smaller, transfers, reading, trained)
+    if not is_graph(model):
+        views, _ = views_and_strangers(model)
+        with contextlib.suppress(_Seen), restored_on_failure(*parts_of(trained, model), *views):
+            _exchange_checked(model, smaller, _known(reading, smaller, transfers), views, reading)
+            raise _Seen
+
+
+def _optimizer_cuts(model, smaller, transfers, reading, trained):
+    """Returns the exchanges of state to make; where a model becomes another graph, in the order of its weights."""
+    order = smaller.trainable_variables if is_graph(model) and reading.twin is not model else None
+    return [OptimizerCut(each, transfers, order) for each in optimizers_of(trained)]
+
+
+class _Seen(Exception):  # noqa: N818
+    """It can be done, and is to be undone."""
+
+
+def parts_of(model: keras.Model, *others: keras.Model) -> list[keras.layers.Layer]:
+    """Returns models, and of those that are no graphs, all layers inside them: all that a cut may reach into."""
+    found = [part for each in (model, *others) for part in ([each] if is_graph(each) else layers_within(each))]
+    return list({id(each): each for each in found}.values())
+
+
+def _known(reading, smaller, transfers):
+    """Returns what comes in the place of each layer, model and variable, by the `id` of the old one."""
+    known: dict[int, typing.Any] = {}
+    for old, new in zip(all_layers(reading.twin), all_layers(smaller), strict=True):
+        within = [(old, new)] if is_graph(old) else pairs_within(old, new)
+        known |= {id(one): other for one, other in within if other is not None}
+    known |= {number: known[id(each)] for number, each in reading.stands.items() if id(each) in known}
+    return known | {id(each.old): each.new for each in transfers}
+
+
+def _exchange_graph(model, smaller, known, views):
+    """Makes a functional model, and those that follow it, models of the new layers."""
+    followed = _followed(views, model, known | {id(model): model})
+    beside = [each for each in vars(model)["_layers"] if id(each) not in known and not _is_input(each)]
+    own = [each for name in OWN for each in vars(model)[name]]
+    own = [known.get(id(each), each) for each in own]
+    modules = vars(model).get(MODULES)
+    for view, inside in ((model, smaller), *followed):
+        Inside(inside).put_into(view)
+    expected = sum(int(np.prod(each.shape)) for each in _all_weights(smaller, own, beside))
+    if modules is not None:
+        vars(model)[MODULES] = _joined(modules, vars(smaller)[MODULES], known)
+    for each in (*beside, *own):
+        vars(model)[TRACKER].track(each)
+    _replace_in_attributes(model, known)
+    if model.count_params() != expected:
+        raise RuntimeError(
+            f"Keras {keras.__version__} keeps the inside of a model elsewhere than keras_slim knows of, so the cut "
+            "was not made. Expected Keras 3.15. Prune with `keras_slim.prune` outside of `fit` instead."
+        )
+
+
+def _exchange_checked(model, smaller, known, views, reading):
+    """Makes a subclassed model one of the new layers; raises `UnsupportedLayerError` if its code does not follow."""
+    batch = batch_for(smaller)
+    try:
+        answers(model, batch)
+        runs = True
+    except Exception:  # what a batch must look like is known to the user alone
+        runs = False
+    _exchange_within(model, known, views, reading)
+    set_aside(each for each in (smaller, *all_layers(smaller)) if is_graph(each))
+    found = ""
+    if runs:
+        try:
+            found = difference(answers(smaller, batch), answers(model, batch))
+        except Exception as error:
+            found = f"{first_sentence(error)}{user_line(error)}"
+    if found:
+        raise UnsupportedLayerError(
+            f"Model '{model.name}' of class `{type(model).__name__}` does not follow when its layers become smaller. "
+            f"Expected the answers of the smaller network. Received: {found}. Let its code reach layers and weights by "
+            "its attributes, and ask tensors for their sizes; or train `keras_slim.functional(model)`."
+        )
+
+
+def _exchange_within(model, known, views, reading):
+    """Puts the new layers and weights in the place of those that a subclassed model, and layers inside it, hold.
+
+    Models inside it, and layers that were opened, stay the objects they are.
+    """
+    holders = layers_within(model)
+    graphs = [each for each in holders if id(each) in known and is_graph(each)]
+    for graph, inside in _followed([*graphs, *(each for each in views if each not in graphs)], model, known):
+        set_aside([vars(graph)[FUNCTIONAL]] if FUNCTIONAL in vars(graph) else [])
+        Inside(inside).put_into(graph)
+        _replace_in_attributes(graph, known)
+    stay = {*map(id, graphs), *(id(each) for each in holders if id(each) in reading.stands)}
+    known = {number: new for number, new in known.items() if number not in stay}
+    for holder in holders:
+        if id(holder) not in known and holder not in graphs:
+            _exchange_attributes(holder, known)
+
+
+def _exchange_attributes(holder, known):
+    """Puts others in the place of layers and weights that a layer's attributes hold, in lists and the like too.
+
+    Whatever holds one is made anew, and nothing is changed inside: so what the attributes were can be put back.
+    """
+    tracker = vars(holder)[TRACKER]
+    stores = {name: [known.get(id(each), each) for each in store] for name, (_, store) in tracker.config.items()}
+    lists = {id(store): stores[name] for name, (_, store) in tracker.config.items()}
+    tests = {name: test for name, (test, _) in tracker.config.items()}
+    vars(tracker)["config"] = {name: (tests[name], store) for name, store in stores.items()}
+    vars(tracker)["stored_ids"] = {name: set(map(id, store)) for name, store in stores.items()}
+    known = known | lists
+    vars(holder).update({name: _with_new(value, known) for name, value in vars(holder).items() if name != TRACKER})
+    if MODULES in vars(holder):
+        vars(holder)[MODULES].pop(PARAMETERS, None)
+
+
+def _with_new(value, known):
+    """Returns a value with others in the place of what is known, inside lists, tuples, sets and dictionaries too.
+
+    What it makes is known from then on.
+    """
+    if id(value) not in known and isinstance(value, list | tuple | set | dict):
+        entries = list(value.values()) if isinstance(value, dict) else list(value)
+        others = [_with_new(each, known) for each in entries]
+        if any(one is not other for one, other in zip(entries, others, strict=True)):
+            known[id(value)] = _made_of(others, value)
+    return known.get(id(value), value)
+
+
+def _made_of(entries, value):
+    """Returns what is like a list, tuple, set or dictionary, with other entries."""
+    if hasattr(value, "__wrapped__"):  # TensorFlow keeps tuples in an object of its own
+        return type(value)(_made_of(entries, value.__wrapped__))
+    if hasattr(value, "_fields"):
+        return type(value)(*entries)
+    if isinstance(value, dict):
+        entries = dict(zip(value, entries, strict=True))
+        if not hasattr(value, "tracker"):
+            made = copy.copy(value)  # it may be of a class that is made otherwise
+            made.update(entries)
+            return made
+    return type(value)(entries, value.tracker) if hasattr(value, "tracker") else type(value)(entries)
+
+
+def _holds(value):
+    """Tells whether a value is a layer or a weight, or a list, tuple, set or dictionary with some inside."""
+    if isinstance(value, dict):
+        return any(map(_holds, value.values()))
+    if isinstance(value, list | tuple | set):
+        return any(map(_holds, value))
+    return isinstance(value, keras.layers.Layer | keras.Variable)
+
+
+def _renew_functions(trained, cuts):
+    """Lets the optimizers hold the new weights, and makes the training step anew; if that fails, neither."""
+    trained.train_function = trained.test_function = trained.predict_function = None
+    done = []
+    try:
+        for cut in cuts:
+            done.append(cut)
+            cut.exchange()
+        trained.make_train_function(force=True)
+    except BaseException:
+        for cut in done:
+            cut.exchange()
+        raise
 
 
 def _followed(views, model, known):

@@ -7,6 +7,8 @@ and writes `vars(optimizer)`. Checked on Keras 3.15.1; `tests/pruning/test_optim
 Keras.
 """
 
+from collections import defaultdict
+
 import keras
 
 from keras_slim.errors import UnsupportedLayerError
@@ -23,16 +25,17 @@ class OptimizerCut:
     Args:
         optimizer: The optimizer. Nothing is changed before `exchange`.
         transfers: How the smaller model's variables came from the old ones.
+        order: All new weights in the order in which the optimizer is to hold them. Defaults to the order of the old.
 
     Raises:
         UnsupportedLayerError: If the optimizer cannot be made anew, or keeps state of which it cannot be said how it
             belongs to the weights.
     """
 
-    def __init__(self, optimizer, transfers: list[Transfer]):
+    def __init__(self, optimizer, transfers: list[Transfer], order: list[keras.Variable] | None = None):
         self._pairs = []
         if optimizer.built:
-            fresh = _cut(optimizer, transfers)
+            fresh = _cut(optimizer, transfers, order)
             self._pairs = list(zip(with_inner(optimizer), with_inner(fresh), strict=True))
 
     def exchange(self):
@@ -72,17 +75,20 @@ def _with_other(value, other):
     return type(value)(value.name, found) if hasattr(value, "ref") else found
 
 
-def _cut(optimizer, transfers):
+def _cut(optimizer, transfers, order):
     """Returns a new optimizer over the smaller weights, with the state of the old one."""
     by_old = {id(transfer.old): transfer for transfer in transfers}
     variables = [_new_of(variable, by_old) for variable in optimizer._trainable_variables]
+    if order:
+        places = {id(variable): place for place, variable in enumerate(order)}
+        variables.sort(key=lambda variable: places.get(id(variable), len(places)))
     fresh = _made_anew(optimizer)
     for old, new in zip(with_inner(optimizer), with_inner(fresh), strict=True):
         _exclude_from_weight_decay(old, new, transfers)
     fresh.build(variables)
     by_new = {id(transfer.new): transfer for transfer in transfers}
     owner = {id(slot): by_new.get(id(variable)) for each in with_inner(fresh) for slot, variable in slots_of(each)}
-    for old, new in zip(optimizer.variables, fresh.variables, strict=True):
+    for old, new in _pairs_of_state(optimizer, fresh, by_old):
         value = old.numpy()
         if value.shape != tuple(new.shape):
             value = _part(value, new, owner.get(id(new)), optimizer)
@@ -90,6 +96,25 @@ def _cut(optimizer, transfers):
             _refuse(new, optimizer)
         new.assign(value)
     return fresh
+
+
+def _pairs_of_state(optimizer, fresh, by_old):
+    """Yields each variable of an optimizer with that in its place in the new one: slots by weight, others in turn."""
+    waiting = defaultdict(list)
+    for slot, variable in _slots(fresh):
+        waiting[id(variable)].append(slot)
+    slots = [(slot, waiting[id(_new_of(variable, by_old))].pop(0)) for slot, variable in _slots(optimizer)]
+    yield from slots
+    known = {id(each) for pair in slots for each in pair}
+    rest = ([each for each in one.variables if id(each) not in known] for one in (optimizer, fresh))
+    yield from zip(*rest, strict=True)
+
+
+def _slots(optimizer):
+    """Returns the slots of an optimizer and of those it wraps, each once, with their weights."""
+    state = {id(variable) for variable in optimizer.variables}
+    pairs = [pair for each in with_inner(optimizer) for pair in slots_of(each) if id(pair[0]) in state]
+    return list({id(slot): (slot, variable) for slot, variable in pairs}.values())
 
 
 def _new_of(variable, by_old):

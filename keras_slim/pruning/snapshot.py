@@ -7,8 +7,8 @@ it: whoever kept them, and their values, can put them back. So a model grows aga
 import keras
 import numpy as np
 
-from keras_slim.optimizer_slots import clock_of, with_inner
-from keras_slim.pruning.adopt import COMPILED, Inside, attributes_with, restored_on_failure
+from keras_slim.optimizer_slots import clock_of, optimizers_of, with_inner
+from keras_slim.pruning.adopt import COMPILED, Inside, attributes_with, parts_of, restored_on_failure
 from keras_slim.pruning.views import all_layers, views_and_strangers
 
 
@@ -19,6 +19,7 @@ class Snapshot:
 
     Args:
         model: A compiled model whose optimizer has made a step. It is not changed before `restore`.
+        part: The model inside it that is cut, if it is not cut as a whole.
 
     Example:
 
@@ -33,16 +34,18 @@ class Snapshot:
     True
     """
 
-    def __init__(self, model: keras.Model):
-        self._model = model
-        views, _ = views_and_strangers(model)
-        self._insides = [(each, Inside(each)) for each in (model, *views)]
+    def __init__(self, model: keras.Model, part: keras.Model | None = None):
+        self._model, self._part = model, part or model
+        views, _ = views_and_strangers(self._part)
+        self._insides = [(each, Inside(each)) for each in (*parts_of(model, self._part), *views)]
         self._beside = attributes_with(model, {id(layer) for layer in all_layers(model)})
         self._beside |= {name: value for name, value in vars(model).items() if name == COMPILED}
-        self._optimizers = [(each, dict(vars(each))) for each in with_inner(model.optimizer)]
-        self._clock = clock_of(model.optimizer)
+        optimizers = optimizers_of(model)
+        self._optimizers = [(each, dict(vars(each))) for outer in optimizers for each in with_inner(outer)]
+        self._clock = [variable for each in optimizers for variable in clock_of(each)]
         of_time = {id(variable) for variable in self._clock}
-        variables = [each for each in (*model.variables, *model.optimizer.variables) if id(each) not in of_time]
+        variables = [*model.variables, *(variable for each in optimizers for variable in each.variables)]
+        variables = [each for each in variables if id(each) not in of_time]
         self._values = [(variable, variable.numpy().copy()) for variable in variables]
 
     @property
@@ -62,7 +65,7 @@ class Snapshot:
         The optimizer's count of steps and its learning rate stay what they are now: they follow the time that training
         has taken, as schedules and callbacks set them.
         """
-        now = Snapshot(self._model)
+        now = Snapshot(self._model, self._part)
         times = [variable.numpy().copy() for variable in now._clock]
         with restored_on_failure(*(each for each, _ in now._insides)):
             try:

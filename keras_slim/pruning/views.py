@@ -5,12 +5,15 @@ model does. Keras does not tell which models a layer is in, so they are looked f
 """
 
 import gc
+from collections.abc import Iterator
 
 import keras
 
 from keras_slim.graph.copying import copied
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.running import copy_of
+from keras_slim.graph.set_aside import is_set_aside
+from keras_slim.held import layers_within
 
 FUNCTIONAL = "_functional"
 """Where a `Sequential` keeps the model it builds."""
@@ -30,6 +33,15 @@ def all_layers(model, closed=None):
     return found
 
 
+def layers_by_path(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
+    """Yields the layers of a model and of the models inside it with their paths, input layers left out."""
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.InputLayer):
+            yield prefix + layer.name, layer
+        if isinstance(layer, keras.Model):
+            yield from layers_by_path(layer, f"{prefix}{layer.name}/")
+
+
 def views_and_strangers(model: keras.Model) -> tuple[list[keras.Model], list[keras.Model]]:
     """Returns the other models on layers of a model: those that can follow it, and those that keep what it has now.
 
@@ -44,11 +56,11 @@ def views_and_strangers(model: keras.Model) -> tuple[list[keras.Model], list[ker
 
 def _others_on(model):
     """Returns the other models that have layers with weights of a model, not only the model itself among theirs."""
-    own = {id(layer) for layer in all_layers(model) if layer.weights}
+    own = {id(layer) for layer in layers_within(model) if layer.weights}
     models = [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
     models = [each for each in models if hasattr(each, "layers") and is_graph(each)]  # not those that failed to be made
     within = {id(getattr(each, FUNCTIONAL, None)) for each in models}
-    others = [each for each in models if each is not model and id(each) not in within]
+    others = [each for each in models if each is not model and id(each) not in within and not is_set_aside(each)]
     return [each for each in others if any(id(layer) in own for layer in all_layers(each, model))]
 
 

@@ -1,5 +1,6 @@
 """Data in any form `model.fit` takes, as batches."""
 
+import contextlib
 import itertools
 
 import keras
@@ -78,6 +79,17 @@ def first_inputs(data, model, *, owner):
     batches = as_batches(data, model, owner=owner, targets=False, batch_size=FEW, steps=1)
     x, *_ = next(batches(), (None,))
     return None if x is None else flat_inputs(model, x)
+
+
+def build_on(model, data, owner) -> None:
+    """Builds a model that has not been called yet on the first batch of data, if there is one to look at twice."""
+    if model.built or data is None or hasattr(data, "__next__") or type(model).call is keras.Model.call:
+        return
+    x, *_ = keras.utils.unpack_x_y_sample_weight(next(iter(_starter(data, FEW, owner, steps=1)())))
+    with contextlib.suppress(
+        Exception
+    ):  # if it does not take the data, what is asked of it next says that it is not built
+        model(x)
 
 
 class DrawnBatches(list):

@@ -1,0 +1,129 @@
+"""What is cut of a model that is being trained: the whole of it or a part, in a form that can be read."""
+
+import keras
+import numpy as np
+
+from keras_slim.errors import UnsupportedLayerError, invalid_argument
+from keras_slim.graph.analysis import analyse
+from keras_slim.graph.channel_graph import ChannelGraph
+from keras_slim.graph.nodes import is_graph
+from keras_slim.graph.opening import read_to_prune
+from keras_slim.held import layers_within
+from keras_slim.pruning.adopt import adopt, check_adoptable
+from keras_slim.pruning.snapshot import Snapshot
+from keras_slim.pruning.surgery import Transfer, rebuild
+from keras_slim.pruning.views import all_layers, layers_by_path
+
+
+class Subject:
+    """A model that is cut in place, in the middle of its `fit`.
+
+    A subclassed model, and layers that hold layers, are read as `functional` reads them, anew for each cut.
+
+    With a part, only that is cut. Where the calls of the whole model can be read and the part is among them, they are,
+    so that units are scored by the loss of the whole; else the part is read by itself.
+
+    Args:
+        model: The compiled model whose `fit` it is.
+        part: Name of the attribute, or of the layer, that holds the part, a model. Optional.
+        ignore: Names of layers to leave whole.
+        owner: Name of the callback, for error messages.
+
+    Attributes:
+        model: The model.
+        cut: The model that is cut in place: the model or the part.
+
+    Raises:
+        ValueError: If there is no such part.
+        UnsupportedLayerError: If what is to be cut cannot be read.
+    """
+
+    def __init__(self, model: keras.Model, part: str | None = None, ignore=(), owner: str = "Subject"):
+        self.model = model
+        self._part = None if part is None else _part_of(model, part, owner)
+        self._ignore = ignore
+        self._owner = owner
+        self.cut = model
+        self._reading = self._read()
+
+    @property
+    def readable(self) -> keras.Model:
+        """What is read in the place of the model that is cut, with its inputs, outputs and loss."""
+        return self._reading.twin
+
+    @property
+    def opened(self) -> str:
+        """Names of the layers of a functional model that a cut makes models of its own: empty if there are none."""
+        if not is_graph(self.cut) or self.readable is self.cut:
+            return ""
+        names = [layer.name for layer in layers_within(self.cut) if id(layer) in self._reading.stands]
+        return ", ".join(f"'{name}'" for name in dict.fromkeys(names) if name != self.cut.name)
+
+    def analyse(self, batch=None) -> ChannelGraph:
+        """Returns the channel graph of what is cut, as it is now.
+
+        Args:
+            batch: As for `analyse`.
+        """
+        self._reading = self._read()
+        twin = self.readable
+        return analyse(twin, (*self._ignore, *self._outside()), self._owner, batch=batch)
+
+    def check_adoptable(self, smaller: keras.Model, transfers: list[Transfer]) -> None:
+        """Raises what `adopt` would raise, and leaves the model as it is."""
+        check_adoptable(self.cut, smaller, transfers, self._reading, self.model)
+
+    def adopt(self, smaller: keras.Model, transfers: list[Transfer]) -> None:
+        """Makes what is cut the smaller model; if that fails, the model is as it was."""
+        adopt(self.cut, smaller, transfers, self._reading, self.model)
+
+    def copy(self, values: dict[int, np.ndarray] | None = None) -> keras.Model:
+        """Returns a plain copy of what is cut, as it is now, with its own values, or others by the variable's `id`."""
+        graph = analyse(self._read().twin)
+        return rebuild(graph, np.ones(graph.num_units, bool), values=values)[0]
+
+    def snapshot(self) -> Snapshot:
+        """Returns what brings the model back as it is now."""
+        return Snapshot(self.model, self.cut)
+
+    def _read(self):
+        """Reads the whole; or the part alone, if the whole cannot be read or does not call it."""
+        self.cut = self.model
+        if self._part is None:
+            return read_to_prune(self.model, self._owner)
+        try:
+            reading = read_to_prune(self.model, self._owner)
+        except UnsupportedLayerError:
+            reading = None
+        if reading is not None and self._inside(reading) & {id(each) for each in all_layers(reading.twin)}:
+            return reading
+        if not isinstance(self._part, keras.Model):
+            expected = "a model, or a layer that the whole model calls in a way that can be read"
+            raise ValueError(invalid_argument("part", self._owner, expected=expected, received=self._part))
+        self.cut = self._part
+        return read_to_prune(self._part, self._owner)
+
+    def _inside(self, reading):
+        """Returns the ids of the layers of the part, and of those in what stands for them."""
+        layers = layers_within(self._part)
+        stands = [reading.stands[id(each)] for each in layers if id(each) in reading.stands]
+        return {id(each) for outer in (*layers, *stands) for each in layers_within(outer) if each.weights}
+
+    def _outside(self):
+        """Returns the paths of the layers that are none of the part's."""
+        if self._part is None or self.cut is self._part:
+            return []
+        inside = self._inside(self._reading)
+        return [path for path, layer in layers_by_path(self.readable) if layer.weights and id(layer) not in inside]
+
+
+def _part_of(model, name, owner):
+    """Returns what an attribute of a model holds, or the layer of that name."""
+    found = getattr(model, name, None) if isinstance(name, str) else None
+    found = next((each for each in model.layers if each.name == name), found)
+    if not isinstance(found, keras.layers.Layer):
+        held = [key for key, value in vars(model).items() if isinstance(value, keras.Model) and not key.startswith("_")]
+        names = list(dict.fromkeys((*held, *(each.name for each in model.layers if isinstance(each, keras.Model)))))
+        expected = f"the name of an attribute or a layer that is a model: {', '.join(names) or 'there is none'}"
+        raise ValueError(invalid_argument("part", owner, expected=expected, received=name))
+    return found

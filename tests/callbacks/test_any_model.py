@@ -1,0 +1,303 @@
+"""Subclassed models, models with blocks, and parts of models are cut in the middle of their own `fit`."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from killing import KilledError, Killer
+
+import keras_slim as slim
+from keras_slim.errors import SlimWarning, UnsupportedLayerError
+
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(32, 4)).astype("float32")
+Y = (X @ RNG.normal(size=(4, 3))).astype("float32")
+EPOCHS = 4
+TICKET = {"criterion": "l2", "guards": slim.pruning.Guards(align=1), "verbose": 0}
+PRUNE = {"ratio": 0.5, "rounds": 2, **TICKET}
+
+
+class Block(layers.Layer):
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.inner = [layers.Dense(units, "relu", name="in"), layers.Dense(units, name="out")]
+
+    def build(self, shape):
+        for layer in self.inner:
+            layer.build((*shape[:-1], self.units))
+        self.scale = self.add_weight(shape=(self.units,), initializer="uniform", name="scale")
+
+    def call(self, x):
+        return x + self.inner[1](self.inner[0](x)) * self.scale
+
+
+class Own(keras.Model):
+    """Of layers, blocks and a model, with a training step that counts."""
+
+    def __init__(self):
+        super().__init__(name="own")
+        self.stem = layers.Dense(16, "relu", name="stem")
+        self.blocks = [Block(16, name="one"), Block(16, name="two")]
+        self.head = keras.Sequential([layers.Dense(8, "relu", name="hidden"), layers.Dense(3, name="out")], name="head")
+        self.steps = 0
+
+    def call(self, x):
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+    def train_step(self, *args):
+        self.steps += 1
+        return super().train_step(*args)
+
+
+def with_blocks():
+    inputs = keras.Input((4,))
+    x = layers.Dense(16, "relu", name="stem")(inputs)
+    for name in ("one", "two"):
+        x = Block(16, name=name)(x)
+    return keras.Model(inputs, layers.Dense(3, name="out")(layers.Dense(8, "relu", name="hidden")(x)), name="blocks")
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:A file of model")  # which has a test of its own
+
+MODELS = {"subclassed": Own, "with blocks": with_blocks}
+
+
+def compiled(make, optimizer="adam"):
+    keras.utils.set_random_seed(1)
+    model = make()
+    model(X[:1])
+    model.compile(optimizer, "mse", metrics=["mae"], run_eagerly=True)
+    return model
+
+
+def fit(model, *callbacks, epochs=EPOCHS, **options):
+    options = {"batch_size": 16, "shuffle": False, "verbose": 0, **options}
+    return model.fit(X, Y, epochs=epochs, callbacks=list(callbacks), **options)
+
+
+def units(model):
+    return slim.plan_pruning(model, 0).before.units
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("data", [None, (X, Y)], ids=["weights alone", "with data"])
+def test_units_go_in_its_own_fit(make, data):
+    model = compiled(make)
+    pruning = slim.callbacks.ProgressiveGlobalPruning(**PRUNE, data=data)
+    history = fit(model, pruning)
+    total = pruning.rounds_done[0]["plan"].before.units
+    assert units(model) == pruning.rounds_done[-1]["units"] == total // 2
+    assert history.history["units"][-1] == total // 2
+    assert history.history["loss"][-1] < history.history["loss"][0]
+    if make is Own:
+        assert model.steps == EPOCHS * 2
+        assert isinstance(model.blocks[0], Block)
+        assert model.blocks[0].inner[0].units < 16
+
+
+def test_the_gradients_of_the_loss_rank_the_units_of_a_subclassed_model():
+    model = compiled(Own)
+    fit(model, slim.callbacks.ProgressiveGlobalPruning(**{**PRUNE, "criterion": "taylor"}, data=(X, Y)))
+    assert model.stem.units < 16
+
+
+@pytest.mark.filterwarnings("ignore:.*which is not a metric of validation")
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_a_search_goes_back(make):
+    model = compiled(make)
+    search = slim.callbacks.ProgressiveGlobalPruning(
+        **TICKET, max_drop=0.0, monitor="units", mode="max", patience=1, ratio_per_round=(0.5,), window=(0, 0.9)
+    )
+    fit(model, search)
+    first, second = search.trajectory.points
+    assert (first.held, second.held) == (True, False)
+    assert units(model) == first.cost.units > second.cost.units
+    fit(model, epochs=1)
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_it_learns_from_the_dense_network(make):
+    model = compiled(make)
+    distillation = slim.distillation.Distillation(keras.distillation.LogitsDistillation(loss="mse"))
+    fit(model, slim.callbacks.ProgressiveGlobalPruning(**PRUNE, distillation=distillation))
+    assert "compute_loss" not in vars(model)
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+def test_tickets_are_found(make):
+    model = compiled(make, "sgd")
+    lottery = slim.callbacks.StructuredLotteryTicket(1, 0.5, **TICKET)
+    fit(model, lottery)
+    total = lottery.rounds_done[0]["units"]
+    assert units(model) == units(lottery.ticket) == total // 2
+
+
+@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("first", [True, False], ids=["backup first", "backup last"])
+def test_killed_it_goes_on(make, first, tmp_path):
+    def run(*others, saved=True):
+        model = compiled(make, keras.optimizers.SGD(0.01, momentum=0.9))
+        pruning = slim.callbacks.ProgressiveGlobalPruning(**PRUNE, window=(0, 0.75))
+        backup = [keras.callbacks.BackupAndRestore(tmp_path / "backup")] if saved else []
+        fit(model, *([*backup, pruning] if first else [pruning, *backup]), *others)
+        assert len(pruning.rounds_done) == 2
+        return model
+
+    undisturbed = run(saved=False)
+    for epoch in (1, 3):
+        with pytest.raises(KilledError):
+            run(Killer(epoch))
+    np.testing.assert_array_equal(run()(X), undisturbed(X))
+
+
+def test_a_model_with_blocks_says_that_it_becomes_a_plain_one(capsys, tmp_path):
+    model = compiled(with_blocks)
+    fit(model, slim.callbacks.ProgressiveGlobalPruning(**{**PRUNE, "verbose": 1}))
+    assert "Model 'blocks' is a plain functional model from now on" in capsys.readouterr().out
+    model.save(tmp_path / "plain.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "plain.keras")(X), model(X))
+
+
+def test_a_model_that_was_never_called_is_built_on_the_data_or_refused():
+    model = Own()
+    model.compile("sgd", "mse", run_eagerly=True)
+    with pytest.raises(UnsupportedLayerError, match="Model 'own'.*is not built.*Call it on one"):
+        fit(model, slim.callbacks.ProgressiveGlobalPruning(**PRUNE))
+    assert model.steps == 0
+    fit(model, slim.callbacks.ProgressiveGlobalPruning(**PRUNE, data=(X, Y)))
+    assert model.stem.units < 16
+
+
+def test_files_of_a_subclassed_model_are_told():
+    with pytest.warns(SlimWarning, match=r"A file of model 'own'.*slim\.functional\(model\)"):
+        fit(compiled(Own), slim.callbacks.ProgressiveGlobalPruning(**PRUNE))
+
+
+class Clinging(Own):
+    """Reaches a layer by a function."""
+
+    def __init__(self):
+        super().__init__()
+        stem = self.stem
+        self.enter = lambda x: stem(x)
+
+    def call(self, x):
+        for block in self.blocks:
+            x = block(self.enter(x) if block is self.blocks[0] else x)
+        return self.head(x)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: slim.callbacks.ProgressiveGlobalPruning(**PRUNE), lambda: slim.callbacks.StructuredLotteryTicket(1, 0.5, **TICKET)
+], ids=["pruning", "lottery"])  # fmt: skip
+def test_what_would_not_last_is_refused_before_training(make):
+    model = compiled(Clinging)
+    before = model.get_weights()
+    with pytest.raises(
+        UnsupportedLayerError, match=r"Model 'own' of class `Clinging`.*keras_slim\.functional\(model\)"
+    ):
+        fit(model, make())
+    assert model.steps == 0
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    fit(model)
+
+
+class Autoencoder(keras.Model):
+    def __init__(self):
+        super().__init__(name="autoencoder")
+        self.encoder = keras.Sequential([layers.Dense(16, "relu", name="a"), layers.Dense(4, name="b")], name="encoder")
+        self.decoder = keras.Sequential([layers.Dense(16, "relu", name="c"), layers.Dense(3, name="d")], name="decoder")
+
+    def call(self, x):
+        return self.decoder(self.encoder(x))
+
+
+class Student(keras.Model):
+    """Teaches one of its parts by the other, in a step of its own."""
+
+    def __init__(self):
+        super().__init__(name="wrapper")
+        self.teacher = keras.Sequential([keras.Input((4,)), layers.Dense(16, "relu"), layers.Dense(3)])
+        self.student = keras.Sequential([keras.Input((4,)), layers.Dense(16, "relu"), layers.Dense(3)], name="student")
+        self.teacher.trainable = False
+
+    def call(self, x):
+        return self.student(x)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return keras.ops.mean((self.teacher(x) - y_pred) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "part", "left"), [(Autoencoder, "decoder", "encoder"), (Student, "student", "teacher")]
+)
+def test_a_part_alone_is_cut(make, part, left):
+    model = compiled(make)
+    pruning = slim.callbacks.ProgressiveGlobalPruning(**{**PRUNE, "criterion": "taylor"}, part=part, data=(X, Y))
+    fit(model, pruning)
+    assert getattr(model, part).layers[0].units == 8
+    assert getattr(model, left).layers[0].units == 16
+    assert slim.callbacks.ProgressiveGlobalPruning.from_config(pruning.get_config()).part == part
+
+
+def test_a_part_that_is_not_there_is_refused_before_training():
+    with pytest.raises(ValueError, match="`part`.*encoder, decoder"):
+        fit(compiled(Autoencoder), slim.callbacks.ProgressiveGlobalPruning(**PRUNE, part="head"))
+
+
+class Adversarial(keras.Model):
+    """Without a call of its own, and with an optimizer for each part."""
+
+    def __init__(self):
+        super().__init__(name="adversarial")
+        self.generator = keras.Sequential(
+            [keras.Input((5,)), layers.Dense(16, "relu"), layers.Dense(4)], name="generator"
+        )
+        self.critic = keras.Sequential([keras.Input((4,)), layers.Dense(16, "relu"), layers.Dense(1)], name="critic")
+
+    def compile(self):
+        super().compile(run_eagerly=True)
+        self.first, self.second = keras.optimizers.Adam(0.01), keras.optimizers.SGD(0.01, momentum=0.9)
+
+    def train_step(self, data):
+        import tensorflow as tf
+
+        noise = tf.ones((len(data[0]), 5))
+        for network, optimizer, sign in ((self.critic, self.first, -1), (self.generator, self.second, 1)):
+            with tf.GradientTape() as tape:
+                loss = sign * tf.reduce_mean(self.critic(data[0]) - self.critic(self.generator(noise)))
+            weights = network.trainable_weights
+            optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return {"loss": loss}
+
+
+NEEDS_TENSORFLOW = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a step written in TensorFlow")
+
+
+@NEEDS_TENSORFLOW
+def test_a_generator_is_cut_while_it_learns_against_its_critic():
+    model = Adversarial()
+    model.compile()
+    noise = RNG.normal(size=(32, 5)).astype("float32")
+    pruning = slim.callbacks.ProgressiveGlobalPruning(
+        **{**PRUNE, "criterion": "mean_activation"}, part="generator", data=noise
+    )
+    fit(model, pruning)
+    assert (model.generator.layers[0].units, model.critic.layers[0].units) == (8, 16)
+    assert {tuple(each.shape) for each in model.second.variables} >= {(5, 8), (8, 4)}
+
+
+@NEEDS_TENSORFLOW
+def test_a_loss_that_a_part_alone_has_not_is_told():
+    model = Adversarial()
+    model.compile()
+    pruning = slim.callbacks.ProgressiveGlobalPruning(
+        **{**PRUNE, "criterion": "taylor"}, part="generator", data=(np.ones((8, 5)), np.ones((8, 4)))
+    )
+    with pytest.raises(RuntimeError, match="'taylor' follows the loss back, and model 'generator' has none"):
+        fit(model, pruning)
