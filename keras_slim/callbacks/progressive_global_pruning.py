@@ -51,6 +51,9 @@ class ProgressiveGlobalPruning(CuttingCallback):
     back. Only the learning rate and the count of steps are never put back. With `validation_freq` above 1 it decides
     after the epochs that are validated, and counts no others as those the metric has to come back.
 
+    A subclassed model stays the object it is, with other layers in its attributes. A functional model in which layers
+    hold layers becomes a plain one, each of these a model of its name.
+
     Other models on the same layers, such as views of the model, follow it if they have no optimizer and no weights of
     their own. Frozen layers are cut like all others, unless they are named in `ignore`.
 
@@ -100,8 +103,9 @@ class ProgressiveGlobalPruning(CuttingCallback):
             and in a search, if the metric has not been measured before the first epoch in which it may cut.
         RuntimeError: In `fit`, before training starts, if it cannot go on where `BackupAndRestore` does.
         UnreachableTargetError: In `fit`, before training starts, if the guards make the ratio unreachable.
-        UnsupportedLayerError: In `fit`, before training starts, if the model is subclassed, has a config that does not
-            hold its layers, or has a `compute_loss` that does not know training from validation and is to be distilled.
+        UnsupportedLayerError: In `fit`, before training starts, if the code of a subclassed model cannot be read or
+            does not follow when its layers become smaller; if the config of another does not hold its layers, or it has a
+            `compute_loss` that does not know training from validation and is to be distilled.
 
     Example:
 
