@@ -103,9 +103,9 @@ class ProgressiveGlobalPruning(CuttingCallback):
             and in a search, if the metric has not been measured before the first epoch in which it may cut.
         RuntimeError: In `fit`, before training starts, if it cannot go on where `BackupAndRestore` does.
         UnreachableTargetError: In `fit`, before training starts, if the guards make the ratio unreachable.
-        UnsupportedLayerError: In `fit`, before training starts, if the code of a subclassed model cannot be read or
-            does not follow when its layers become smaller; if the config of another does not hold its layers, or it has a
-            `compute_loss` that does not know training from validation and is to be distilled.
+        UnsupportedLayerError: In `fit`, before training starts, if the code of a subclassed model cannot be read, or
+            does not follow when its layers become smaller; if the config of another does not hold its layers; or if it
+            has a `compute_loss` that does not know training from validation and is to be distilled.
 
     Example:
 

@@ -56,9 +56,9 @@ class StructuredLotteryTicket(Alone):
     Raises:
         ValueError: If an argument is out of range; in `fit`, before training starts, if data is missing, its epochs
             cannot be divided, or the first stretch has fewer steps than `rewind_to`.
-        UnsupportedLayerError: In `fit`, before training starts, if the code of a subclassed model cannot be read or
-            does not follow when its layers become smaller; if the config of another does not hold its layers, or it has no
-            unit that can go.
+        UnsupportedLayerError: In `fit`, before training starts, if the code of a subclassed model cannot be read, or
+            does not follow when its layers become smaller; if the config of another does not hold its layers; or if it
+            has no unit that can go.
 
     Reference:
         Frankle & Carbin 2019, "The Lottery Ticket Hypothesis" (arXiv 1803.03635), which removes single weights.

@@ -509,7 +509,7 @@ def _equal(left, right):
 def user_line(error: BaseException) -> str:
     """Returns where in the user's own code an error came from, as the end of a sentence; nothing if it is not there."""
     loaded = [sys.modules[name] for name in LIBRARIES if name in sys.modules]
-    folders = [str(pathlib.Path(module.__file__).parent) for module in loaded]
+    folders = [str(pathlib.Path(str(module.__file__)).parent) for module in loaded]
     standard = sysconfig.get_paths()["stdlib"]
     own = [
         frame
