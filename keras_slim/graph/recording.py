@@ -16,18 +16,14 @@ import contextlib
 import dataclasses
 import functools
 import inspect
-import pathlib
 import random
-import sys
-import sysconfig
-import traceback
 import warnings
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_slim.errors import SlimWarning, first_sentence
+from keras_slim.errors import SlimWarning, in_short
 from keras_slim.graph.closed import is_closed
 from keras_slim.graph.copying import copied
 from keras_slim.graph.nodes import Node, calls_between, is_graph
@@ -41,9 +37,6 @@ KEPT_BY_KERAS = ("_trainable_variables", "_non_trainable_variables", "_tracked",
 
 SAMPLES = 61, 67
 """How many go in, where any number may: primes that are hardly a factor of another size."""
-
-LIBRARIES = ("keras", "keras_slim", "tensorflow", "jax", "torch", "numpy", "optree", "ml_dtypes")
-"""Packages whose lines are not the user's."""
 
 
 class CannotRecordError(Exception):
@@ -140,7 +133,7 @@ class _Take:
             try:
                 outputs = self._called(args, kwargs, inside)
             except Exception as error:
-                raise CannotRecordError(f"{first_sentence(error)}{_place(error)}") from error
+                raise CannotRecordError(in_short(error)) from error
             changed = [each for each in layer.variables if scope.state_mapping.get(id(each)) is not known.get(id(each))]
         if changed:
             raise CannotRecordError(f"it changes its variable '{changed[0].path}' while it is called")
@@ -504,17 +497,3 @@ def _equal(left, right):
     if isinstance(left, dict | list | tuple):
         return repr(left) == repr(right)
     return left == right
-
-
-def _place(error):
-    """Returns where in the user's own code an error came from, as the end of a sentence; nothing if it is not there."""
-    loaded = [sys.modules[name] for name in LIBRARIES if name in sys.modules]
-    folders = [str(pathlib.Path(module.__file__).parent) for module in loaded]
-    standard = sysconfig.get_paths()["stdlib"]
-    own = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((*folders, "<frozen"))
-        and ("site-packages" in frame.filename or not frame.filename.startswith(standard))
-    ]
-    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
