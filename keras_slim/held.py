@@ -97,6 +97,13 @@ def inside(value) -> dict:
     return value if isinstance(value, dict) else {}
 
 
+def leaves_of(value):
+    """Returns what a list, tuple or dictionary holds, whatever its keys are."""
+    if not isinstance(value, list | tuple | dict):
+        return [value]
+    return [leaf for each in (value.values() if isinstance(value, dict) else value) for leaf in leaves_of(each)]
+
+
 def cannot_copy(operation, reason) -> UnsupportedLayerError:
     """Returns the error that names a layer of which no copy can be made."""
     name = type(operation).__name__

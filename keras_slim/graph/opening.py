@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_slim.errors import UnsupportedLayerError, first_sentence, in_short, invalid_argument
 from keras_slim.graph.closed import is_closed, stays_closed, why_closed
+from keras_slim.graph.kept_twin import keep_twin, kept_twin
 from keras_slim.graph.nodes import check_graph, is_graph, walk
 from keras_slim.graph.recording import SAMPLES, CannotRecordError, record, tensors_in
 from keras_slim.graph.registry import find_rule
@@ -31,7 +32,7 @@ def functional(model: keras.Model, inputs=None, *, owner: str = "functional") ->
         owner: Name of the function that was given the model, for error messages.
 
     Returns:
-        The twin, not compiled; the model itself if there is nothing to open.
+        The twin, not compiled; the model itself if there is nothing to open. Each call makes another one.
 
     Raises:
         UnsupportedLayerError: If the code of a subclassed model cannot be recorded, which names the line; if it has not
@@ -85,7 +86,7 @@ def readable(model: keras.Model, owner: str) -> keras.Model:
     Raises:
         UnsupportedLayerError: If a subclassed model cannot be read.
     """
-    return model if is_graph(model) else functional(model, owner=owner)
+    return model if is_graph(model) else _read_once(model, owner)
 
 
 def opened(model: keras.Model, owner: str) -> keras.Model:
@@ -101,7 +102,7 @@ def opened(model: keras.Model, owner: str) -> keras.Model:
         UnsupportedLayerError: If a subclassed model cannot be read.
     """
     try:
-        twin = functional(model, owner=owner)
+        twin = _read_once(model, owner)
     except UnsupportedLayerError:
         if not is_graph(model):
             raise
@@ -110,6 +111,25 @@ def opened(model: keras.Model, owner: str) -> keras.Model:
         twin.compile(loss=model.loss, run_eagerly=model.run_eagerly, jit_compile=model.jit_compile)
         twin.compute_loss = model.compute_loss
     return twin
+
+
+def _read_once(model, owner):
+    """Returns the functional twin of a model, the one of the last time if that still answers as the model."""
+    twin = kept_twin(model) if isinstance(model, keras.Model) else None
+    if twin is not None and not _differs(model, twin):
+        return twin
+    twin = functional(model, owner=owner)
+    if twin is not model:
+        keep_twin(model, twin)
+    return twin
+
+
+def _differs(model, twin):
+    try:
+        _check_alike(model, twin, None)
+    except UnsupportedLayerError:
+        return True
+    return False
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from keras_slim.errors import SlimWarning, in_short
 from keras_slim.graph.closed import is_closed
 from keras_slim.graph.copying import copied
 from keras_slim.graph.nodes import Node, calls_between, is_graph
-from keras_slim.held import PLAIN, layers_within
+from keras_slim.held import PLAIN, layers_within, leaves_of
 from keras_slim.layers.for_each_sample import ForEachSample
 from keras_slim.layers.weight import Weight
 from keras_slim.remaking import config_of
@@ -325,7 +325,7 @@ def _symbolic_weights(layer):
     before = {
         name: value
         for name, value in vars(layer).items()
-        if not name.startswith(KEPT_BY_KERAS) and any(isinstance(leaf, keras.Variable) for leaf in _leaves(value))
+        if not name.startswith(KEPT_BY_KERAS) and any(isinstance(leaf, keras.Variable) for leaf in leaves_of(value))
     }
     tensors = {}
 
@@ -344,13 +344,6 @@ def _symbolic_weights(layer):
         yield list(tensors.values())
     finally:
         vars(layer).update(before)
-
-
-def _leaves(value):
-    """Returns what a list, tuple or dictionary holds, whatever its keys are."""
-    if not isinstance(value, list | tuple | dict):
-        return [value]
-    return [leaf for each in (value.values() if isinstance(value, dict) else value) for leaf in _leaves(each)]
 
 
 def _alike(first, second):
