@@ -9,6 +9,7 @@ import gc
 import keras
 
 from keras_slim.graph.copying import copied
+from keras_slim.graph.kept_twin import is_kept
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.running import copy_of
 
@@ -47,6 +48,7 @@ def _others_on(model):
     own = {id(layer) for layer in all_layers(model) if layer.weights}
     models = [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
     models = [each for each in models if hasattr(each, "layers") and is_graph(each)]  # not those that failed to be made
+    models = [each for each in models if not is_kept(each)]
     within = {id(getattr(each, FUNCTIONAL, None)) for each in models}
     others = [each for each in models if each is not model and id(each) not in within]
     return [each for each in others if any(id(layer) in own for layer in all_layers(each, model))]
