@@ -23,6 +23,11 @@ def pairs_within(old, new) -> list[tuple]:
     return [(one, other) for one, other in places_within(old, new) if isinstance(one, keras.layers.Layer)]
 
 
+def is_of_keras(cls) -> bool:
+    """Tells whether a class or a function is Keras's own."""
+    return cls.__module__.partition(".")[0] == "keras"
+
+
 def is_stock(cls: type) -> bool:
     """Tells whether a class is one of Keras's or ours."""
     return cls.__module__.partition(".")[0] in STOCK
