@@ -1,7 +1,17 @@
 """Every error and warning keras_slim raises by a name of its own, and how their messages are worded."""
 
 import difflib
+import pathlib
 import re
+import sys
+import sysconfig
+import traceback
+
+LIBRARIES = ("keras", "keras_slim", "tensorflow", "jax", "torch", "numpy", "optree", "ml_dtypes")
+"""Packages whose lines are not the user's."""
+
+LONGEST = 300
+"""Letters of a foreign message, or of a value, that are shown."""
 
 
 class UnsupportedLayerError(ValueError):
@@ -48,18 +58,63 @@ def invalid_argument(name, owner, *, expected, received, hint=""):
     Returns:
         The message, a string.
     """
-    message = f"Invalid value for argument `{name}` of `{owner}`. Expected {expected}. Received: {name}={received!r}."
+    shown = repr(received)
+    if len(shown) > LONGEST:
+        shown = f"{shown[:LONGEST]}..."
+    message = f"Invalid value for argument `{name}` of `{owner}`. Expected {expected}. Received: {name}={shown}."
     return f"{message} {hint}" if hint else message
 
 
 COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
 
+NOISE = re.compile(
+    r"""{{.*?}}\ * | \ *\[Op:\w+\](\ name:\ *\w*)?  # TensorFlow's names of operations
+    | ^in\ user\ code:$ | ^\ *File\ ".*",\ line\ \d+,\ in\ .*\n.*$  # what TensorFlow was tracing
+    | ^.*Exception\ encountered\ when\ calling.*$  # by Keras, before what matters
+    """,
+    re.MULTILINE | re.VERBOSE,
+)
+
+
+FRAME = re.compile(r'^ *File "(.*)", line (\d+), in ', re.MULTILINE)
+"""How TensorFlow says where what it was tracing failed."""
+
+
 def first_sentence(error):
     """Returns the first line of an error, since Keras appends whole configurations, and says first where it was."""
-    lines = [line.strip() for line in COLOURS.sub("", str(error)).splitlines()]
-    lines = [line for line in lines if line and not line.startswith("Exception encountered when calling")]
-    return (lines or [type(error).__name__])[0][:300]
+    text = error
+    if isinstance(error, KeyError) and error.args:  # a key alone says nothing, and is quoted with all around it
+        text = error.args[0]
+    lines = [line.strip() for line in NOISE.sub("", COLOURS.sub("", str(text))).splitlines()]
+    line = next(filter(None, lines), type(error).__name__)
+    if isinstance(error, KeyError):
+        line = f"{type(error).__name__}: {line}"
+    if len(line) <= LONGEST:
+        return line
+    whole, stop, _ = line[:LONGEST].rpartition(". ")
+    return whole + stop.strip() if whole else line[:LONGEST]
+
+
+def in_short(error):
+    """Returns the first line of an error and the place in the user's code that it came from, without a full stop."""
+    return f"{first_sentence(error).rstrip('. ')}{place_of(error)}"
+
+
+def place_of(error):
+    """Returns where in the user's own code an error came from, as the end of a sentence; nothing if it is not there."""
+    loaded = [sys.modules[name] for name in LIBRARIES if name in sys.modules]
+    folders = [str(pathlib.Path(module.__file__).parent) for module in loaded]
+    standard = sysconfig.get_paths()["stdlib"]
+
+    def is_own(file):
+        if file.startswith((*folders, "<frozen")) or "__autograph_generated_file" in file:
+            return False
+        return "site-packages" in file or not file.startswith(standard)
+
+    frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    own = [each for each in (*FRAME.findall(str(error)), *frames) if is_own(each[0])]
+    return f" ({own[-1][0]}, line {own[-1][1]})" if own else ""
 
 
 def one_of(names):

@@ -23,6 +23,11 @@ def pairs_within(old, new) -> list[tuple]:
     return [(one, other) for one, other in places_within(old, new) if isinstance(one, keras.layers.Layer)]
 
 
+def is_of_keras(cls) -> bool:
+    """Tells whether a class or a function is Keras's own."""
+    return cls.__module__.partition(".")[0] == "keras"
+
+
 def is_stock(cls: type) -> bool:
     """Tells whether a class is one of Keras's or ours."""
     return cls.__module__.partition(".")[0] in STOCK
@@ -95,6 +100,13 @@ def inside(value) -> dict:
     if isinstance(value, list | tuple):
         return {index: each for index, each in enumerate(value) if not isinstance(each, PLAIN)}
     return value if isinstance(value, dict) else {}
+
+
+def leaves_of(value):
+    """Returns what a list, tuple or dictionary holds, whatever its keys are."""
+    if not isinstance(value, list | tuple | dict):
+        return [value]
+    return [leaf for each in (value.values() if isinstance(value, dict) else value) for leaf in leaves_of(each)]
 
 
 def cannot_copy(operation, reason) -> UnsupportedLayerError:

@@ -4,6 +4,7 @@ import importlib
 import math
 import numbers
 import os
+from collections.abc import Iterable
 
 from keras_slim.errors import MissingExtraError, did_you_mean, invalid_argument, one_of
 
@@ -68,6 +69,14 @@ def check_positive(value, name, owner):
     return float(value)
 
 
+def check_names(value, name, owner):
+    """Returns names as a tuple, or raises `TypeError` for a string, whose letters are no names, or for no list."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        hint = f"For one layer, give [{value!r}]." if isinstance(value, str) else "Give `()` for none."
+        raise TypeError(invalid_argument(name, owner, expected="a list of names", received=value, hint=hint))
+    return tuple(value)
+
+
 def check_count(value, name, owner, *, minimum=1):
     """Returns `value` as an int of at least `minimum`, or raises `TypeError` or `ValueError`."""
     expected = f"an integer of at least {minimum}"
@@ -82,9 +91,12 @@ def check_writable(path, name, owner, ending="") -> str:
     """Returns `path` as a string if a file can be written there, or raises before any work is done.
 
     Raises:
+        TypeError: If it is no path.
         ValueError: If the path does not end as such files do, so that another kind of file may be there, the folder
             does not exist, the path is a folder, or neither can be written.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(invalid_argument(name, owner, expected=f"a path that ends with '{ending}'", received=path))
     path = os.path.abspath(os.fspath(path))
     folder = os.path.dirname(path)
     if not path.endswith(ending):

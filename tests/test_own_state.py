@@ -5,25 +5,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
+from laws import rebuilt
 
 import keras_slim as slim
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.export.precision import in_float32
 from keras_slim.held import has_own_state
 from keras_slim.own_state import carry_state
-from keras_slim.pruning.surgery import rebuild
 from keras_slim.reinitialization import fresh_clone
 from keras_slim.remaking import config_of, made_from
 
 
 def uncut(model):
     return slim.plan_pruning(model, 0, criterion="l2")
-
-
-def rebuilt(model):
-    """As in `fit`, where layers are not opened."""
-    graph = slim.graph.analyse(model)
-    return rebuild(graph, np.ones(graph.num_units, bool))[0]
 
 
 VERBS = {

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
+from laws import rebuilt
 
 import keras_slim as slim
 from keras_slim.errors import UnsupportedLayerError
-from keras_slim.graph import analyse
-from keras_slim.pruning.surgery import rebuild
 from keras_slim.reinitialization import fresh_clone
 from keras_slim.remaking import config_of, made_from
 
@@ -279,12 +278,6 @@ LOSSY = {
     "an error": (lambda: Broken(name="lossy"), "no config today"),
     "no config": (lambda: Unsaved(relu), "constructor"),
 }
-
-
-def rebuilt(model):
-    """As in `fit`, where layers are not opened."""
-    graph = analyse(model)
-    return rebuild(graph, np.ones(graph.num_units, bool))[0]
 
 
 @pytest.mark.parametrize("name", LOSSY)

@@ -6,7 +6,7 @@ import numbers
 from keras_slim.callbacks.saying import warn
 from keras_slim.distillation import Distillation
 from keras_slim.errors import invalid_argument
-from keras_slim.validation import check_count, check_number, check_share
+from keras_slim.validation import check_count, check_names, check_number, check_share
 
 
 def check_ratio(ratio, max_drop, owner):
@@ -74,11 +74,8 @@ def check_not_given(arguments, schedule, owner):
 
 
 def check_ignore(ignore, owner):
-    """Returns the names as a tuple, or raises `TypeError` for a string, whose letters are no names."""
-    if isinstance(ignore, str):
-        hint = f"For one layer, give [{ignore!r}]."
-        raise TypeError(invalid_argument("ignore", owner, expected="a list of names", received=ignore, hint=hint))
-    return tuple(ignore)
+    """Returns the names as a tuple, or raises `TypeError` for what is no list of names."""
+    return check_names(ignore, "ignore", owner)
 
 
 def check_part(part, owner):

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from keras_slim.errors import UnsupportedLayerError
-from keras_slim.layers.within import layers_within
+from keras_slim.held import layers_within
 from keras_slim.optimizer_slots import with_inner
 
 _CONFIG, _METADATA, _WEIGHTS, _ASSETS = "config.json", "metadata.json", "model.weights.h5", "assets"

@@ -13,9 +13,9 @@ import numpy as np
 
 from keras_slim.errors import ExportError
 from keras_slim.export.latency import time_file
+from keras_slim.held import layers_within
 from keras_slim.kernels.builtin_adder import distances_by_filter, distances_by_value
 from keras_slim.layers.adder import FORMS, Adder
-from keras_slim.layers.within import layers_within
 
 MOST_VALUES = {None: 8, "float16": 8, "dynamic": 8, "int8": 32}
 """A kernel of more different values is not tried by value: it was never faster so."""

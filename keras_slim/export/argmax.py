@@ -7,6 +7,7 @@ import keras
 
 from keras_slim.graph.copying import copy_replacing
 from keras_slim.graph.nodes import is_graph, operations
+from keras_slim.held import is_of_keras
 
 GUARDED = ("Argmax", "Argmin")
 
@@ -41,5 +42,5 @@ def without_guarded_argmax(model: keras.Model) -> keras.Model:
 
 
 def _is_guarded(operation):
-    is_one = type(operation).__module__.partition(".")[0] == "keras" and type(operation).__name__ in GUARDED
+    is_one = is_of_keras(type(operation)) and type(operation).__name__ in GUARDED
     return is_one and operation.axis is not None

@@ -2,7 +2,7 @@
 
 import re
 
-from keras_slim.errors import ExportError
+from keras_slim.errors import ExportError, in_short
 from keras_slim.export.quiet import quiet
 
 QUANTIZATIONS = (None, "float16", "dynamic", "int8")
@@ -60,7 +60,7 @@ def _one_by_one(samples):
 def _explain(model, error):
     operations = _unsupported_operations(str(error))
     if not operations:
-        return f"The model '{model.name}' does not convert. {type(error).__name__}: {error}"
+        return f"The model '{model.name}' does not convert: {in_short(error)}."
     listed = "; ".join(f"{name} (in {place})" if place else name for name, place in operations.items())
     return (
         f"The model '{model.name}' does not convert: LiteRT has no built-in operation for {listed}. "

@@ -9,7 +9,7 @@ import contextlib
 import keras
 
 from keras_slim.errors import ExportError
-from keras_slim.layers.within import layers_within
+from keras_slim.held import layers_within
 from keras_slim.own_state import carry_state
 from keras_slim.remaking import config_of, made_from
 

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_slim.errors import ExportError
+from keras_slim.errors import ExportError, in_short
 
 
 class Trace:
@@ -24,7 +24,8 @@ class Trace:
             self._concrete = function.get_concrete_function(signature.tensor_specs())
         except Exception as error:
             raise ExportError(
-                f"The model '{model.name}' cannot be traced for a batch of one: {type(error).__name__}: {error}"
+                f"The model '{model.name}' cannot be traced for a batch of one: {in_short(error)}. Expected a model "
+                "that runs in a `tf.function`, whatever the values of its tensors are. Correct the line."
             ) from error
 
     @property

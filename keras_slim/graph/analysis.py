@@ -6,7 +6,7 @@ from collections import defaultdict
 import keras
 import numpy as np
 
-from keras_slim.errors import invalid_argument
+from keras_slim.errors import did_you_mean
 from keras_slim.graph import rules  # noqa: F401  (fills the table)
 from keras_slim.graph.call import LayerCall, Record
 from keras_slim.graph.channel_graph import ChannelGraph, Group, Rescale, Resize, Site, Slot, Whole
@@ -15,6 +15,7 @@ from keras_slim.graph.connected import components
 from keras_slim.graph.nodes import check_graph, is_graph, walk
 from keras_slim.graph.own_activations import speak_against_functions
 from keras_slim.graph.registry import find_rule
+from keras_slim.validation import check_names
 
 TIED_TO_WHOLE = "tied to channels that are never cut"
 MODEL_OUTPUT = "its units are a model output"
@@ -45,9 +46,7 @@ def analyse(model, ignore=(), owner="analyse", *, batch=None):
     [('hidden', 8)]
     """
     check_graph(model, owner)
-    if isinstance(ignore, str):
-        hint = f"For one layer, give [{ignore!r}]."
-        raise TypeError(invalid_argument("ignore", owner, expected="names of layers", received=ignore, hint=hint))
+    ignore = check_names(ignore, "ignore", owner)
     trace, outputs = _traced(model)
     if batch is not None and speak_against_functions(model, batch):
         trace, outputs = _traced(model)
@@ -113,9 +112,12 @@ def _of_shape(channels, shape):
 
 
 def _keep_on_request(record, ignore, paths):
-    unknown = sorted(set(ignore) - paths)
+    unknown = [name for name in ignore if name not in paths]
     if unknown:
-        raise ValueError(f"`ignore` names layers that the model does not have: {unknown}. Layers: {sorted(paths)}.")
+        hint = did_you_mean(unknown[0], paths)
+        raise ValueError(
+            f"`ignore` names layers that the model does not have: {unknown}. Layers: {sorted(paths)}. {hint}".strip()
+        )
     for _, path, _, first, count in record.producers.values():
         if any(path == name or path.startswith(f"{name}/") for name in ignore):
             record.wholes.append((np.arange(first, first + count), path, "ignored on request"))

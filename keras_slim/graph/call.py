@@ -108,8 +108,24 @@ class LayerCall:
             return self._tried() or self.keep_inputs_whole(why_no_rule(self.layer) + opened)
         if getattr(self.layer, "lora_enabled", False):
             return self.keep_inputs_whole("it has low-rank adaptation weights beside its own")
-        outputs = rule(self)
-        return [outputs] if isinstance(outputs, Channels) else list(outputs)
+        try:
+            outputs = rule(self)
+        except Exception as error:
+            error.add_note(f"This came from the rule of {type(self.layer).__name__}, asked about layer '{self.path}'.")
+            raise
+        outputs = [outputs] if isinstance(outputs, Channels) else outputs
+        if not isinstance(outputs, list | tuple) or not self._fit(outputs):
+            raise TypeError(
+                f"The rule of {type(self.layer).__name__} does not return what layer '{self.path}' puts out. Expected "
+                f"`Channels` for outputs of shape {self.output_shapes}, as `call.output` and `call.unchanged` make "
+                f"them. Received: {outputs!r}. Correct the rule."
+            )
+        return list(outputs)
+
+    def _fit(self, outputs):
+        """Tells whether a rule returned one `Channels` for each output, of its rank."""
+        ranks = [len(each.shape) if isinstance(each, Channels) else None for each in outputs]
+        return ranks == [len(shape) for shape in self.output_shapes]
 
     def _tried(self):
         """Returns the channels of the output if the layer has no weights and is seen to hand units on, or `None`."""

@@ -6,6 +6,7 @@ import keras
 
 from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
+from keras_slim.held import is_of_keras
 
 _WHY: "weakref.WeakKeyDictionary[keras.layers.Layer, str]" = weakref.WeakKeyDictionary()
 
@@ -23,7 +24,7 @@ def is_closed(operation) -> bool:
     """
     if not isinstance(operation, keras.layers.Layer) or is_graph(operation) or find_rule(operation) is not None:
         return False
-    return type(operation).__module__.partition(".")[0] != "keras"
+    return not is_of_keras(type(operation))
 
 
 def stays_closed(layer: keras.layers.Layer, why: str) -> None:

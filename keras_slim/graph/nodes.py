@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from keras_slim.errors import UnsupportedLayerError, invalid_argument
+from keras_slim.held import is_of_keras
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,7 +122,7 @@ def check_graph(model, owner="walk"):
 
 
 def _leaves_call_to_keras(model):
-    return type(model).call.__module__.partition(".")[0] == "keras"
+    return is_of_keras(type(model).call)
 
 
 def _producer(tensor):

@@ -1,18 +1,17 @@
 """Models as plain graphs of layers whose calls can be read, whatever they were written as."""
 
 import contextlib
-import dataclasses
 
 import keras
 import numpy as np
 
-from keras_slim.errors import UnsupportedLayerError, first_sentence, invalid_argument
+from keras_slim.errors import UnsupportedLayerError, first_sentence, in_short, invalid_argument
 from keras_slim.graph.closed import is_closed, stays_closed, why_closed
+from keras_slim.graph.kept_reading import Reading, keep_reading, kept_reading
 from keras_slim.graph.nodes import check_graph, is_graph, walk
 from keras_slim.graph.recording import SAMPLES, CannotRecordError, record, tensors_in
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import copy_of
-from keras_slim.graph.set_aside import set_aside
 from keras_slim.held import layers_within
 from keras_slim.layers.weight import Weight
 
@@ -33,12 +32,14 @@ def functional(model: keras.Model, inputs=None, *, owner: str = "functional") ->
         owner: Name of the function that was given the model, for error messages.
 
     Returns:
-        The twin, not compiled; the model itself if there is nothing to open.
+        The twin, not compiled; the model itself if there is nothing to open. Each call makes another one.
 
     Raises:
-        UnsupportedLayerError: If the code of a subclassed model cannot be recorded, which names the line, or it has not
-            been built and there are no inputs.
-        ValueError: If a `Sequential` has not been built.
+        UnsupportedLayerError: If the code of a subclassed model cannot be recorded, which names the line; if it has not
+            been built and there are no inputs; if it does not run on them.
+        TypeError: If the inputs are no arrays.
+        ValueError: If a `Sequential` has not been built, or the inputs are not as many, or have not as many axes, as
+            those of a functional model.
 
     Example:
 
@@ -55,27 +56,14 @@ def functional(model: keras.Model, inputs=None, *, owner: str = "functional") ->
     return read(model, inputs, owner).twin
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Reading:
-    """A model, and what can be read in its place.
-
-    Args:
-        model: The model.
-        twin: Its functional twin on the same layers; the model itself if there was nothing to open.
-        stands: What stands in the twin for a layer or a model inside, by the `id` of that one.
-    """
-
-    model: keras.Model
-    twin: keras.Model
-    stands: dict[int, keras.Model]
-
-
 def read(model: keras.Model, inputs=None, owner: str = "functional") -> Reading:
     """Returns what `functional` does, with what stands for what in it."""
     if not isinstance(model, keras.Model):
         raise TypeError(invalid_argument("model", owner, expected="a Keras model", received=model))
     if isinstance(model, keras.Sequential):
         check_graph(model, owner)  # says that it is not built
+    if inputs is not None:
+        _check_inputs(model, inputs, owner)
     opening = _Opening()
     try:
         with _flags_kept(model):
@@ -85,16 +73,16 @@ def read(model: keras.Model, inputs=None, owner: str = "functional") -> Reading:
                 twin = opening.graph(model) if inputs is None else opening.of_shapes(model, inputs)
     except UnsupportedLayerError:
         raise
-    except (CannotRecordError, ValueError) as error:
-        why = error if isinstance(error, CannotRecordError) else first_sentence(error)
+    except Exception as error:  # the code of the user's own layers may raise anything
+        why = str(error) if isinstance(error, CannotRecordError) else in_short(error)
         raise UnsupportedLayerError(
-            f"Model '{model.name}' of class `{type(model).__name__}` cannot be read: {why}. Expected layers and "
-            "`keras.ops` alone, and no decisions by the values of tensors. Correct the line, or build the model with "
-            "`keras.Model(inputs, outputs)`."
+            f"Model '{model.name}' of class `{type(model).__name__}` cannot be read: {why.rstrip('.')}. Expected "
+            "layers and `keras.ops` alone, and no decisions by the values of tensors. Correct the line, or build the "
+            "model with `keras.Model(inputs, outputs)`."
         ) from error
     if twin is not model:
         check_alike(model, twin, inputs)
-    return Reading(model, twin, opening.stands())
+    return Reading(twin, opening.stands())
 
 
 def readable(model: keras.Model, owner: str) -> keras.Model:
@@ -103,7 +91,7 @@ def readable(model: keras.Model, owner: str) -> keras.Model:
     Raises:
         UnsupportedLayerError: If a subclassed model cannot be read.
     """
-    return model if is_graph(model) else functional(model, owner=owner)
+    return model if is_graph(model) else _read_once(model, owner).twin
 
 
 def opened(model: keras.Model, owner: str) -> keras.Model:
@@ -124,19 +112,35 @@ def opened(model: keras.Model, owner: str) -> keras.Model:
 def read_to_prune(model: keras.Model, owner: str) -> Reading:
     """Returns what `opened` does, with what stands for what in it."""
     try:
-        reading = read(model, owner=owner)
+        reading = _read_once(model, owner)
     except UnsupportedLayerError:
         if not is_graph(model):
             raise
-        return Reading(model, model, {})
-    made = {id(each): each for each in (reading.twin, *reading.stands.values())}
-    originals = {id(model), *reading.stands}
-    set_aside(each for number, each in made.items() if number not in originals)
+        return Reading(model, {})
     if reading.twin is not model and model.compiled:
         options = {"run_eagerly": model.run_eagerly, "jit_compile": model.jit_compile}
         reading.twin.compile(loss=model.loss, **options)
         reading.twin.compute_loss = model.compute_loss
     return reading
+
+
+def _read_once(model, owner):
+    """Returns how a model is read: as the last time, if that twin still answers as the model."""
+    reading = kept_reading(model) if isinstance(model, keras.Model) else None
+    if reading is not None and not _differs(model, reading.twin):
+        return reading
+    reading = read(model, owner=owner)
+    if reading.twin is not model:
+        keep_reading(model, reading)
+    return reading
+
+
+def _differs(model, twin):
+    try:
+        check_alike(model, twin)
+    except UnsupportedLayerError:
+        return True
+    return False
 
 
 @contextlib.contextmanager
@@ -327,7 +331,7 @@ def _of_known_shape(leaf, noted):
     """Returns a symbolic tensor with the sizes that were seen when a call was noted; Keras leaves some of them open."""
     if not isinstance(leaf, keras.KerasTensor) or None not in leaf.shape[1:]:
         return leaf
-    seen = [size if size % SAMPLES[0] else None for size in noted.shape[1:]]
+    seen = [size if size and size % SAMPLES[0] else None for size in noted.shape[1:]]
     sizes = [two if one is None else one for one, two in zip(leaf.shape[1:], seen, strict=True)]
     return keras.KerasTensor((leaf.shape[0], *sizes), leaf.dtype)
 
@@ -342,16 +346,41 @@ def _named_like(layer, model):
     return model
 
 
+def _check_inputs(model, inputs, owner):
+    """Raises what is wrong with the inputs that a model is to be called on."""
+    hint = "Give a batch as the model is called on it: `next(iter(data))`, without the targets."
+    leaves = keras.tree.flatten(inputs)
+    for leaf in leaves:
+        if not _is_dense(leaf):
+            expected = "dense arrays or `keras.Input`s, in the structure that the model is called on"
+            raise TypeError(
+                invalid_argument("inputs", owner, expected=expected, received=type(leaf).__name__, hint=hint)
+            )
+    ranks = [len(tensor.shape) for tensor in model.inputs] if is_graph(model) else None
+    received = [tuple(leaf.shape) for leaf in leaves]
+    if ranks is not None and ranks != [len(shape) for shape in received]:
+        expected = f"arrays of shape {[tuple(tensor.shape) for tensor in model.inputs]}"
+        raise ValueError(invalid_argument("inputs", owner, expected=expected, received=received, hint=hint))
+
+
+def _is_dense(leaf):
+    if isinstance(leaf, keras.KerasTensor):
+        return True
+    has_parts = all(hasattr(leaf, name) for name in ("shape", "dtype", "__getitem__"))
+    return has_parts and None not in tuple(leaf.shape)
+
+
 def _symbols(model, inputs):
     """Returns symbolic arguments to call a subclassed model on: positional ones and those by name."""
     if inputs is not None:
         return (_named(inputs, _symbol),), {}
-    shapes = model.get_build_config() if model.built else None
-    if not shapes:
+    shapes = (model.get_build_config() if model.built else None) or {}
+    if not shapes.get("input_shape", shapes.get("shapes_dict")):
         raise UnsupportedLayerError(
             f"Model '{model.name}' of class `{type(model).__name__}` decides in its own code which layers it calls, "
-            "and is not built, so it cannot be asked. Expected a model that was called on a batch. Call it on one, "
-            "give one to `keras_slim.functional(model, inputs=batch)`, or build it with `keras.Model(inputs, outputs)`."
+            "and is not built, so it cannot be asked. Expected a model that was built by a call on a batch. Call it on "
+            "one. If it stays so, Keras cannot follow its code: `keras_slim.functional(model, inputs=batch)` reads it, "
+            "or names the line. Or build it with `keras.Model(inputs, outputs)`."
         )
     if "input_shape" in shapes:
         return (_named(shapes["input_shape"], _of_shape),), {}
@@ -370,8 +399,11 @@ def _named(structure, make, name=None):
 
 def _symbol(leaf, name):
     if isinstance(leaf, keras.KerasTensor):
-        return leaf
-    return keras.Input(tuple(leaf.shape)[1:], dtype=keras.backend.standardize_dtype(leaf.dtype), name=name)
+        is_named = name in (None, leaf.name)
+        return leaf if is_named else keras.Input(batch_shape=leaf.shape, dtype=leaf.dtype, name=name)
+    is_text = getattr(leaf.dtype, "kind", "") in ("U", "S")
+    dtype = "string" if is_text else keras.backend.standardize_dtype(leaf.dtype)
+    return keras.Input(tuple(leaf.shape)[1:], dtype=dtype, name=name)
 
 
 def _of_shape(shape, name):
@@ -379,20 +411,33 @@ def _of_shape(shape, name):
 
 
 def check_alike(model: keras.Model, twin: keras.Model, inputs=None) -> None:
-    """Raises `UnsupportedLayerError` if a twin answers otherwise than its model on one batch."""
-    batch = batch_for(twin, inputs)
+    """Raises `UnsupportedLayerError` if a twin answers otherwise than its model on some inputs."""
+    batch, is_given = _batch_for(twin, inputs)
     try:
         expected = answers(model, batch)
-    except Exception:  # what a batch must look like is known to the user alone
-        return
+    except Exception as error:
+        if not is_given:  # what a batch must look like is known to the user alone
+            return
+        raise UnsupportedLayerError(
+            f"Model '{model.name}' does not run on its `inputs`: {in_short(error)}. Expected a batch as the model "
+            "is called on it. Correct the batch, or the line."
+        ) from error
     try:
         received = answers(twin, batch)
     except Exception as error:
         raise UnsupportedLayerError(
-            f"The functional twin of model '{model.name}' does not run: {first_sentence(error)}. Build it from its "
+            f"The functional twin of model '{model.name}' does not run: {in_short(error)}. Build it from its "
             "layers with `keras.Model(inputs, outputs)`."
         ) from error
     found = difference(expected, received)
+    if found and difference(expected, answers(model, batch)):
+        reasons = {each.name: why_closed(each) for each in layers_within(model) if why_closed(each)}
+        why = "".join(f" Layer '{name}' cannot be opened: {reason}." for name, reason in reasons.items())
+        raise UnsupportedLayerError(
+            f"Model '{model.name}' answers the same batch otherwise each time it is called, so it cannot be compared "
+            f"with a twin.{why} Expected layers whose answers at inference follow from what they are given. Take what "
+            "counts or draws numbers out of their `call`."
+        )
     if found:
         raise UnsupportedLayerError(
             f"The functional twin of model '{model.name}' answers otherwise: expected the same, received {found}. "
@@ -400,14 +445,21 @@ def check_alike(model: keras.Model, twin: keras.Model, inputs=None) -> None:
         )
 
 
-def batch_for(twin: keras.Model, inputs=None):
-    """Returns two samples of inputs, or random ones, in the structure of a functional model's inputs."""
+def batch_for(twin: keras.Model):
+    """Returns two samples of random inputs in the structure of a functional model's inputs."""
+    return _batch_for(twin, None)[0]
+
+
+def _batch_for(twin, inputs):
+    """Returns some samples of inputs, or random ones, and whether they were given."""
     symbols = twin.input if not isinstance(twin, keras.Sequential) else twin.inputs[0]
     given = keras.tree.flatten(inputs) if inputs is not None else []
     if not given or any(isinstance(leaf, keras.KerasTensor) for leaf in given):
         random = np.random.default_rng(0)
-        return keras.tree.map_structure(lambda tensor: _sample(tensor, random), symbols)
-    return keras.tree.pack_sequence_as(symbols, [leaf[:2] for leaf in given])
+        return keras.tree.map_structure(lambda tensor: _sample(tensor, random), symbols), False
+    sizes = [tensor.shape[0] or 2 for tensor in keras.tree.flatten(symbols)]
+    some = [leaf[:size] for leaf, size in zip(given, sizes, strict=True)]
+    return keras.tree.pack_sequence_as(symbols, some), True
 
 
 def answers(model: keras.Model, batch):
@@ -417,7 +469,7 @@ def answers(model: keras.Model, batch):
 
 
 def difference(expected, received) -> str:
-    """Returns by how much answers differ, in words; nothing if that is rounding alone."""
+    """Returns by how much answers differ, in words; nothing if they are the same."""
     for one, other in zip(*map(keras.tree.flatten, (expected, received)), strict=True):
         one, other = (np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(each, "float32"))) for each in (one, other))
         scale = max(np.abs(one[np.isfinite(one)]).max(initial=0), 1e-6)

@@ -8,6 +8,7 @@ import keras
 
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.registry import find_rule
+from keras_slim.graph.running import called
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Call:
         args, kwargs = keras.tree.map_structure(
             lambda leaf: values[leaf.number] if isinstance(leaf, Place) else leaf, (self.args, self.kwargs)
         )
-        outputs = keras.tree.flatten(self.operation(*args, **kwargs))
+        outputs = keras.tree.flatten(called(self.operation, args, kwargs))
         return dict(zip(self.outputs, outputs, strict=True))
 
 

@@ -16,22 +16,18 @@ import contextlib
 import dataclasses
 import functools
 import inspect
-import pathlib
 import random
-import sys
-import sysconfig
-import traceback
 import warnings
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_slim.errors import SlimWarning, first_sentence
+from keras_slim.errors import SlimWarning, in_short
 from keras_slim.graph.closed import is_closed
 from keras_slim.graph.copying import copied
 from keras_slim.graph.nodes import Node, calls_between, is_graph
-from keras_slim.held import PLAIN, layers_within
+from keras_slim.held import PLAIN, layers_within, leaves_of
 from keras_slim.layers.for_each_sample import ForEachSample
 from keras_slim.layers.weight import Weight
 from keras_slim.remaking import config_of
@@ -41,9 +37,6 @@ KEPT_BY_KERAS = ("_trainable_variables", "_non_trainable_variables", "_tracked",
 
 SAMPLES = 61, 67
 """How many go in, where any number may: primes that are hardly a factor of another size."""
-
-LIBRARIES = ("keras", "keras_slim", "tensorflow", "jax", "torch", "numpy", "optree", "ml_dtypes")
-"""Packages whose lines are not the user's."""
 
 
 class CannotRecordError(Exception):
@@ -140,7 +133,7 @@ class _Take:
             try:
                 outputs = self._called(args, kwargs, inside)
             except Exception as error:
-                raise CannotRecordError(f"{first_sentence(error)}{user_line(error)}") from error
+                raise CannotRecordError(in_short(error)) from error
             changed = [each for each in layer.variables if scope.state_mapping.get(id(each)) is not known.get(id(each))]
         if changed:
             raise CannotRecordError(f"it changes its variable '{changed[0].path}' while it is called")
@@ -332,7 +325,7 @@ def _symbolic_weights(layer):
     before = {
         name: value
         for name, value in vars(layer).items()
-        if not name.startswith(KEPT_BY_KERAS) and any(isinstance(leaf, keras.Variable) for leaf in _leaves(value))
+        if not name.startswith(KEPT_BY_KERAS) and any(isinstance(leaf, keras.Variable) for leaf in leaves_of(value))
     }
     tensors = {}
 
@@ -351,13 +344,6 @@ def _symbolic_weights(layer):
         yield list(tensors.values())
     finally:
         vars(layer).update(before)
-
-
-def _leaves(value):
-    """Returns what a list, tuple or dictionary holds, whatever its keys are."""
-    if not isinstance(value, list | tuple | dict):
-        return [value]
-    return [leaf for each in (value.values() if isinstance(value, dict) else value) for leaf in _leaves(each)]
 
 
 def _alike(first, second):
@@ -504,17 +490,3 @@ def _equal(left, right):
     if isinstance(left, dict | list | tuple):
         return repr(left) == repr(right)
     return left == right
-
-
-def user_line(error: BaseException) -> str:
-    """Returns where in the user's own code an error came from, as the end of a sentence; nothing if it is not there."""
-    loaded = [sys.modules[name] for name in LIBRARIES if name in sys.modules]
-    folders = [str(pathlib.Path(str(module.__file__)).parent) for module in loaded]
-    standard = sysconfig.get_paths()["stdlib"]
-    own = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((*folders, "<frozen"))
-        and ("site-packages" in frame.filename or not frame.filename.startswith(standard))
-    ]
-    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""

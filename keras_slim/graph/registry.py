@@ -16,6 +16,7 @@ import keras
 from keras_slim.errors import invalid_argument
 from keras_slim.graph.functions import name_of
 from keras_slim.graph.without_rule import REASON_OF
+from keras_slim.held import is_of_keras
 
 _RULES = {}
 
@@ -130,6 +131,6 @@ def why_no_rule(operation):
 
 def _name_of(cls):
     """Returns the name by which a class of Keras's own goes; `None` for others."""
-    if cls.__module__.partition(".")[0] != "keras":
+    if not is_of_keras(cls):
         return None
     return cls.__name__ if issubclass(cls, keras.layers.Layer) else f"ops.{cls.__name__}"

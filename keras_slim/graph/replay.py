@@ -2,7 +2,7 @@
 
 from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
-from keras_slim.graph.running import KeptState, run
+from keras_slim.graph.running import KeptState, called, run
 
 
 class Replay:
@@ -50,7 +50,7 @@ class Replay:
             other = replace(node.operation)
             if is_same and self._keeps_calls and other is None:
                 return outputs
-            outputs = (node.operation if other is None else other)(*args, **kwargs)
+            outputs = called(node.operation if other is None else other, args, kwargs)
             if before is None:
                 self._calls.append((given, outputs))
             return outputs

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 import keras
 import numpy as np
 
+from keras_slim.errors import UnsupportedLayerError, in_short
 from keras_slim.graph.endpoints import endpoints
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.registry import find_rule
@@ -36,6 +37,30 @@ def run(model, inputs, call):
                 if not readers[id(tensor)]:
                     values.pop(id(tensor), None)
     return keras.tree.map_structure(lambda tensor: values[id(tensor)], endpoints(model)[1])
+
+
+def called(operation, args, kwargs):
+    """Returns what an operation makes of values.
+
+    Raises:
+        UnsupportedLayerError: If it fails on them; the message names it, and the line if that is the user's own.
+    """
+    try:
+        return operation(*args, **kwargs)
+    except UnsupportedLayerError:
+        raise
+    except Exception as error:
+        raise UnsupportedLayerError(
+            f"Layer '{operation.name}' of class `{type(operation).__name__}` fails when it is called on this data: "
+            f"{in_short(error)}. Expected a layer that runs as in `model(batch)`. {way_out(error)}"
+        ) from error
+
+
+def way_out(error) -> str:
+    """Returns what to do about an error that came while a model ran."""
+    if "Table not initialized" in str(error):
+        return "Give it its vocabulary first: `layer.adapt(texts)`, or `layer.set_vocabulary(...)`."
+    return "Correct the layer, or the data."
 
 
 def copy_of(model, copied, layers, call):
@@ -95,7 +120,7 @@ def observed_run(model, inputs, wanted, number=None):
             keep(node.operation.inputs, given)
             outputs = run(node.operation, given, call)
         else:
-            outputs = node.operation(*args, **kwargs)
+            outputs = called(node.operation, args, kwargs)
         keep(node.outputs, keras.tree.flatten(outputs))
         return outputs
 

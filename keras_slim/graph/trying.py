@@ -8,7 +8,6 @@ a function may be saturated, or do something else, in some of them; and whatever
 
 import functools
 import itertools
-import re
 import warnings
 import weakref
 
@@ -134,8 +133,7 @@ def _mixes_because(function, shape, axis, dtype, output, held):
         try:
             return broken_law(function, [given], outputs, [dtype], held=held)
         except Exception as error:
-            what = re.sub(r"{{.*?}} *", "", first_sentence(error))  # TensorFlow's name of its operation
-            reason = f"fails when it is tried ({what})"
+            reason = f"fails when it is tried ({first_sentence(error)})"
     return reason
 
 

@@ -19,10 +19,10 @@ import warnings
 import keras
 import numpy as np
 
-from keras_slim.errors import SlimWarning, UnsupportedLayerError, first_sentence
+from keras_slim.errors import SlimWarning, UnsupportedLayerError, first_sentence, in_short
+from keras_slim.graph.kept_reading import Reading
 from keras_slim.graph.nodes import is_graph
-from keras_slim.graph.opening import Reading, answers, batch_for, difference
-from keras_slim.graph.recording import user_line
+from keras_slim.graph.opening import answers, batch_for, difference
 from keras_slim.graph.set_aside import set_aside
 from keras_slim.held import layers_within, pairs_within
 from keras_slim.optimizer_slots import optimizers_of
@@ -123,7 +123,7 @@ def adopt(
     Raises:
         UnsupportedLayerError: If it cannot be done.
     """
-    reading = reading or Reading(model, model, {})
+    reading = reading or Reading(model, {})
     trained = trained or model
     cuts = _optimizer_cuts(model, smaller, transfers, reading, trained) if trained.compiled else []
     views, _ = views_and_strangers(model)
@@ -218,12 +218,13 @@ def _exchange_checked(model, smaller, known, views, reading):
         runs = False
     _exchange_within(model, known, views, reading)
     set_aside(each for each in (smaller, *all_layers(smaller)) if is_graph(each))
+    forget_steps(model)
     found = ""
     if runs:
         try:
             found = difference(answers(smaller, batch), answers(model, batch))
         except Exception as error:
-            found = f"{first_sentence(error)}{user_line(error)}"
+            found = in_short(error)
     if found:
         raise UnsupportedLayerError(
             f"Model '{model.name}' of class `{type(model).__name__}` does not follow when its layers become smaller. "

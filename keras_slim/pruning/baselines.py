@@ -15,7 +15,7 @@ from keras_slim.pruning.costs import CostModel
 from keras_slim.pruning.plan import PruningPlan
 from keras_slim.pruning.prune import make_plan
 from keras_slim.pruning.selection import protect, select
-from keras_slim.pruning.shrink import shrink
+from keras_slim.pruning.shrink import check_plan, shrink
 from keras_slim.reinitialization import fresh_clone
 from keras_slim.scoring import criteria, debiasers, unit_scores
 from keras_slim.scoring.data import drawn
@@ -73,6 +73,7 @@ def prune_layer_by_layer(
         raise TypeError(invalid_argument("fine_tune", owner, expected=expected, received=fine_tune))
     criterion = criteria.get(criterion, "criterion", owner)
     calibration = check_calibration(calibration, owner)
+    check_plan(plan, owner)
     model = opened(model, owner)
     plan.keep(analyse(model, owner=owner))
     data = drawn(data, steps, owner)

@@ -15,10 +15,10 @@ from keras_slim.errors import invalid_argument
 from keras_slim.graph.channels_first import clear_about_channels_first
 from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
-from keras_slim.graph.running import KeptState, run
+from keras_slim.graph.running import KeptState, called, run
 from keras_slim.kernels.backends import without_gradients
 from keras_slim.pruning.compensation import compensated_weights
-from keras_slim.scoring.data import as_batches, flat_inputs
+from keras_slim.scoring.data import as_batches, flat_inputs, num_samples
 from keras_slim.validation import check_count, check_positive
 
 
@@ -74,7 +74,7 @@ def calibration_inputs(data, model, steps, owner, samples) -> Callable:
         seen = 0
         for x, _, _ in batches():
             flat = flat_inputs(model, x)
-            seen += len(flat[0])
+            seen += num_samples(flat)
             yield flat
             if seen >= samples:
                 return
@@ -129,8 +129,8 @@ def recalibrate(model: keras.Model, batches) -> None:
         if is_graph(operation) and find_rule(operation) is None:
             return run(operation, given, call)
         if id(operation) not in layers:
-            return operation(*args, **kwargs)
-        outputs = operation(*args, **{**kwargs, "training": True})
+            return called(operation, args, kwargs)
+        outputs = called(operation, args, {**kwargs, "training": True})
         mean = keras.ops.convert_to_numpy(operation.moving_mean).astype(float)
         variance = keras.ops.convert_to_numpy(operation.moving_variance).astype(float)
         seen[id(operation)].append((len(given[0]), mean, variance + mean**2))

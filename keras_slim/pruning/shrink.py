@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_slim.errors import invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.graph.opening import opened
 from keras_slim.pruning.calibration import Calibration, calibrated, calibration_inputs, check_calibration
@@ -86,9 +87,17 @@ def mask(
     return carried_out(model, plan, silence, data, steps, calibration, verbose, "mask")
 
 
+def check_plan(plan, owner):
+    """Raises `TypeError` for what is no plan."""
+    if not isinstance(plan, PruningPlan):
+        expected, hint = "a `keras_slim.PruningPlan`", "`keras_slim.plan_pruning(model, ratio)` makes one."
+        raise TypeError(invalid_argument("plan", owner, expected=expected, received=plan, hint=hint))
+
+
 def carried_out(model, plan, make, data, steps, calibration, verbose, owner):
     """Returns the model that `make` makes, which is `rebuild` or `silence`, calibrated if there is data."""
     calibration = check_calibration(calibration, owner)
+    check_plan(plan, owner)
     model = opened(model, owner)
     graph = analyse(model, owner=owner)
     keep = plan.keep(graph)

@@ -6,6 +6,8 @@ import numpy as np
 from keras_slim.errors import UnsupportedLayerError, invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channel_graph import ChannelGraph
+from keras_slim.graph.closed import is_closed
+from keras_slim.graph.kept_reading import Reading
 from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.opening import read_to_prune
 from keras_slim.held import layers_within
@@ -18,7 +20,7 @@ from keras_slim.pruning.views import all_layers, layers_by_path
 class Subject:
     """A model that is cut in place, in the middle of its `fit`.
 
-    A subclassed model, and layers that hold layers, are read as `functional` reads them, anew for each cut.
+    A subclassed model, and layers that hold layers or weights, are read as `functional` reads them, anew for each cut.
 
     With a part, only that is cut. Where the calls of the whole model can be read and the part is among them, they are,
     so that units are scored by the loss of the whole; else the part is read by itself.
@@ -31,7 +33,6 @@ class Subject:
 
     Attributes:
         model: The model.
-        cut: The model that is cut in place: the model or the part.
 
     Raises:
         ValueError: If there is no such part.
@@ -43,13 +44,25 @@ class Subject:
         self._part = None if part is None else _part_of(model, part, owner)
         self._ignore = ignore
         self._owner = owner
-        self.cut = model
-        self._reading = self._read()
+        self._cut = model
+        self._last: Reading | None = None
+
+    @property
+    def cut(self) -> keras.Model:
+        """The model that is cut in place: the model or the part."""
+        assert self._reading  # reads it
+        return self._cut
 
     @property
     def readable(self) -> keras.Model:
         """What is read in the place of the model that is cut, with its inputs, outputs and loss."""
         return self._reading.twin
+
+    @property
+    def _reading(self):
+        if self._last is None:
+            self._last = self._read()
+        return self._last
 
     @property
     def opened(self) -> str:
@@ -65,9 +78,8 @@ class Subject:
         Args:
             batch: As for `analyse`.
         """
-        self._reading = self._read()
-        twin = self.readable
-        return analyse(twin, (*self._ignore, *self._outside()), self._owner, batch=batch)
+        self._last = self._read()
+        return analyse(self.readable, (*self._ignore, *self._outside()), self._owner, batch=batch)
 
     def check_adoptable(self, smaller: keras.Model, transfers: list[Transfer]) -> None:
         """Raises what `adopt` would raise, and leaves the model as it is."""
@@ -76,6 +88,7 @@ class Subject:
     def adopt(self, smaller: keras.Model, transfers: list[Transfer]) -> None:
         """Makes what is cut the smaller model; if that fails, the model is as it was."""
         adopt(self.cut, smaller, transfers, self._reading, self.model)
+        self._last = None  # it holds the layers that are no more
 
     def copy(self, values: dict[int, np.ndarray] | None = None) -> keras.Model:
         """Returns a plain copy of what is cut, as it is now, with its own values, or others by the variable's `id`."""
@@ -88,11 +101,11 @@ class Subject:
 
     def _read(self):
         """Reads the whole; or the part alone, if the whole cannot be read or does not call it."""
-        self.cut = self.model
+        self._cut = self.model
         if self._part is None:
-            return read_to_prune(self.model, self._owner)
+            return _read(self.model, self._owner)
         try:
-            reading = read_to_prune(self.model, self._owner)
+            reading = _read(self.model, self._owner)
         except UnsupportedLayerError:
             reading = None
         if reading is not None and self._inside(reading) & {id(each) for each in all_layers(reading.twin)}:
@@ -100,8 +113,8 @@ class Subject:
         if not isinstance(self._part, keras.Model):
             expected = "a model, or a layer that the whole model calls in a way that can be read"
             raise ValueError(invalid_argument("part", self._owner, expected=expected, received=self._part))
-        self.cut = self._part
-        return read_to_prune(self._part, self._owner)
+        self._cut = self._part
+        return _read(self._part, self._owner)
 
     def _inside(self, reading):
         """Returns the ids of the layers of the part, and of those in what stands for them."""
@@ -111,10 +124,17 @@ class Subject:
 
     def _outside(self):
         """Returns the paths of the layers that are none of the part's."""
-        if self._part is None or self.cut is self._part:
+        if self._part is None or self._cut is self._part:
             return []
         inside = self._inside(self._reading)
         return [path for path, layer in layers_by_path(self.readable) if layer.weights and id(layer) not in inside]
+
+
+def _read(model, owner):
+    """Reads a model; layers in a functional one are opened if some of them hold weights."""
+    if is_graph(model) and not any(is_closed(layer) and layer.weights for layer in layers_within(model)):
+        return Reading(model, {})
+    return read_to_prune(model, owner)
 
 
 def _part_of(model, name, owner):

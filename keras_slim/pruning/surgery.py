@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph.channel_graph import ChannelGraph, kept_positions
 from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
@@ -155,7 +156,14 @@ def remade(operation, changes=(), replace=lambda layer, config: None):
         return operation
     config = _unbuilt(config)
     for entry, change in changes:
-        config = _changed(config, entry, change)
+        try:
+            config = _changed(config, entry, change)
+        except (LookupError, TypeError) as error:
+            raise UnsupportedLayerError(
+                f"The rule of {type(operation).__name__} counts units in the entry {entry} of the config of layer "
+                f"'{operation.name}'. Expected one of {sorted(config)}, and numbers in it. Correct the rule, or the "
+                "layer's `get_config`."
+            ) from error
     copy = replace(operation, config)
     return made_from(config, operation) if copy is None else copy
 

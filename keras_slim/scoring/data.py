@@ -33,7 +33,9 @@ def as_batches(data, model, *, owner, targets, batch_size=128, steps=None):
         Function of no argument that returns an iterator over `(x, y, sample_weight)`.
 
     Raises:
-        ValueError: If data or targets are missing, endless data comes without `steps`, or a shape does not fit.
+        TypeError: If the data is nothing that `fit` takes.
+        ValueError: If data or targets are missing, endless data comes without `steps`, or a shape or a type of values
+            does not fit.
     """
     if steps is not None:
         check_count(steps, "steps", owner)
@@ -45,7 +47,7 @@ def as_batches(data, model, *, owner, targets, batch_size=128, steps=None):
 
     def batches():
         for batch in itertools.islice(start(), steps):
-            x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+            x, y, sample_weight = _parts(batch, owner)
             if targets and y is None:
                 expected = f"targets too, `data=(x, y)`, {reason}"
                 raise ValueError(invalid_argument("data", owner, expected=expected, received="inputs only"))
@@ -70,6 +72,11 @@ def number_of_batches(data, batch_size=128, steps=None):
         lengths = [len(part) for part in keras.tree.flatten(data) if np.ndim(part)]
         count = -(-lengths[0] // batch_size) if lengths else None
     return min(filter(None, (count, steps)), default=None)
+
+
+def num_samples(x) -> int:
+    """Returns how many samples a batch of inputs has, sparse ones too."""
+    return keras.tree.flatten(x)[0].shape[0]
 
 
 def first_inputs(data, model, *, owner):
@@ -124,6 +131,17 @@ def _starter(data, batch_size, owner, steps):
     return lambda: _slices(data, batch_size, owner)
 
 
+def _parts(batch, owner):
+    """Returns inputs, targets and sample weights of a batch, `None` for what it has not."""
+    if isinstance(batch, tuple) and not 1 <= len(batch) <= 3:
+        expected = "inputs, `(x, y)` or `(x, y, sample_weight)`"
+        hint = "Several inputs are one list or dictionary: `([x1, x2], y)`."
+        raise ValueError(
+            invalid_argument("data", owner, expected=expected, received=f"a tuple of {len(batch)}", hint=hint)
+        )
+    return keras.utils.unpack_x_y_sample_weight(batch)
+
+
 def _may_be_endless(data):
     if isinstance(data, keras.utils.PyDataset):
         return _num_batches(data) is None
@@ -148,8 +166,8 @@ def _num_batches(dataset):
 
 def _slices(data, batch_size, owner):
     """Yields batches of arrays; `None` stands for a target that an output has not, as in `fit`."""
-    arrays = _mapped(np.asarray, data if isinstance(data, tuple) else (data,))
-    lengths = {len(array) if array.ndim else 0 for array in keras.tree.flatten(arrays) if array is not None}
+    arrays = _mapped(lambda part: _as_array(part, owner), data if isinstance(data, tuple) else (data,))
+    lengths = {len(array) for array in keras.tree.flatten(arrays) if array is not None}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(
             invalid_argument(
@@ -158,6 +176,14 @@ def _slices(data, batch_size, owner):
         )
     for first in range(0, lengths.pop(), batch_size):
         yield _mapped(lambda array: array[first : first + batch_size], arrays)  # noqa: B023
+
+
+def _as_array(part, owner):
+    if np.ndim(part):
+        return np.asarray(part)
+    expected = "arrays, a `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator of batches"
+    hint = "Lists in it are several inputs or targets: make one array of numbers with `np.array`."
+    raise TypeError(invalid_argument("data", owner, expected=expected, received=part, hint=hint))
 
 
 def _mapped(function, nested):
@@ -182,6 +208,17 @@ def _check_shapes(x, model, owner):
         hint = "These are single samples: give batches, for instance with `dataset.batch(32)`." if is_sample else ""
         expected = f"batches of shape {expected}"
         raise ValueError(invalid_argument("data", owner, expected=expected, received=received, hint=hint))
+    for tensor, array in zip(tensors, arrays, strict=True):
+        if (tensor.dtype == "string") != _holds_texts(array):
+            expected, hint = f"values of {tensor.dtype} for input '{tensor.name}'", "Convert them first."
+            received = f"values of {getattr(array, 'dtype', type(array).__name__)}"
+            raise ValueError(invalid_argument("data", owner, expected=expected, received=received, hint=hint))
+
+
+def _holds_texts(array):
+    """Tells whether the elements of an array are texts, or other objects that are no numbers."""
+    dtype = getattr(array, "dtype", None)
+    return getattr(dtype, "kind", "") in ("U", "S", "O") or getattr(dtype, "name", "") == "string"
 
 
 def _fits(received, expected):
@@ -203,8 +240,8 @@ def flat_inputs(model, x):
 
 
 def _as_input(array, tensor):
-    """Returns an array as the model takes it: a last axis of one may be left out or be too much, as in `fit`."""
-    array = keras.ops.convert_to_tensor(array, dtype=tensor.dtype)
+    """Returns an array as the model takes it, dense: a last axis of one may be left out or be too much, as in `fit`."""
+    array = keras.ops.convert_to_tensor(array, dtype=tensor.dtype, sparse=False)
     if len(array.shape) == len(tensor.shape) - 1 and tensor.shape[-1] == 1:
         return keras.ops.expand_dims(array, -1)
     return keras.ops.squeeze(array, -1) if len(array.shape) == len(tensor.shape) + 1 and array.shape[-1] == 1 else array

@@ -5,6 +5,8 @@ import functools
 import keras
 import numpy as np
 
+from keras_slim.errors import UnsupportedLayerError, in_short
+from keras_slim.graph.running import way_out
 from keras_slim.scoring.losses import loss_function
 
 
@@ -46,7 +48,7 @@ class StepWithGradients:
         try:
             step = self._sums if model.run_eagerly else self._traced(model, batch)
             while True:
-                values = step(*batch, tf.constant(scale))
+                values = _run(step, model, (*batch, tf.constant(scale)))
                 if scale <= 1 or all(np.isfinite(value.numpy()).all() for value in keras.tree.flatten(values)):
                     return values
                 scale /= 2.0**5
@@ -63,6 +65,19 @@ class StepWithGradients:
             if all(tensor.shape[0] is None for tensor in model.inputs):
                 self._steps[ranks].get_concrete_function(*_of_any_size(batch), tf.TensorSpec((), "float32"))
         return self._steps[ranks]
+
+
+def _run(step, model, batch):
+    """Returns what a step makes of a batch; what fails only when it runs is told of the model."""
+    import tensorflow as tf
+
+    try:
+        return step(*batch)
+    except tf.errors.OpError as error:
+        raise UnsupportedLayerError(
+            f"Model '{model.name}' fails on this data: {in_short(error)}. Expected a model that runs as in "
+            f"`model(batch)`, and targets that its loss takes. {way_out(error)}"
+        ) from error
 
 
 def _sums_of(model, forward, weights, sum_all):

@@ -9,6 +9,8 @@ import weakref
 
 import keras
 
+from keras_slim.graph.kept_reading import forget_reading
+
 MOST = 4  # steps of one model
 
 _kept: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -50,8 +52,9 @@ def kept_step(model, asked, make):
 
 
 def forget_steps(model) -> None:
-    """Drops the steps of a model, and the memory of weights that they hold: its network is another one now."""
+    """Drops the steps of a model, its twin, and the memory of weights that they hold: it is another network now."""
     _kept.pop(model, None)
+    forget_reading(model)
 
 
 def _is_told_by_its_parts(model):

@@ -7,7 +7,7 @@ from keras import ops
 from keras_slim.graph.replay import Replay
 from keras_slim.graph.silencing import silent_twin, silent_value
 from keras_slim.remaking import config_of
-from keras_slim.scoring.data import NO_BATCH, flat_inputs
+from keras_slim.scoring.data import NO_BATCH, flat_inputs, num_samples
 from keras_slim.scoring.losses import loss_function
 
 
@@ -36,7 +36,7 @@ def loss_rises(graph, units, data, verbose=0):
         replay = Replay(graph.model, flat_inputs(graph.model, x))
         before = float(loss_of(x, y, replay.outputs, sample_weight))
         bar = keras.utils.Progbar(len(changes), verbose=verbose, unit_name="unit")
-        size = len(keras.tree.flatten(x)[0])
+        size = num_samples(x)
         for index, change in enumerate(changes):
             with change as replace:
                 rises[index] += size * (float(loss_of(x, y, replay.again(replace), sample_weight)) - before)

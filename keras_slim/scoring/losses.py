@@ -4,8 +4,9 @@ import inspect
 
 import keras
 
-from keras_slim.errors import first_sentence
+from keras_slim.errors import in_short
 from keras_slim.graph.endpoints import endpoints
+from keras_slim.scoring.data import num_samples
 
 
 def loss_function(model):
@@ -25,7 +26,7 @@ def loss_function(model):
     def loss(x, y, predicted, sample_weight):
         try:
             total = model.compute_loss(x, y, predicted, sample_weight, **at_inference)
-        except (ValueError, TypeError) as error:
+        except Exception as error:  # each backend has its own for shapes, and a loss of the user's own any
             raise _not_taken(model, y, predicted, error) from error
         return total - sum(weight.regularizer(weight) for weight in penalised)
 
@@ -45,17 +46,12 @@ def check_targets(model, batch):
     has_more = len(model.losses) != len(_penalised(model)) or type(model).compute_loss is not keras.Model.compute_loss
     if has_more or any(None in shape for shape in shapes):
         return
-    size = len(keras.tree.flatten(x)[0])
+    size = num_samples(x)
     halves = [
         keras.ops.full((size, *shape), 0.5, each.dtype) for shape, each in zip(shapes, model.outputs, strict=True)
     ]
     predicted = keras.tree.pack_sequence_as(endpoints(model)[1], halves)
-    try:
-        loss_function(model)(x, y, predicted, sample_weight)
-    except ValueError:
-        raise
-    except Exception as error:  # each backend has its own for shapes
-        raise _not_taken(model, y, predicted, error) from error
+    loss_function(model)(x, y, predicted, sample_weight)
 
 
 def _penalised(model):
@@ -67,7 +63,7 @@ def _not_taken(model, y, predicted, error):
     return ValueError(
         f"The loss of model '{model.name}' does not take these targets. Expected targets as `fit` takes them. "
         f"Received: targets of shape {_shapes(y)}, where the outputs have shape {_shapes(predicted)}: "
-        f"{first_sentence(error)} Class numbers go with a sparse loss, one-hot vectors with one that is not."
+        f"{in_short(error)}. Class numbers go with a sparse loss, one-hot vectors with one that is not."
     )
 
 

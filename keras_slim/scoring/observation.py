@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph.running import KeptState, observed_run
-from keras_slim.scoring.data import NO_BATCH, flat_inputs
+from keras_slim.scoring.data import NO_BATCH, flat_inputs, num_samples
 from keras_slim.scoring.gradients import StepWithGradients
 from keras_slim.scoring.kept_steps import Same, kept_step
 
@@ -44,7 +44,7 @@ def observe(graph, data, summed, gradients, name=None):
             sums = step(x, y, sample_weight)
             sums = keras.tree.map_structure(lambda value: ops.convert_to_numpy(value).astype(float), sums)
             totals = sums if totals is None else keras.tree.map_structure(np.add, totals, sums)
-            samples += len(keras.tree.flatten(x)[0])
+            samples += num_samples(x)
     if not samples:
         raise ValueError(NO_BATCH)
     means = keras.tree.map_structure(lambda total: total / samples, totals)

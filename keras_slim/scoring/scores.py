@@ -46,7 +46,7 @@ def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_
     total = number_of_batches(data, _batch_size(graph.model), steps) if batches else None
     with progress("Scores", "batches", verbose) as counted, clear_about_channels_first(graph.model):
         shown = batches and (lambda: counted(batches(), total))
-        raw = _checked(criterion.score(graph, shown), graph.num_units, "criterion", criterion, owner)
+        raw = _checked(criterion.score(graph, shown), graph.num_units, "criterion", criterion, owner, graph=graph)
         factors = _checked(debias.factors(graph, raw, shown), len(graph.groups), "debias", debias, owner, "group")
     parts = [_checked(debias(raw[group.units]), group.size, "debias", debias, owner) for group in graph.groups]
     return np.concatenate([np.zeros(0), *(factor * part for factor, part in zip(factors, parts, strict=True))])
@@ -59,7 +59,7 @@ def check_data(graph, criterion, data, *, debias=None, steps=None, owner):
     """
     batches = _batches(graph.model, (criterion, *([debias] if debias else [])), data, steps, owner)
     if criterion.needs == "nothing":
-        _checked(criterion.score(graph), graph.num_units, "criterion", criterion, owner)
+        _checked(criterion.score(graph), graph.num_units, "criterion", criterion, owner, graph=graph)
     _check_first(graph.model, filter(None, (criterion, debias)), batches, data)
 
 
@@ -106,10 +106,19 @@ def _has_loss(model):
     return model.loss is not None or type(model).compute_loss is not keras.Model.compute_loss or bool(model.losses)
 
 
-def _checked(scores, count, argument, member, owner, of="unit"):
-    scores = np.asarray(scores, float)
-    if scores.shape != (count,) or not np.isfinite(scores).all():
-        what = "values that are not finite" if scores.shape == (count,) else f"shape {scores.shape}"
+def _checked(scores, count, argument, member, owner, of="unit", graph=None):
+    try:
+        scores, what = np.asarray(scores, float), ""
+    except (ValueError, TypeError):
+        what = repr(scores)
+    else:
+        if scores.shape != (count,):
+            what = f"shape {scores.shape}"
+        elif not np.isfinite(scores).all():
+            groups = graph.groups if graph else ()
+            names = [group.name for group in groups if not np.isfinite(scores[group.units]).all()]
+            what = "values that are not finite" + (f" for {', '.join(names)}: look for NaN there" if names else "")
+    if what:
         raise ValueError(
             invalid_argument(
                 argument,

@@ -4,8 +4,8 @@ import keras
 
 from keras_slim.coding import nearest_values, shared_values
 from keras_slim.errors import UnsupportedLayerError, invalid_argument
+from keras_slim.held import layers_within
 from keras_slim.layers.adder import Adder
-from keras_slim.layers.within import layers_within
 from keras_slim.validation import check_count
 
 

@@ -8,9 +8,9 @@ import pytest
 from batching import batches
 
 import keras_slim as slim
-from keras_slim.callbacks import StructuredLotteryTicket, cutter
+from keras_slim.callbacks import StructuredLotteryTicket
 from keras_slim.errors import SlimWarning, UnsupportedLayerError
-from keras_slim.pruning import Guards
+from keras_slim.pruning import Guards, subject
 
 RNG = np.random.default_rng(4)
 X = RNG.normal(size=(48, 6)).astype("float32")
@@ -173,7 +173,7 @@ def test_a_cut_that_fails_leaves_the_trained_network(monkeypatch):
     def broken(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cutter, "adopt", broken)
+    monkeypatch.setattr(subject, "adopt", broken)
     with pytest.raises(KeyboardInterrupt):
         fit(model, lottery(rounds=1), epochs=2)
     fit(twin, epochs=1)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from following import sizes, whole
 from keras import layers, ops
+from laws import check_law
 
 import keras_slim as slim
 from keras_slim.graph import analyse
-from keras_slim.pruning.costs import CostModel
-from keras_slim.pruning.surgery import rebuild, silence
+from keras_slim.pruning.surgery import rebuild
 from keras_slim.scoring.leave_one_out import loss_rises
 
 
@@ -18,23 +18,6 @@ def model_of(function):
     inputs = keras.Input((5, 4))
     x, y = (layers.Dense(6, name=name)(inputs) for name in "xy")
     return keras.Model(inputs, layers.Dense(2, name="head")(function(x, y)))
-
-
-def check_law(model, atol=1e-5):
-    """Checks masked = shrunken, nothing cut = the same, and the costs before and after."""
-    graph = analyse(model)
-    costs = CostModel(graph)
-    keep = np.random.default_rng(1).random(graph.num_units) > 0.5
-    for group in graph.groups:
-        keep[group.first] = True
-    x = np.random.default_rng(0).normal(size=(3, *model.inputs[0].shape[1:])).astype("float32")
-    masked, small = silence(graph, keep)[0], rebuild(graph, keep)[0]
-    same = rebuild(graph, np.ones(graph.num_units, bool))[0]
-    np.testing.assert_allclose(small(x), masked(x), atol=atol)
-    np.testing.assert_allclose(same(x), model(x), atol=atol)
-    for kept, after in ((keep, small), (np.ones_like(keep), masked), (np.ones_like(keep), model)):
-        profile = slim.profile(after)
-        assert (costs.cost(kept).params, costs.cost(kept).macs) == (profile.parameters, profile.macs)
 
 
 TABLE = np.random.default_rng(2).normal(size=(6, 3)).astype("float32")

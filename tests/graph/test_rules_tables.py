@@ -5,30 +5,11 @@ import numpy as np
 import pytest
 from following import sizes, whole
 from keras import layers, ops
+from laws import check_law
 
 import keras_slim as slim
-from keras_slim.graph import analyse
-from keras_slim.pruning.costs import CostModel
-from keras_slim.pruning.surgery import rebuild, silence
 
 TOKENS = np.random.default_rng(0).integers(0, 9, (3, 5))
-
-
-def check_law(model):
-    """Checks masked = shrunken, nothing cut = the same, and the costs before and after."""
-    graph = analyse(model)
-    costs = CostModel(graph)
-    keep = np.random.default_rng(1).random(graph.num_units) > 0.5
-    for group in graph.groups:
-        keep[group.first] = True
-    masked, small = silence(graph, keep)[0], rebuild(graph, keep)[0]
-    same = rebuild(graph, np.ones(graph.num_units, bool))[0]
-    np.testing.assert_allclose(small(TOKENS), masked(TOKENS), atol=1e-5)
-    np.testing.assert_allclose(same(TOKENS), model(TOKENS), atol=1e-6)
-    for kept, after in ((keep, small), (np.ones_like(keep), masked)):
-        profile = slim.profile(after)
-        assert (costs.cost(kept).params, costs.cost(kept).macs) == (profile.parameters, profile.macs)
-    return small, masked
 
 
 def language_model(between, **options):
@@ -46,7 +27,7 @@ def residual(x):
 def test_a_table_that_is_read_backwards_is_cut_with_what_it_reads(options, tmp_path):
     model = language_model(residual, **options)
     assert sizes(model) == {"table": 8, "hidden": 6}
-    for each in check_law(model):
+    for each in check_law(model, TOKENS, atol_whole=1e-6):
         each.save(tmp_path / "model.keras")
         np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(TOKENS), each(TOKENS))
 
@@ -70,7 +51,7 @@ def test_other_axes_of_a_tensor_from_which_tensors_take_are_handed_on():
     rows = layers.Dense(6, name="rows")(ops.ones((9, 4)) * ops.cast(ops.sum(inputs), "float32"))
     model = keras.Model(inputs, layers.Dense(2)(ops.take(rows, inputs, axis=0)))
     assert sizes(model) == {"rows": 6}
-    check_law(model)
+    check_law(model, TOKENS, atol_whole=1e-6)
 
 
 def test_the_axis_that_a_tensor_takes_along_stays_whole():
@@ -87,4 +68,4 @@ def test_the_axes_of_what_is_taken_are_handed_on():
     x = ops.take(np.arange(27, dtype="float32").reshape(9, 3), ops.cast(hidden * 8, "int32"), axis=0)
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
     assert sizes(model) == {"hidden": 6}
-    check_law(model)
+    check_law(model, TOKENS, atol_whole=1e-6)

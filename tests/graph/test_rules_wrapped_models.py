@@ -5,30 +5,12 @@ import numpy as np
 import pytest
 from following import sizes, whole
 from keras import layers, ops
+from laws import check_law
 
 import keras_slim as slim
 from keras_slim.graph import analyse
-from keras_slim.pruning.costs import CostModel
-from keras_slim.pruning.surgery import rebuild, silence
 
 LOOSE = slim.pruning.Guards(min_units=1, max_ratio=0.9, align=1)
-
-
-def check_law(model):
-    """Checks masked = shrunken, nothing cut = the same, and the costs before and after."""
-    graph = analyse(model)
-    costs = CostModel(graph)
-    keep = np.random.default_rng(1).random(graph.num_units) > 0.5
-    for group in graph.groups:
-        keep[group.first] = True
-    x = np.random.default_rng(0).normal(size=(3, *model.inputs[0].shape[1:])).astype("float32")
-    masked, small = silence(graph, keep)[0], rebuild(graph, keep)[0]
-    same = rebuild(graph, np.ones(graph.num_units, bool))[0]
-    np.testing.assert_allclose(small(x), masked(x), atol=1e-5)
-    np.testing.assert_allclose(same(x), model(x), atol=1e-5)
-    for kept, after in ((keep, small), (np.ones_like(keep), model)):
-        profile = slim.profile(after)
-        assert (costs.cost(kept).params, costs.cost(kept).macs) == (profile.parameters, profile.macs)
 
 
 def functional(channels):

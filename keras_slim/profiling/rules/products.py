@@ -1,6 +1,7 @@
 """Products of tensors that have no weights, as layers and as operations of `keras.ops`."""
 
 import dataclasses
+import string
 
 import keras
 from keras import layers
@@ -30,10 +31,29 @@ def matmul(operation, call):
 @register_work("Einsum")
 def einsum(operation, call):
     """The sizes are those of tensors; a constant keeps its shape in a call after a cut."""
-    inputs, arrow, output = operation.subscripts.replace(" ", "").partition("->")
-    terms = sorted(zip(inputs.split(","), call.args, strict=True), key=lambda term: term[1] is not call.inputs[0])
+    inputs = operation.subscripts.replace(" ", "").partition("->")[0]
+    return _products(call, inputs.split(","), call.args)
+
+
+@register_work("Tensordot")
+def tensordot(operation, call):
+    """An einsum whose letters are shared where axes are summed over."""
+    operands = argument(call, "x1", 0), argument(call, "x2", 1)
+    rank, letters = len(operands[0].shape), list(string.ascii_letters)
+    first, second = letters[:rank], letters[rank : rank + len(operands[1].shape)]
+    axes = operation.axes
+    if isinstance(axes, int):
+        axes = range(rank - axes, rank), range(axes)
+    for one, other in zip(*axes, strict=True):
+        second[other] = first[one]
+    return _products(call, ["".join(first), "".join(second)], operands)
+
+
+def _products(call, terms, operands):
+    """Returns the work of an einsum; the operand that is the first input comes first, as it has the batch."""
+    terms = sorted(zip(terms, operands, strict=True), key=lambda term: term[1] is not call.inputs[0])
     terms = sorted(terms, key=lambda term: not isinstance(term[1], keras.KerasTensor))
-    equation = ",".join(term for term, _ in terms) + arrow + output
+    equation = ",".join(term for term, _ in terms)
     return [Work(einsum_products(equation, [operand.shape for _, operand in terms]))]
 
 

@@ -35,3 +35,20 @@ def test_einsum():
 
 def test_einsum_with_a_constant_first():
     assert macs(lambda a: ops.einsum("ts,bsc->btc", ops.ones((4, 5)), a), (5, 8)) == 4 * 5 * 8
+
+
+KERAS_ON_AXES = pytest.mark.filterwarnings("ignore:NotImplemented should not be used:DeprecationWarning")
+"""Keras compares the batch, `None`, with a number by a method that says so."""
+
+
+@KERAS_ON_AXES
+@pytest.mark.parametrize("axes", [1, ([-1], [0])])
+def test_tensordot_with_a_constant(axes):
+    assert macs(lambda a: ops.tensordot(a, ops.ones((8, 3)), axes=axes), (5, 8)) == 5 * 8 * 3
+    assert macs(lambda a: ops.tensordot(x2=ops.ones((8, 3)), x1=a, axes=axes), (5, 8)) == 5 * 8 * 3
+
+
+@KERAS_ON_AXES
+def test_tensordot_over_two_axes_with_a_constant_first():
+    assert macs(lambda a: ops.tensordot(a, ops.ones((5, 8, 3)), axes=2), (5, 8)) == 5 * 8 * 3
+    assert macs(lambda a: ops.tensordot(ops.ones((3, 8)), a, axes=([1], [2])), (5, 8)) == 3 * 8 * 5

@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from keras_slim.layers.within import layers_within
+from keras_slim.held import layers_within
 
 
 class Holder(layers.Layer):
