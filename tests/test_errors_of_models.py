@@ -355,3 +355,53 @@ def test_what_was_traced_is_left_out_but_for_the_users_line():
         in_short(RuntimeError(text.format(keras=keras.__file__)))
         == "ZeroDivisionError: by zero (/home/me/net.py, line 7)"
     )
+
+
+# Files for a phone.
+
+
+@pytest.fixture
+def phone(backend_is_tensorflow, tmp_path):
+    """Exports a model quietly."""
+    return lambda model, *args, **options: slim.export_tflite(
+        model, tmp_path / "net.tflite", *args, verbose=0, **options
+    )
+
+
+def test_a_model_whose_inputs_keras_could_not_follow_is_told_how_to_be_read(phone):
+    class ByValues(keras.Model):
+        def __init__(self):
+            super().__init__(name="by_values")
+            self.dense = layers.Dense(2)
+
+        def call(self, x):
+            return self.dense(x) if ops.max(x) > 0 else x
+
+    model = ByValues()
+    model(X)
+    model.built = True
+    with pytest.raises(ValueError, match=r"inputs of the subclassed model 'by_values'.*`keras_slim\.functional\(model"):
+        phone(model)
+
+
+def test_outputs_of_texts_are_not_exported(phone):
+    class Named(Own):
+        def call(self, x):
+            return {"y": self.dense(x["a"]), "name": ops.convert_to_tensor("me")}
+
+    model = Named()
+    model({"a": X})
+    with pytest.raises(slim.errors.ExportError, match="puts out texts.*Expected outputs of numbers"):
+        phone(model)
+
+
+def test_batches_that_differ_are_told(phone):
+    batches = iter([X, X[0]])
+    with pytest.raises(ValueError, match="batches in the data differ: .*Expected batches of one structure"):
+        phone(dense(), "int8", data=batches)
+
+
+@pytest.mark.parametrize("oracle", ["x", [[1], [2, 3]], [1.0]], ids=repr)
+def test_what_is_no_oracle_is_refused(oracle):
+    with pytest.raises(ValueError, match=r"`oracle` of `rank_correlation`. Expected scores of shape \(8,\)"):
+        rank_correlation(dense(), (X, Y), oracle=oracle)

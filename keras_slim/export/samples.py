@@ -5,6 +5,7 @@ import itertools
 import keras
 import numpy as np
 
+from keras_slim.errors import in_short
 from keras_slim.export.signature import valid_name
 
 MOST = 500
@@ -83,7 +84,13 @@ def _gathered(data):
         count += len(keras.tree.flatten(inputs)[0])
     if not parts:
         return data
-    return keras.tree.map_structure(lambda *arrays: np.concatenate([*map(np.asarray, arrays)])[:MOST], *parts)
+    try:
+        return keras.tree.map_structure(lambda *arrays: np.concatenate([*map(np.asarray, arrays)])[:MOST], *parts)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"The batches in the data differ: {in_short(error)}. Expected batches of one structure, whose arrays "
+            "differ in their number of samples alone. Give a dataset or a generator of such."
+        ) from error
 
 
 def _match(data, inputs, name, owner):

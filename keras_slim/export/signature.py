@@ -108,9 +108,10 @@ def _inputs_of_first_call(model, owner):
     shapes = (model.get_build_config() or {}).get("input_shape")
     if not shapes or _num_required_arguments(model) != 1:
         raise ValueError(
-            f"The inputs of the subclassed model '{model.name}' given to `{owner}` cannot be known: its call must take "
-            "one argument, a tensor or a list or dictionary of them. Wrap it in a functional model: "
-            "keras.Model(inputs, model(...))."
+            f"The inputs of the subclassed model '{model.name}' given to `{owner}` cannot be known. Expected a call "
+            "that takes one argument, a tensor or a list or dictionary of them, and code that Keras could follow when "
+            "it was built. Make it a functional model: `keras_slim.functional(model, inputs=batch)` does, or names the "
+            "line that cannot be read."
         )
     return _shapes_to_inputs(shapes, model.input_dtype)
 

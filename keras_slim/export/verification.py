@@ -120,7 +120,13 @@ def _check_answers(model, answers):
 
 
 def _name_outputs(outputs):
-    flat = [keras.ops.convert_to_numpy(keras.ops.cast(output, "float32")) for output in keras.tree.flatten(outputs)]
+    flat = keras.tree.flatten(outputs)
+    if any(isinstance(output, str) or keras.backend.standardize_dtype(output.dtype) == "string" for output in flat):
+        raise ExportError(
+            "The model puts out texts, which a phone file does not hold. Expected outputs of numbers. Look words up in "
+            "the app, and export a model without them."
+        )
+    flat = [keras.ops.convert_to_numpy(keras.ops.cast(output, "float32")) for output in flat]
     is_flat = isinstance(outputs, dict) and len(outputs) == len(flat)
     names = sorted(outputs) if is_flat else [f"output_{index}" for index in range(len(flat))]
     return dict(zip(names, flat, strict=True))

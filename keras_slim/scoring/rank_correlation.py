@@ -87,12 +87,24 @@ def rank_correlation(
     data = drawn(data, steps, owner)
     if oracle is None:
         oracle = unit_scores(graph, Oracle(verbose), NoDebias(), data, steps=steps, owner=owner)
-    elif np.shape(oracle) != (graph.num_units,):
-        expected = f"scores of shape {(graph.num_units,)}"
-        raise ValueError(invalid_argument("oracle", owner, expected=expected, received=f"shape {np.shape(oracle)}"))
+    else:
+        oracle = _checked_oracle(oracle, graph.num_units, owner)
     scores = unit_scores(graph, criterion, debias, data, steps=steps, owner=owner, verbose=verbose)
     per_layer = {group.name: spearman(scores[group.units], oracle[group.units]) for group in graph.groups}
     return RankCorrelation(spearman(scores, oracle), per_layer, scores, np.asarray(oracle))
+
+
+def _checked_oracle(oracle, count, owner):
+    """Returns scores that were given as an array, or raises `ValueError`."""
+    try:
+        scores = np.asarray(oracle, float)
+    except (ValueError, TypeError):
+        received = oracle
+    else:
+        if scores.shape == (count,):
+            return scores
+        received = f"shape {scores.shape}"
+    raise ValueError(invalid_argument("oracle", owner, expected=f"scores of shape {(count,)}", received=received))
 
 
 def spearman(first, second):

@@ -61,5 +61,5 @@ class TwoArguments(keras.Model):
 def test_call_with_several_arguments():
     model = TwoArguments()
     model(np.zeros((1, 3)), np.zeros((1, 3)))
-    with pytest.raises(ValueError, match="must take one argument"):
+    with pytest.raises(ValueError, match="takes one argument"):
         read_signature(model, "test")
