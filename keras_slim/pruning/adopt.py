@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from keras_slim.errors import SlimWarning, UnsupportedLayerError, first_sentence
+from keras_slim.optimizer_slots import with_inner
 from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.surgery import Transfer
 from keras_slim.pruning.views import all_layers, on_layers, views_and_strangers
@@ -127,11 +128,7 @@ def adopt(model: keras.Model, smaller: keras.Model, transfers: list[Transfer]) -
             vars(model)[COMPILED] = {layer: layer.trainable for layer in model._flatten_layers()}
             model.train_function = model.test_function = model.predict_function = None
             exchanged.exchange()
-            try:
-                model.make_train_function(force=True)
-            except BaseException:
-                exchanged.exchange()
-                raise
+            model.make_train_function(force=True)
 
 
 def _followed(views, model, known):
@@ -192,13 +189,17 @@ def _leaves(value):
 
 
 @contextlib.contextmanager
-def restored_on_failure(*models):
-    models = [(each, dict(vars(each)), Inside(each)) for each in models]
+def restored_on_failure(model, *views):
+    """Makes models, and the optimizer of the first, what they were, if what follows does not get to its end."""
+    models = [(each, Inside(each)) for each in (model, *views)]
+    optimizers = with_inner(model.optimizer) if model.compiled else []
+    before = [(each, dict(vars(each))) for each in (model, *views, *optimizers)]
     try:
         yield
     except BaseException:
-        for each, before, inside in models:
+        for each, attributes in before:
             vars(each).clear()
-            vars(each).update(before)
+            vars(each).update(attributes)
+        for each, inside in models:
             inside.put_into(each)
         raise
