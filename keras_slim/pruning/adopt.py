@@ -25,7 +25,7 @@ from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.opening import answers, batch_for, difference
 from keras_slim.graph.set_aside import set_aside
 from keras_slim.held import layers_within, pairs_within
-from keras_slim.optimizer_slots import optimizers_of
+from keras_slim.optimizer_slots import optimizers_of, with_inner
 from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.surgery import Transfer
 from keras_slim.pruning.views import FUNCTIONAL, all_layers, on_layers, views_and_strangers
@@ -137,7 +137,10 @@ def adopt(
             _exchange_attributes(trained, {number: new for number, new in known.items() if number != id(model)})
         if trained.compiled:
             vars(trained)[COMPILED] = {layer: layer.trainable for layer in trained._flatten_layers()}
-            _renew_functions(trained, cuts)
+            trained.train_function = trained.test_function = trained.predict_function = None
+            for cut in cuts:
+                cut.exchange()
+            trained.make_train_function(force=True)
 
 
 def check_adoptable(
@@ -305,21 +308,6 @@ def _holds(value):
     return isinstance(value, keras.layers.Layer | keras.Variable)
 
 
-def _renew_functions(trained, cuts):
-    """Lets the optimizers hold the new weights, and makes the training step anew; if that fails, neither."""
-    trained.train_function = trained.test_function = trained.predict_function = None
-    done = []
-    try:
-        for cut in cuts:
-            done.append(cut)
-            cut.exchange()
-        trained.make_train_function(force=True)
-    except BaseException:
-        for cut in done:
-            cut.exchange()
-        raise
-
-
 def _followed(views, model, known):
     """Returns pairs of a view and what it becomes; one that cannot follow is named, and keeps the models inside it."""
     made, kept = [], set()
@@ -378,13 +366,17 @@ def _leaves(value):
 
 
 @contextlib.contextmanager
-def restored_on_failure(*models):
-    models = [(each, dict(vars(each)), Inside(each)) for each in models]
+def restored_on_failure(model, *others):
+    """Makes models and layers, and the optimizers of the first, what they were, if what follows does not end well."""
+    insides = [(each, Inside(each)) for each in (model, *others)]
+    optimizers = [inner for each in optimizers_of(model) for inner in with_inner(each)]
+    before = [(each, dict(vars(each))) for each in (model, *others, *optimizers)]
     try:
         yield
     except BaseException:
-        for each, before, inside in models:
+        for each, attributes in before:
             vars(each).clear()
-            vars(each).update(before)
+            vars(each).update(attributes)
+        for each, inside in insides:
             inside.put_into(each)
         raise

@@ -126,12 +126,9 @@ def _made_anew(optimizer):
     rate = vars(optimizer)["_learning_rate"]
     if isinstance(rate, keras.Variable):
         return type(optimizer).from_config(optimizer.get_config())
-    try:
-        # A schedule of the user's own need not have a config; the optimizer's needs one in its place.
-        vars(optimizer)["_learning_rate"] = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 1)
-        config = optimizer.get_config()
-    finally:
-        vars(optimizer)["_learning_rate"] = rate
+    # A schedule of the user's own need not have a config; the optimizer's needs one in its place.
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 1)
+    config = _stand_in(optimizer, _learning_rate=schedule).get_config()
     fresh = type(optimizer).from_config({**config, "learning_rate": lambda: 0.0})
     vars(fresh)["_learning_rate"] = rate
     return fresh
@@ -139,9 +136,17 @@ def _made_anew(optimizer):
 
 def _exclude_from_weight_decay(optimizer, fresh, transfers):
     """Excludes from decay the weights that the old optimizer excludes; its config does not tell them."""
-    excluded = [transfer.new for transfer in transfers if not optimizer._use_weight_decay(transfer.old)]
+    asked = _stand_in(optimizer, _exclude_from_weight_decay_cache={})  # it keeps each answer
+    excluded = [transfer.new for transfer in transfers if not asked._use_weight_decay(transfer.old)]
     if excluded:
         fresh.exclude_from_weight_decay(var_list=excluded)
+
+
+def _stand_in(optimizer, **attributes):
+    """Returns an object to ask in the place of an optimizer, with some attributes of its own."""
+    other = object.__new__(type(optimizer))
+    vars(other).update(vars(optimizer) | attributes)
+    return other
 
 
 def _part(value, new, transfer, optimizer):

@@ -1,0 +1,199 @@
+"""A cut that fails at any of its steps leaves everything as it was."""
+
+import contextlib
+
+import keras
+import numpy as np
+from failing import FailureError, Steps
+from untouched import Picture
+
+from keras_slim.graph import analyse
+from keras_slim.pruning.adopt import adopt
+from keras_slim.pruning.optimizer_state import OptimizerCut
+from keras_slim.pruning.snapshot import Snapshot
+from keras_slim.pruning.surgery import rebuild
+
+layers = keras.layers
+RNG = np.random.default_rng(5)
+X = RNG.normal(size=(6, 4)).astype("float32")
+Y = RNG.normal(size=(6, 2)).astype("float32")
+OPTIMIZERS = {
+    "momentum": lambda: keras.optimizers.SGD(0.1, momentum=0.9),
+    "own schedule": lambda: keras.optimizers.SGD(Falling(), momentum=0.9),
+    "loss scaled": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, momentum=0.9)),
+}
+
+
+class Falling(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule without a config."""
+
+    def __call__(self, step):
+        return 0.1 / (1.0 + keras.ops.cast(step, "float32"))
+
+
+class Own(keras.Model):
+    """A model with a model inside, a layer that is called twice, views, and attributes of every kind."""
+
+    def __init__(self):
+        stack = [layers.Dense(4, use_bias=False, name="deep"), layers.BatchNormalization(scale=False, name="norm")]
+        base = keras.Sequential([keras.Input((4,)), *stack], name="base")
+        shared = layers.Dense(4, use_bias=False, name="shared")
+        inputs = keras.Input((4,))
+        tensor = layers.Add(name="add")([shared(base(inputs)), shared(inputs)])
+        hidden = layers.Dropout(0.2, seed=1, name="dropout")(tensor)
+        super().__init__(inputs, layers.Dense(2, use_bias=False, name="head")(hidden), name="own")
+        self.base, self.blocks, self.named = base, [shared, self.get_layer("head")], {"shared": shared}
+        self.view = keras.Model(inputs, tensor, name="view")
+        self.scale = self.add_weight(shape=(), name="scale", trainable=False)
+        self.seen = keras.metrics.Mean(name="seen")
+        self.beside = layers.Dense(1, use_bias=False, name="beside", trainable=False)
+        self.beside.build((None, 2))
+        self.note = "mine"
+
+
+def functional(optimizer="momentum", **options):
+    return compiled(Own(), optimizer, **options)
+
+
+def sequential(optimizer="momentum", **options):
+    stack = [layers.Dense(4, "relu", name="first"), layers.Dense(2, use_bias=False, name="head")]
+    return compiled(keras.Sequential([keras.Input((4,)), *stack]), optimizer, **options)
+
+
+def compiled(model, optimizer, **options):
+    model.compile(OPTIMIZERS[optimizer](), "mse", metrics=["mae"], **{"run_eagerly": True, **options})
+    model.train_on_batch(X, Y)
+    return model
+
+
+def with_view(model):
+    """Returns a model, and one on its layers that it knows nothing of."""
+    return model, keras.Model(model.inputs[0], model.outputs[0] * 2.0, name="around")
+
+
+def half(model):
+    graph = analyse(model)
+    return rebuild(graph, np.arange(graph.num_units) % 2 == 0)
+
+
+NODES = ("_inbound_nodes",)
+"""Operations of views that a cut uses again, since nothing in them changes, note each call; no model looks there."""
+
+
+def state_of(models):
+    """Returns all values of models and their optimizers, and what the models answer."""
+    values = []
+    for model in models:
+        values += [*model.variables, *(model.optimizer.variables if model.compiled else []), model(X)]
+    return [keras.ops.convert_to_numpy(each) for each in values]
+
+
+def check_alike(models, twins, message):
+    """Checks that models have the same values as others, bit for bit, now and after another step."""
+    for step in range(2):
+        for one, other in zip(state_of(models), state_of(twins), strict=True):
+            np.testing.assert_array_equal(one, other, err_msg=message)
+        if not step:
+            assert models[0].train_on_batch(X, Y) == twins[0].train_on_batch(X, Y)
+
+
+def check_fails_whole(make, ready, steps):
+    """Checks that what fails, at whatever step, leaves everything as it was, and then is done as if nothing had been.
+
+    Args:
+        make: Function that returns a compiled model, and others that belong to it; the same each time.
+        ready: Function of the model that returns the function that does it.
+        steps: The `Steps` that fail.
+    """
+    models, twins = make(), make()
+    picture = Picture(*models, without=NODES)
+    for number, failing in enumerate(steps.each(), 1):
+        act = ready(models[0])
+        with contextlib.suppress(FailureError), failing:
+            act()
+        differences = picture.differences()
+        if differences:  # it got through, or failed when all had been done
+            ready(twins[0])()
+            check_alike(models, twins, f"{steps.place} left: {differences[:5]}")
+            models, twins = (make(), make()) if steps.place else (models, twins)
+            picture = Picture(*models, without=NODES)
+        elif number % 40 == 4:
+            check_alike(models, twins, str(steps.place))
+            picture = Picture(*models, without=NODES)
+    assert number > 5
+    assert differences
+    models[0].fit(X, Y, verbose=0)
+
+
+def same(make):
+    """Returns the function that makes the same each time."""
+
+    def made():
+        keras.backend.clear_session(free_memory=False)
+        keras.utils.set_random_seed(5)
+        return make()
+
+    return made
+
+
+class Cut:
+    """Makes smaller models ready for a cut; anew if the model was trained, or the last one touched by what failed."""
+
+    def __init__(self):
+        self.made_for = None
+
+    def __call__(self, model):
+        made_for = model, model.weights[0].numpy().tobytes()
+        if made_for != self.made_for or self.picture.differences():
+            self.made_for, self.small = made_for, half(model)
+            self.picture = Picture(self.small[0], without=NODES)
+        return lambda: adopt(model, *self.small)
+
+
+def test_a_cut_of_a_model_with_all_that_can_be_in_it():
+    check_fails_whole(same(lambda: [functional()]), Cut(), Steps("keras_slim.pruning.adopt", most=1))
+
+
+def test_a_cut_under_a_wrapped_optimizer():
+    make = same(lambda: with_view(sequential("loss scaled")))
+    check_fails_whole(make, Cut(), Steps("keras_slim.pruning.optimizer_state", most=1))
+
+
+def test_a_cut_of_a_model_with_compiled_steps():
+    """Which are the very same after a cut that has failed."""
+    make = same(lambda: [sequential(run_eagerly=False, jit_compile=False)])
+    check_fails_whole(make, Cut(), Steps("keras_slim.pruning.adopt", most=1, every=9))
+
+
+def test_getting_ready_changes_nothing():
+    """A cut is rehearsed before training, on the user's own model and optimizer."""
+    model = sequential("own schedule")
+    _, transfers = half(model)
+    picture, steps = Picture(model), Steps("keras_slim.pruning.optimizer_state", most=1)
+    for failing in steps.each():
+        with contextlib.suppress(FailureError), failing:
+            OptimizerCut(model.optimizer, transfers)
+        assert not picture.differences(), steps.place
+
+
+class Back:
+    """Makes models that were cut and trained since a snapshot, and brings that back."""
+
+    def __init__(self, make):
+        self.make = make
+        self.snapshots = {}
+
+    def made(self):
+        models = self.make()
+        self.snapshots[models[0]] = Snapshot(models[0])
+        adopt(models[0], *half(models[0]))
+        models[0].train_on_batch(X, Y)
+        return models
+
+    def __call__(self, model):
+        return self.snapshots[model].restore
+
+
+def test_going_back():
+    back = Back(same(lambda: with_view(functional())))
+    check_fails_whole(back.made, back, Steps("keras_slim.pruning.snapshot", most=2))
