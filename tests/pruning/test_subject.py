@@ -1,12 +1,15 @@
 """Models that have no graph of their own, and parts of models, are cut in place like all others."""
 
 import collections
+import contextlib
 import math
 
 import keras
 import numpy as np
 import pytest
+from failing import FailureError, Steps
 from keras import layers, ops
+from untouched import Picture
 
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.pruning.subject import Subject
@@ -99,6 +102,8 @@ MODELS = {
     "models": (held_in_models, lambda model, x, training: model.decoder(model.encoder(x, training=training))),
     "wrappers": (held_in_wrappers, lambda model, x, training: model.head(model.each(x[:, None])[:, 0])),
 }
+NOTED = ("_inbound_nodes", "_outbound_nodes", "_keras_slim_reading")
+"""Where Keras notes each call, and the library how the model was read."""
 X = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
 Y = X[:, :3]
 
@@ -349,3 +354,22 @@ def test_a_part_of_what_can_be_read_is_cut_within_the_whole(make, part, left, ot
 def test_a_part_that_is_not_there_is_named_with_those_that_are():
     with pytest.raises(ValueError, match="'encoder', 'decoder'.*'head'|encoder, decoder"):
         Subject(trained(*MODELS["models"]), part="head")
+
+
+@pytest.mark.parametrize("name", ["blocks", "models"])
+def test_a_cut_that_fails_at_any_step_leaves_everything_as_it_was(name):
+    model = trained(*MODELS[name])
+    subject = Subject(model)
+    made = half(subject)
+    expected, before, picture = made[0](X).numpy(), model(X).numpy(), Picture(model, without=NOTED)
+    # of the same line a few times: the same is done for each of many layers
+    for number, failing in enumerate(Steps("keras_slim.pruning.adopt", most=2, every=8).each()):
+        with contextlib.suppress(FailureError), failing as steps:
+            subject.adopt(*made)
+        if picture.differences():  # it got through, or failed when all had been done
+            break
+        if number % 20 == 0:
+            np.testing.assert_array_equal(model(X), before)
+    assert number > 20
+    np.testing.assert_allclose(model(X), expected, atol=1e-6, err_msg=str(steps.place))
+    model.fit(X, Y, verbose=0)
