@@ -7,6 +7,7 @@ from keras_slim.callbacks.backup import Backup
 from keras_slim.callbacks.progress import Kept
 from keras_slim.callbacks.resuming import Record, find_record, is_in_fit, restore
 from keras_slim.distribution import scope_of
+from keras_slim.pruning.snapshot import Snapshot
 
 
 class CuttingCallback(Alone):
@@ -72,6 +73,11 @@ class CuttingCallback(Alone):
             return
         record, networks = found
         self.begin()
-        with scope_of(self.model):
-            self.take_up(record, *restore(self.model, record, networks, backup))
+        before = Snapshot(self.model)
+        try:
+            with scope_of(self.model):
+                self.take_up(record, *restore(self.model, record, networks, backup))
+        except BaseException:
+            before.restore()
+            raise
         self._is_taken_up = True

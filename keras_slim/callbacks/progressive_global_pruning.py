@@ -215,6 +215,13 @@ class ProgressiveGlobalPruning(CuttingCallback):
             self.model.make_train_function(force=True)
 
     def on_epoch_begin(self, epoch, logs=None):
+        try:
+            self._begin_epoch(epoch)
+        except BaseException:
+            self._stop_teaching()  # nobody else will: `fit` ends here
+            raise
+
+    def _begin_epoch(self, epoch):
         if self._progress.epochs is None:  # only now is it known with which epoch `fit` begins
             rounds = self.rounds if self._search is None else None
             self._progress.epochs = cutting_epochs(rounds, self.window, epoch, self.params["epochs"])
@@ -419,12 +426,7 @@ class ProgressiveGlobalPruning(CuttingCallback):
             dense = dense_twin(self.model)
             self._teaching = Teaching(self.model, dense, self.distillation)
             self._teaching.begin()
-        try:
-            adopt(self.model, smaller, transfers)
-        except BaseException:
-            if begins:
-                self._stop_teaching()
-            raise
+        adopt(self.model, smaller, transfers)
         if begins:
             self.back_up_part(0, TEACHER, packed([each.numpy() for each in dense.variables]))
 

@@ -88,7 +88,7 @@ def find_record(backup: Backup, model: keras.Model, ignore, asked: dict, owner: 
 
     Args:
         backup: The folder.
-        model: The model, as it was before the first cut. It gets an optimizer with slots, and maybe other values.
+        model: The model, as it was before the first cut. It gets an optimizer with slots.
         ignore: Names of layers that are left whole.
         asked: Arguments of the callback, to compare.
         owner: Name of the callback, for error messages.
@@ -108,7 +108,8 @@ def find_record(backup: Backup, model: keras.Model, ignore, asked: dict, owner: 
     plans = [Progress.from_dict(record.progress).plans for record in records]
     for record, cuts in zip(records, plans, strict=True):
         networks = replay(model, cuts, ignore, owner)
-        if plans.count(cuts) == len(plans) or _suits([model, *(one for one, _ in networks)][-1], backup.weights):
+        network, _ = networks[-1] if networks else (dense_twin(model), None)
+        if plans.count(cuts) == len(plans) or _suits(network, backup.weights):
             return record, networks
     raise RuntimeError(
         f"`{owner}` cannot go on with a `fit` that was killed. Expected weights of one of the networks that it has "

@@ -205,13 +205,14 @@ class StructuredLotteryTicket(Alone):
         costs = CostModel(graph)
         before, after = costs.cost(np.ones(graph.num_units, bool)), costs.cost(keep)
         self.model.reset_metrics()  # the loss was computed for scores
-        trained = Moment.of(self.model)
-        self._rewinding.moment.restore(self.model)
+        trained, layers = Moment.of(self.model), self.model.layers
         try:
+            self._rewinding.moment.restore(self.model)
             with scope_of(self.model):
                 adopt(self.model, *rebuild(graph, keep))
         except BaseException:
-            trained.restore(self.model)
+            if self.model.layers == layers:
+                trained.restore(self.model)
             raise
         self._rewinding.moment = Moment.of(self.model)
         forget_best(beside(self))
