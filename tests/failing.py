@@ -1,12 +1,17 @@
 """Code that fails at its n-th step, for each n: what it leaves behind must be whole.
 
 A step is a line of the code under test that is about to be run, or a call from there that has done its work and is
-about to return. So it fails before, between and after all that it does, also where Keras does it for it.
+about to return. So it fails before, between and after all that it does, also where Keras does it for it. What puts
+things back has no steps, in a `finally`, an `__exit__`, or the head of a `with`, where Python comes back to leave it:
+nothing could put them back after that.
 """
 
+import ast
 import contextlib
+import functools
 import inspect
 import itertools
+import pathlib
 import sys
 from collections import Counter
 
@@ -75,7 +80,8 @@ class Steps:
         return self._return
 
     def _line(self, frame, event, arg):
-        if event == "line" or (event == "return" and _can_end_badly(frame.f_code)):
+        is_called = event == "return" and self._is_watched.get(frame.f_back.f_code)
+        if event == "line" or (is_called and _can_end_badly(frame.f_code)):
             self._step(frame, event, frame.f_lineno, "")
         return self._line
 
@@ -85,18 +91,37 @@ class Steps:
         return self._return
 
     def _step(self, frame, event, line, returning):
+        where = frame.f_back if returning else frame
+        if line in _putting_back(where.f_code.co_filename):
+            return
         key = frame.f_code, event, line
         self._seen[key] += 1
         if self._most is None or self._seen[key] <= self._most:
             self._left -= 1
             if not self._left:
-                where = frame.f_back if returning else frame
                 self.place = where.f_globals["__name__"], line, returning or event
                 raise FailureError(*self.place)
 
     def _is_in(self, frame):
         name = frame.f_globals.get("__name__", "")
+        if frame.f_code.co_filename.startswith("<"):  # what `dataclass` writes
+            return False
         return any(name == each or name.startswith(f"{each}.") for each in self._modules)
+
+
+@functools.cache
+def _putting_back(path):
+    """Returns the numbers of lines in a file of code that puts things back."""
+    lines = set()
+    for node in ast.walk(ast.parse(pathlib.Path(path).read_text())):
+        body = getattr(node, "finalbody", [])
+        if isinstance(node, ast.FunctionDef) and node.name == "__exit__":
+            body = node.body
+        for each in body:
+            lines.update(range(each.lineno, each.end_lineno + 1))
+        if isinstance(node, ast.With):
+            lines.update(range(node.lineno, node.body[0].lineno))
+    return lines
 
 
 def _can_end_badly(code):

@@ -67,9 +67,13 @@ class CuttingCallback(Alone):
         if self._progress.epochs is None:  # only now is it known with which epoch `fit` begins
             self._progress.epochs = cutting_epochs(self._course.rounds, self.window, epoch, self.params["epochs"])
             self._back_up(epoch)
-        with self._cutter.freeing():
-            self._carry_out(self._course.moves(epoch, self._progress), epoch)
-        self._back_up(epoch + 1)
+        try:
+            with self._cutter.freeing():
+                self._carry_out(self._course.moves(epoch, self._progress), epoch)
+            self._back_up(epoch + 1)
+        except BaseException:
+            self._teacher.end()  # nobody else will: `fit` ends here
+            raise
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
@@ -133,11 +137,17 @@ class CuttingCallback(Alone):
         if not records:
             return
         self._begin()
-        with scope_of(self.model):
-            record, teacher, kept = restore(self._cutter.subject, records, backup, type(self).__name__)
-            self._progress = Progress.from_dict(record.progress, self._progress.of)
-            self._course.take_up(record.search, kept)
-            self._teacher.take_up(self.model, teacher)
+        subject = self._cutter.subject
+        before = subject.snapshot()
+        try:
+            with scope_of(self.model):
+                record, teacher, kept = restore(subject, records, backup, type(self).__name__)
+                self._progress = Progress.from_dict(record.progress, self._progress.of)
+                self._course.take_up(record.search, kept)
+                self._teacher.take_up(self.model, teacher)
+        except BaseException:
+            before.restore()
+            raise
         done, cost = len(self._progress.rounds_done), self._progress.cost
         say(self.verbose, f"Pruning: goes on after round {done} with {cost.describe()}")
         self._is_taken_up = True

@@ -40,18 +40,14 @@ class DenseTeacher:
 
     @contextlib.contextmanager
     def at_first_cut(self, subject):
-        """Begins to teach a model that is about to be cut for the first time, unless that fails."""
+        """Begins to teach a model that is about to be cut for the first time."""
         if self._distillation is None or self.is_teaching:
             yield
             return
         dense = subject.copy()
         self.take_up(subject.model, dense)
         self._teaching.begin()
-        try:
-            yield
-        except BaseException:
-            self.end()
-            raise
+        yield
         self._back_up([each.numpy() for each in dense.variables])
 
     def take_up(self, model, teacher):

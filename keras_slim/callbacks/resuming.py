@@ -118,23 +118,19 @@ def restore(
         the two is `None` if there is none.
 
     Raises:
-        RuntimeError: If the weights belong to none of them, or the model is another one. It is as it was then.
+        RuntimeError: If the weights belong to none of them, or the model is another one. It may have been cut then.
     """
-    start, plans = subject.snapshot(), [Progress.from_dict(record.progress).plans for record in records]
-    try:
-        for record, cuts in zip(records, plans, strict=True):
-            teacher = subject.copy() if record.is_taught else None
-            snapshot = _cut_again(subject, cuts, record.kept and record.kept["cuts"], owner)
-            if plans.count(cuts) == len(plans) or _suits(subject.model, backup.weights):
-                return record, _taught(teacher, backup), _kept(record, snapshot, backup, subject.model)
-            start.restore()
-        raise RuntimeError(
-            f"`{owner}` cannot go on with a `fit` that was killed. Expected weights of one of the networks that it has "
-            f"noted beside them. Received {backup.weights}, which fits none of them. Begin anew with an empty folder."
-        )
-    except BaseException:
-        start.restore()
-        raise
+    before, plans = subject.snapshot(), [Progress.from_dict(record.progress).plans for record in records]
+    for record, cuts in zip(records, plans, strict=True):
+        teacher = subject.copy() if record.is_taught else None
+        snapshot = _cut_again(subject, cuts, record.kept and record.kept["cuts"], owner)
+        if plans.count(cuts) == len(plans) or _suits(subject.model, backup.weights):
+            return record, _taught(teacher, backup), _kept(record, snapshot, backup, subject.model)
+        before.restore()
+    raise RuntimeError(
+        f"`{owner}` cannot go on with a `fit` that was killed. Expected weights of one of the networks that it has "
+        f"noted beside them. Received {backup.weights}, which fits none of them. Begin anew with an empty folder."
+    )
 
 
 def _cut_again(subject, plans, number, owner):

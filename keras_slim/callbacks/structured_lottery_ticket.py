@@ -186,12 +186,13 @@ class StructuredLotteryTicket(Alone):
         """Removes units, goes back with the others, and returns the plan; if it fails, the model is as it was."""
         ranking = self._cutter.rank()
         keep, after = self._chosen(ranking)
-        trained = Moment.of(self.model)
-        self._rewinding.moment.restore(self.model)
+        trained, weights = Moment.of(self.model), list(map(id, self.model.weights))
         try:
+            self._rewinding.moment.restore(self.model)
             self._cutter.replace(ranking, keep)
         except BaseException:
-            trained.restore(self.model)
+            if list(map(id, self.model.weights)) == weights:  # it was not cut
+                trained.restore(self.model)
             raise
         self._rewinding.moment = Moment.of(self.model)
         before, self._cost = self._cost, after

@@ -69,9 +69,13 @@ class _Silence:
         self._counting = {owner for (owner, *_), units in graph.statistics.items() if unit in units}
 
     def __enter__(self):
-        for key, variable in self._variables.items():
-            variable.assign(silent_value(self._graph, self._keep, variable, self._weights[key]))
-        return self._replace
+        try:
+            for key, variable in self._variables.items():
+                variable.assign(silent_value(self._graph, self._keep, variable, self._weights[key]))
+            return self._replace
+        except BaseException:
+            self.__exit__()
+            raise
 
     def __exit__(self, *error):
         for key, variable in self._variables.items():

@@ -123,8 +123,8 @@ def _states(layer):
 
     def states(sequence):
         returned = layer.return_sequences, layer.return_state
-        layer.return_sequences, layer.return_state = True, False
         try:
+            layer.return_sequences, layer.return_state = True, False
             return layer(sequence)[:, :-1]
         finally:
             layer.return_sequences, layer.return_state = returned
