@@ -34,7 +34,7 @@ def clear_about_channels_first(model):
         yield
     except Exception as error:
         # Convolution: "only supports the NHWC tensor format on the CPU"; gradient and transpose: "only supports NHWC".
-        if not re.search("only supports (the )?NHWC", str(error)):
+        if not re.search("only supports (the )?NHWC", f"{error} {error.__cause__}"):  # a layer that fails may be named
             raise
         names = ", ".join(repr(layer.name) for layer in _channels_first(model)) or f"in {model.name!r}"
         raise UnsupportedLayerError(

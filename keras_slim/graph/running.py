@@ -47,7 +47,7 @@ def called(operation, args, kwargs):
     """
     try:
         return operation(*args, **kwargs)
-    except UnsupportedLayerError:
+    except (UnsupportedLayerError, MemoryError):
         raise
     except Exception as error:
         raise UnsupportedLayerError(

@@ -33,6 +33,12 @@ def test_layers_are_named_and_the_ways_out_told():
     assert found.value.__suppress_context__
 
 
+def test_it_is_known_behind_the_name_of_the_layer_that_fails():
+    model = keras.Sequential([keras.Input((2, 7, 7)), layers.Conv2D(3, 3, name="outer", **FIRST)])
+    with pytest.raises(UnsupportedLayerError, match="'outer'. Set "), clear_about_channels_first(model):
+        raise UnsupportedLayerError("Layer 'outer' fails") from RuntimeError("It only supports NHWC.")
+
+
 def test_other_errors_pass():
     with pytest.raises(ValueError, match="^something else$"), clear_about_channels_first(None):
         raise ValueError("something else")
