@@ -237,7 +237,6 @@ def test_a_copy_that_is_not_finished(every):
 def test_a_look_without_a_unit_that_fails():
     """The oracle silences each unit in the user's own model."""
     model = sequential()
-    model.compile("sgd", "mse", run_eagerly=True)
     guards = slim.pruning.Guards(align=1, min_units=1)
     picture, steps = Picture(model), Steps("keras_slim.scoring.leave_one_out", most=1)
     for failing in steps.each():
