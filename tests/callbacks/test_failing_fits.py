@@ -140,22 +140,43 @@ def test_a_search_that_goes_back_at_the_end(prune, every):
     check_fits(callbacks, begin, steps, units=[8], is_new=True, epochs=2)
 
 
-@each(43, slow=4)
-def test_taking_up_a_fit_that_was_killed(prune, tmp_path, every):
-    """With a teacher, two cuts, and a network to go back to; the same model begins again after each failure."""
+@pytest.fixture
+def killed(prune, tmp_path):
+    """Returns the function that makes the callbacks that take up a `fit` of 4 epochs: with a teacher and two cuts."""
 
     def callbacks():
-        ours = prune(**SEARCH, ratio_per_round=0.25, distillation=TAUGHT)
-        return [Scripted([0.9] * 4), keras.callbacks.BackupAndRestore(tmp_path / "backup")], ours
+        saving = keras.callbacks.BackupAndRestore(tmp_path)
+        return [Scripted([0.9] * 4), saving], prune(**SEARCH, ratio_per_round=0.25, distillation=TAUGHT)
 
     others, ours = callbacks()
     with contextlib.suppress(KilledError):
         make().fit(X, Y, verbose=0, shuffle=False, epochs=4, callbacks=[*others, ours, Killer(3, 0)])
-    others, ours = callbacks()
+    return callbacks
+
+
+@each(43, slow=4)
+def test_taking_up_a_fit_that_was_killed(killed, every):
+    """The same model begins again after each failure."""
+    others, ours = killed()
     begin, steps = Begin("set_params"), Steps(*CALLBACKS, most=1, every=every)
     model = check_fits([*others, begin, ours], begin, steps, units=[4], epochs=4)
     assert [each["units"] for each in ours.rounds_done] == [6, 4]
     assert model.layers[0].units == 4
+
+
+def test_taking_up_when_a_file_is_missing(killed, tmp_path):
+    """That of the network to go back to is read when the model is that network."""
+    (others, ours), model = killed(), make()
+    (file,) = tmp_path.glob("*-kept-1.npz")
+    model.fit(X, Y, verbose=0)
+    content, picture = file.read_bytes(), Picture(model, without=(*STEPS, "history"))
+    file.unlink()
+    with pytest.raises(RuntimeError, match="kept-1.npz"):
+        model.fit(X, Y, epochs=4, verbose=0, callbacks=[*others, ours])
+    assert picture.differences() == []
+    file.write_bytes(content)
+    model.fit(X, Y, epochs=4, verbose=0, callbacks=[*others, ours])
+    check_works(model, [4], "")
 
 
 MADE = {

@@ -187,16 +187,18 @@ def test_getting_ready_changes_nothing():
 
 
 class Back:
-    """Makes models that were cut and trained since a snapshot, and brings that back."""
+    """Makes models that were trained, and maybe cut, since a snapshot, and brings that back."""
 
-    def __init__(self, make):
+    def __init__(self, make, is_cut):
         self.make = make
+        self.is_cut = is_cut
         self.snapshots = {}
 
     def made(self):
         models = self.make()
         self.snapshots[models[0]] = Snapshot(models[0])
-        adopt(models[0], *half(models[0]))
+        if self.is_cut:
+            adopt(models[0], *half(models[0]))
         models[0].train_on_batch(X, Y)
         return models
 
@@ -204,8 +206,9 @@ class Back:
         return self.snapshots[model].restore
 
 
-def test_going_back():
-    back = Back(same(lambda: with_view(functional())))
+@pytest.mark.parametrize(("build", "is_cut"), [(functional, True), (sequential, False)], ids=["cut", "trained"])
+def test_going_back(build, is_cut):
+    back = Back(same(lambda: with_view(build())), is_cut)
     check_fails_whole(back.made, back, Steps("keras_slim.pruning.snapshot", most=2))
 
 
@@ -228,4 +231,15 @@ def test_a_copy_that_is_not_finished(every):
     for failing in steps.each():
         with contextlib.suppress(FailureError), failing:
             slim.prune(model, 0.3, data=(X, Y), criterion="oracle", guards=guards, verbose=0)
+        assert picture.differences() == [], steps.place
+
+
+def test_a_look_without_a_unit_that_fails():
+    """The oracle silences each unit in the user's own model."""
+    model = sequential()
+    guards = slim.pruning.Guards(align=1, min_units=1)
+    picture, steps = Picture(model), Steps("keras_slim.scoring.leave_one_out", most=1)
+    for failing in steps.each():
+        with contextlib.suppress(FailureError), failing:
+            slim.plan_pruning(model, 0.3, data=(X, Y), criterion="oracle", guards=guards, verbose=0)
         assert picture.differences() == [], steps.place
