@@ -64,7 +64,11 @@ def a_subclassed_model():
     return model
 
 
-@pytest.mark.parametrize("inputs", ["text", ["a"], 3, None, object(), X.tolist(), (None, 4)], ids=repr)
+@pytest.mark.parametrize(
+    "inputs",
+    ["text", ["a"], 3, None, object(), X.tolist(), (None, 4)],
+    ids=["text", "texts", "3", "None", "object", "lists", "shape"],
+)
 @pytest.mark.parametrize("make", [dense, a_subclassed_model])
 def test_inputs_that_are_no_arrays_are_refused(make, inputs):
     if inputs is None:

@@ -144,10 +144,9 @@ class Cutter:
             with within(self.subject):
                 self.subject.adopt(*made)
         if opened:
-            name = self.subject.cut.name
+            name, names = self.subject.cut.name, ", ".join(f"'{each}'" for each in opened)
             say(
-                self._asked.verbose,
-                f"Model '{name}' is a plain functional model from now on, and so are {opened} in it",
+                self._asked.verbose, f"Model '{name}' is a plain functional model from now on, and so are {names} in it"
             )
         self._after_exchange()
 

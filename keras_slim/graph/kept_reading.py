@@ -36,6 +36,11 @@ class Reading:
     twin: keras.Model
     stands: dict[int, keras.Model]
 
+    def opened(self, model: keras.Model) -> list[str]:
+        """Returns the names of the layers, and models, of a model for which others stand in the twin."""
+        layers = [each for each in layers_within(model) if self.stands.get(id(each), each) is not each]
+        return list(dict.fromkeys(each.name for each in layers if each is not model))
+
 
 class _Kept:
     """A reading, and what its model was when it was made."""

@@ -86,6 +86,10 @@ class PruningPlan:
             lines += [_describe_group(group) for group in self.groups]
         if self.whole:
             lines += ["Left whole:", *(f"  {whole}" for whole in self.whole)]
+        if "opened" in self.settings:
+            names = ", ".join(f"'{name}'" for name in self.settings["opened"])
+            blocks = f", with models of their layers in the place of {names}" if names else ""
+            lines.append(f"The result is a plain functional model{blocks}.")
         if any("has no rule" in reason for whole in self.whole for reason in whole.reasons):
             lines.append("To give a layer a rule: `keras_slim.graph.register_rule`, explained in docs/rules.md.")
         return "\n".join(lines)

@@ -8,7 +8,7 @@ import numpy as np
 from keras_slim.errors import SlimWarning, UnreachableTargetError, invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channel_graph import ChannelGraph
-from keras_slim.graph.opening import opened
+from keras_slim.graph.opening import opened, read_to_prune
 from keras_slim.pruning.budget import Budget
 from keras_slim.pruning.calibration import Calibration, check_calibration
 from keras_slim.pruning.costs import target_cost
@@ -77,7 +77,8 @@ def plan_pruning(
     debias = debiasers.get(debias, "debias", owner)
     guards = check_guards(guards, owner)
     data = drawn(data, steps, owner) if ratio else None
-    model = opened(model, owner)
+    reading = read_to_prune(model, owner)
+    model, given = reading.twin, model
     graph = analyse(model, ignore, owner, batch=lambda: first_inputs(data, model, owner=owner))
     budget = Budget(measure, graph)
     scores = np.zeros(0)
@@ -91,6 +92,8 @@ def plan_pruning(
     check_reached(owner, budget.of, ratio, budget.original, after, guards)
     warn_if_rounded(owner, budget.of, ratio, budget.original.amount(budget.of), after.amount(budget.of), guards)
     settings = {"ratio": ratio, "of": budget.of, "criterion": criterion.alias, "debias": debias.alias}
+    if model is not given:
+        settings["opened"] = reading.opened(given)
     return make_plan(graph, keep, budget.original, after, settings)
 
 

@@ -65,12 +65,9 @@ class Subject:
         return self._last
 
     @property
-    def opened(self) -> str:
-        """Names of the layers of a functional model that a cut makes models of its own: empty if there are none."""
-        if not is_graph(self.cut) or self.readable is self.cut:
-            return ""
-        names = [layer.name for layer in layers_within(self.cut) if id(layer) in self._reading.stands]
-        return ", ".join(f"'{name}'" for name in dict.fromkeys(names) if name != self.cut.name)
+    def opened(self) -> list[str]:
+        """Names of the layers of a functional model that a cut makes models of their layers."""
+        return self._reading.opened(self.cut) if is_graph(self.cut) else []
 
     def analyse(self, batch=None) -> ChannelGraph:
         """Returns the channel graph of what is cut, as it is now.

@@ -201,6 +201,11 @@ def test_a_model_is_saved_and_copied_without_its_twin(tmp_path):
     np.testing.assert_allclose(loaded(X), model(X), rtol=1e-6)
 
 
+def test_the_plan_says_what_the_result_is():
+    text = slim.plan_pruning(around_a_block(), 0.5).describe()
+    assert "The result is a plain functional model, with models of their layers in the place of 'block'." in text
+
+
 def test_a_cut_in_fit_forgets_the_twin_of_the_network_before():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(16, name="first"), Free(), layers.Dense(2)])
     model.compile("sgd", "mse")
