@@ -12,7 +12,6 @@ keeps its structure elsewhere.
 """
 
 import contextlib
-import copy
 import typing
 import warnings
 
@@ -26,14 +25,11 @@ from keras_slim.graph.opening import answers, batch_for, difference
 from keras_slim.graph.set_aside import set_aside
 from keras_slim.held import layers_within, pairs_within
 from keras_slim.optimizer_slots import optimizers_of, with_inner
+from keras_slim.pruning.attributes import MODULES, PARAMETERS, TRACKER, exchange_attributes, holds_layers
 from keras_slim.pruning.optimizer_state import OptimizerCut
 from keras_slim.pruning.surgery import Transfer
 from keras_slim.pruning.views import FUNCTIONAL, all_layers, on_layers, views_and_strangers
 from keras_slim.scoring.kept_steps import forget_steps
-
-MODULES, PARAMETERS = "_modules", "_torch_params"
-"""Where PyTorch looks for layers; under which name Keras keeps a model's parameters there, and gathers them if missing.
-Parameters that are not there are not set back: their gradients would add up from step to step."""
 
 STRUCTURE = (
     # keras.Function: the graph of calls
@@ -67,10 +63,6 @@ STRUCTURE = (
     MODULES,
 )
 
-TRACKER = "_tracker"
-"""What notices layers and variables that are attached to a model. Lists of the model, such as the names of outputs that
-its loss holds, hold it too: so the object stays, and what it knows is exchanged."""
-
 COMPILED = "_compiled_trainable_state"
 """What `compile` remembers of the layers."""
 
@@ -87,7 +79,7 @@ class Inside:
 
     def __init__(self, model: keras.layers.Layer):
         inside = vars(model)
-        names = STRUCTURE if is_graph(model) else [name for name, value in inside.items() if _holds(value)]
+        names = STRUCTURE if is_graph(model) else [name for name, value in inside.items() if holds_layers(value)]
         self._attributes = {name: inside[name] for name in names if name in inside}
         self._tracked = dict(vars(inside[TRACKER]))
 
@@ -134,7 +126,7 @@ def adopt(
         else:
             _exchange_checked(model, smaller, known, views, reading)
         if trained is not model:
-            _exchange_attributes(trained, {number: new for number, new in known.items() if number != id(model)})
+            exchange_attributes(trained, {number: new for number, new in known.items() if number != id(model)})
         if trained.compiled:
             vars(trained)[COMPILED] = {layer: layer.trainable for layer in trained._flatten_layers()}
             trained.train_function = trained.test_function = trained.predict_function = None
@@ -251,61 +243,7 @@ def _exchange_within(model, known, views, reading):
     known = {number: new for number, new in known.items() if number not in stay}
     for holder in holders:
         if id(holder) not in known and holder not in graphs:
-            _exchange_attributes(holder, known)
-
-
-def _exchange_attributes(holder, known):
-    """Puts others in the place of layers and weights that a layer's attributes hold, in lists and the like too.
-
-    Whatever holds one is made anew, and nothing is changed inside: so what the attributes were can be put back.
-    """
-    tracker = vars(holder)[TRACKER]
-    stores = {name: [known.get(id(each), each) for each in store] for name, (_, store) in tracker.config.items()}
-    lists = {id(store): stores[name] for name, (_, store) in tracker.config.items()}
-    tests = {name: test for name, (test, _) in tracker.config.items()}
-    vars(tracker)["config"] = {name: (tests[name], store) for name, store in stores.items()}
-    vars(tracker)["stored_ids"] = {name: set(map(id, store)) for name, store in stores.items()}
-    known = known | lists
-    vars(holder).update({name: _with_new(value, known) for name, value in vars(holder).items() if name != TRACKER})
-    if MODULES in vars(holder):
-        vars(holder)[MODULES].pop(PARAMETERS, None)
-
-
-def _with_new(value, known):
-    """Returns a value with others in the place of what is known, inside lists, tuples, sets and dictionaries too.
-
-    What it makes is known from then on.
-    """
-    if id(value) not in known and isinstance(value, list | tuple | set | dict):
-        entries = list(value.values()) if isinstance(value, dict) else list(value)
-        others = [_with_new(each, known) for each in entries]
-        if any(one is not other for one, other in zip(entries, others, strict=True)):
-            known[id(value)] = _made_of(others, value)
-    return known.get(id(value), value)
-
-
-def _made_of(entries, value):
-    """Returns what is like a list, tuple, set or dictionary, with other entries."""
-    if hasattr(value, "__wrapped__"):  # TensorFlow keeps tuples in an object of its own
-        return type(value)(_made_of(entries, value.__wrapped__))
-    if hasattr(value, "_fields"):
-        return type(value)(*entries)
-    if isinstance(value, dict):
-        entries = dict(zip(value, entries, strict=True))
-        if not hasattr(value, "tracker"):
-            made = copy.copy(value)  # it may be of a class that is made otherwise
-            made.update(entries)
-            return made
-    return type(value)(entries, value.tracker) if hasattr(value, "tracker") else type(value)(entries)
-
-
-def _holds(value):
-    """Tells whether a value is a layer or a weight, or a list, tuple, set or dictionary with some inside."""
-    if isinstance(value, dict):
-        return any(map(_holds, value.values()))
-    if isinstance(value, list | tuple | set):
-        return any(map(_holds, value))
-    return isinstance(value, keras.layers.Layer | keras.Variable)
+            exchange_attributes(holder, known)
 
 
 def _followed(views, model, known):

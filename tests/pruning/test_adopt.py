@@ -5,7 +5,8 @@ from model_zoo import inputs_for, perceptron, randomise, sequential
 from zoo import BUILDERS
 
 from keras_slim.graph import analyse
-from keras_slim.pruning.adopt import MODULES, PARAMETERS, STRUCTURE, TRACKER, adopt
+from keras_slim.pruning.adopt import STRUCTURE, adopt
+from keras_slim.pruning.attributes import MODULES, PARAMETERS, TRACKER
 from keras_slim.pruning.surgery import rebuild
 
 ON_TORCH = keras.backend.backend() == "torch"

@@ -363,7 +363,9 @@ def test_a_cut_that_fails_at_any_step_leaves_everything_as_it_was(name):
     made = half(subject)
     expected, before, picture = made[0](X).numpy(), model(X).numpy(), Picture(model, without=NOTED)
     # of the same line a few times: the same is done for each of many layers
-    for number, failing in enumerate(Steps("keras_slim.pruning.adopt", most=2, every=8).each()):
+    for number, failing in enumerate(
+        Steps("keras_slim.pruning.adopt", "keras_slim.pruning.attributes", most=2, every=8).each()
+    ):
         with contextlib.suppress(FailureError), failing as steps:
             subject.adopt(*made)
         if picture.differences():  # it got through, or failed when all had been done
