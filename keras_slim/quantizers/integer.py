@@ -1,5 +1,7 @@
 """Integers of 2 to 8 bits, as a phone computes with them."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -9,6 +11,8 @@ from keras_slim.quantizers.straight_through import summed_as, with_gradient
 from keras_slim.validation import check_choice, check_share
 
 RANGES = ("current", "average", "trained")
+MATRIX = 2  # number of axes
+BEFORE = 6.0  # the end of the range of activations before any training
 
 
 @quantizers.register("int")
@@ -21,21 +25,24 @@ class Int(Quantizer):
     `n = 2^bits - 1`. Of any shape. Gradients, with the range that the integers really have: `dx = g` inside, 0 outside;
     `dlow = sum of g below`, `dhigh = sum of g above`. A range that has collapsed to 0 gives zeros.
 
-    What an argument leaves open is what phones compute with: weights symmetric, per channel, in the range of their
-    largest at each step; activations not symmetric, per tensor, in a moving average of the range.
+    What an argument leaves open is what phones compute with: weights symmetric, per channel (those of fewer than 8 bits
+    in a matrix per tensor), in the range of their largest at each step; activations not symmetric, per tensor, in a
+    moving average of the range.
 
-    Fewer than 8 bits lie on a part of a grid of 8 bits: `s` is `255 // n` of its steps (254 if symmetric). So a file
-    with 8-bit integers holds the very same numbers. Activations pass the operation from which the converter of
-    TensorFlow reads ranges, with the range of that grid; weights on the grid need none.
+    A file with integers of 8 bits holds numbers of fewer bits as they are. Symmetric weights lie on a part of a grid of
+    8 bits: with `k = 2^(bits - 1) - 1`, every `127 // k`-th of its steps. Activations have the step of the grid, and
+    only its first `n + 1` integers. The converter of TensorFlow reads both from the operation
+    `keras.quantizers.fake_quant_with_min_max_vars`, which they pass with the range of that grid. It needs none for
+    weights of 8 bits, and cannot read a range of activations that is not kept, or has channels.
 
     Args:
         bits: 2 to 8.
         symmetric: Whether `low = -high`. Optional.
         per_channel: Whether each channel has a range of its own. Optional.
         ranges: `"current"`: of what comes. `"average"`: a moving average over batches of training, of the first ones a
-            plain mean; before any training, of what comes. `"trained"`: begins with that of the first batch of
-            training, and what is trained (the weights `*_change` of the layer) is how far it moves from there. A layer
-            with `trainable=False` learns no range. Optional.
+            plain mean. `"trained"`: begins with that of the first batch of training, and what is trained (the weights
+            `*_change` of the layer) is how far it moves from there. Before any training, weights have the range of
+            what comes, and activations that from -6 to 6. A layer with `trainable=False` learns no range. Optional.
         momentum: Share of the moving average that one batch leaves, at most, in [0, 1).
 
     Raises:
@@ -44,7 +51,7 @@ class Int(Quantizer):
     Example:
 
     >>> import keras_slim as slim
-    >>> layer = slim.layers.Quantize(Int(bits=2))
+    >>> layer = slim.layers.Quantize(Int(bits=2, ranges="current"))
     >>> layer(keras.ops.array([[0.0, 0.9, 1.6, 3.0]])).numpy().tolist()
     [[0.0, 1.0, 2.0, 3.0]]
 
@@ -64,31 +71,35 @@ class Int(Quantizer):
         return 2**self.bits - _told(self.symmetric, place.is_weight)
 
     def variables(self, place):
-        shape = place.per_channel if _told(self.per_channel, place.is_weight) else ()
-        sides = ("high",) if _told(self.symmetric, place.is_weight) else ("low", "high")
-        kept = {side: {"shape": shape, "trainable": False} for side in sides}
-        if self._ranges(place) == "average":
-            return {**kept, "batches": {"shape": (), "trainable": False}}
-        if self._ranges(place) == "trained":
-            return {**kept, **{f"{side}_change": {"shape": shape} for side in sides}}
-        return {}
+        ranges = self._ranges(place)
+        if ranges == "current":
+            return {}
+        shape = place.per_channel if self._has_channels(place) else ()
+        ends = {"low": -BEFORE, "high": BEFORE}
+        if _told(self.symmetric, place.is_weight):
+            del ends["low"]
+        kept = {
+            side: {"shape": shape, "initializer": keras.initializers.Constant(end), "trainable": False}
+            for side, end in ends.items()
+        }
+        kept["batches"] = {"shape": (), "trainable": False}
+        return {**kept, **({f"{side}_change": {"shape": shape} for side in ends} if ranges == "trained" else {})}
 
     def quantize(self, x, place, training=False):
         symmetric = _told(self.symmetric, place.is_weight)
-        n = 2**self.bits - (2 if symmetric else 1)
-        read_by_converter = not place.is_weight and not self.per_channel
-        steps = (254 if symmetric else 255) // n
+        n = self.num_values(place) - 1
+        is_kept = not place.is_weight and not self.per_channel and self._ranges(place) != "current"
 
         def values(x, low, high):
             scale, safe, zero = _grid(low, high, n)
-            if not (read_by_converter and n >= 254):
-                x = (ops.clip(ops.round(x / safe) + zero, 0, n) - zero) * scale
-            if read_by_converter:
+            if is_kept:
                 lowest = -zero * safe
-                highest = lowest + safe / steps * (254 if symmetric else 255)
-                rounded = keras.quantizers.fake_quant_with_min_max_vars(x, lowest, highest, 8, symmetric)
-                x = ops.where(scale > 0, rounded, ops.zeros_like(x))
-            return x
+                x = ops.clip(x, lowest, lowest + n * safe) if n < 255 else x
+                x = keras.quantizers.fake_quant_with_min_max_vars(x, lowest, lowest + 255 * safe)
+                return ops.where(scale > 0, x, ops.zeros_like(x))
+            x = (ops.clip(ops.round(x / safe) + zero, 0, n) - zero) * scale
+            is_on_part = place.is_weight and symmetric and n < 254
+            return _on_part_of_8_bits(x, safe, n, place) if is_on_part and self._is_read(place) else x
 
         def gradients(g, x, low, high):
             scale, _, zero = _grid(low, high, n)
@@ -104,7 +115,7 @@ class Int(Quantizer):
 
     def _range(self, x, place, training, symmetric):
         """Returns the lowest and the highest number, 0 among them, in a shape that meets the tensor."""
-        per_channel, ranges = _told(self.per_channel, place.is_weight), self._ranges(place)
+        per_channel, ranges = self._has_channels(place), self._ranges(place)
         if symmetric:
             now = {"high": place.reduced(ops.max, ops.abs(x), per_channel)}
         else:
@@ -113,27 +124,35 @@ class Int(Quantizer):
                 "high": ops.maximum(place.reduced(ops.max, x, per_channel), 0),
             }
         now = {side: ops.stop_gradient(value) for side, value in now.items()}
-        if ranges == "average":
-            now = self._averaged(now, place, training)
-        elif ranges == "trained":
-            now = {
-                side: place.begun(side, value, training) + place.read(f"{side}_change") for side, value in now.items()
-            }
-            now["high"] = ops.maximum(now["high"], 0)
-            now.update({"low": ops.minimum(now["low"], 0)} if "low" in now else {})
-        return (-now["high"] if symmetric else now["low"]), now["high"]
+        if ranges != "current":
+            now = self._learned(now, place, training)
+        if ranges == "trained":
+            now = {side: value + place.read(f"{side}_change") for side, value in now.items()}
+        high = ops.maximum(now["high"], 0)
+        return (-high if symmetric else ops.minimum(now["low"], 0)), high
 
-    def _averaged(self, now, place, training):
+    def _learned(self, now, place, training):
+        """Returns the ends of the range that are kept, with those of one more batch in them."""
         batches = place.read("batches")
-        if not training:
-            return {side: ops.where(batches > 0, place.read(side), value) for side, value in now.items()}
-        share = ops.maximum(1 / (batches + 1), 1 - self.momentum)
+        ends = {}
         for side, value in now.items():
-            old = place.read(side)
-            now[side] = ops.stop_gradient(old + share * (value - old))
-            place.write(side, now[side])
-        place.write("batches", batches + 1)
-        return now
+            kept = place.read(side)
+            if training:
+                share = ops.maximum(1 / (batches + 1), 1 - self.momentum) if self._ranges(place) == "average" else 0
+                ends[side] = ops.stop_gradient(ops.where(batches == 0, value, kept + share * (value - kept)))
+                place.write(side, ends[side])
+            else:  # the range of activations must not depend on them, or the converter would not read it
+                ends[side] = ops.where(batches > 0, kept, value) if place.is_weight else kept
+        if training:
+            place.write("batches", batches + 1)
+        return ends
+
+    def _has_channels(self, place):
+        return _told(self.per_channel, place.is_weight and (place.rank > MATRIX or self.bits == 8))
+
+    def _is_read(self, place):
+        """Tells whether the converter takes a fake quantization of the weights: a matrix has no channels for it."""
+        return place.rank > MATRIX or not self._has_channels(place)
 
     def _ranges(self, place):
         return self.ranges or ("current" if place.is_weight else "average")
@@ -157,3 +176,16 @@ def _grid(low, high, n):
     scale = (high - low) / n
     safe = ops.where(scale > 0, scale, ops.ones_like(scale))
     return scale, safe, ops.clip(ops.round(-low / safe), 0, n)
+
+
+def _on_part_of_8_bits(x, scale, n, place):
+    """Returns the same numbers behind the operation that says on which grid of 8 bits they lie."""
+    end = 127 * scale / (254 // n)
+    shape, axis = x.shape, None
+    if math.prod(end.shape) > 1:  # the operation takes one axis
+        first, *others = place.axes
+        axis = first
+        if others:
+            x, axis = ops.reshape(x, (*shape[:first], -1)), -1
+        end = ops.reshape(end, (-1,))
+    return ops.reshape(keras.quantizers.fake_quant_with_min_max_vars(x, -end, end, 8, True, axis), shape)

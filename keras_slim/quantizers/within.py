@@ -96,16 +96,20 @@ class _Part(Place):
         return value
 
     def write(self, name, value):
-        wholes = [super().read(name)]  # and what of it is left, axis by axis
-        along = self._along(wholes[0])
-        for axis, positions in along[:-1]:
-            wholes.append(ops.take(wholes[-1], positions, axis=axis))
-        for (axis, positions), whole in zip(reversed(along), reversed(wholes), strict=True):
-            value = _spread(value, whole, positions, range(whole.shape[axis]), axis)
-        super().write(name, value)
+        whole = super().read(name)
+        super().write(name, _put_back(value, whole, self._along(whole)))
 
     def _along(self, value):
         return [(axis, positions) for axis, positions in self._kept.items() if value.shape[axis] > 1]
+
+
+def _put_back(value, whole, along):
+    """Returns a tensor with another value at the positions of some axes."""
+    if not along:
+        return value
+    (axis, positions), *others = along
+    value = _put_back(value, ops.take(whole, positions, axis=axis), others)
+    return _spread(value, whole, positions, range(whole.shape[axis]), axis)
 
 
 def _spread(small, others, positions, elsewhere, axis):

@@ -211,14 +211,16 @@ def test_an_averaged_range_is_the_plain_mean_at_first_and_moves_slowly_later():
 def test_a_range_of_positive_numbers_begins_at_zero():
     x = np.abs(W) + 1
     place = placed(Int(8), W.shape, is_weight=False)
-    assert rounded(place, np.append(x, 0).astype("float32").reshape(1, -1, 1)).min() == 0
+    low, high = -6, 6  # before any training
+    np.testing.assert_allclose(rounded(place, 4 * W).ravel(), by_grid(4 * W.ravel(), low, high, 255)[0], rtol=1e-5)
+    assert rounded(place, np.append(x, 0).astype("float32").reshape(1, -1, 1), training=True).min() == 0
     np.testing.assert_allclose(rounded(place, x).ravel(), by_grid(x.ravel(), 0, x.max(), 255)[0], rtol=1e-5)
 
 
 def test_all_bits_of_a_channel_of_its_own_also_for_activations():
     x = W * np.array([1, 10, 100, 0], "float32")
     place = placed(Int(8, per_channel=True), W.shape, is_weight=False)
-    found = rounded(place, x)
+    found = rounded(place, x, training=True)
     for channel in range(3):
         values = x[..., channel].ravel()
         expected = by_grid(values, min(values.min(), 0), max(values.max(), 0), 255)[0]
