@@ -51,8 +51,7 @@ place_of = pytest.mark.parametrize("is_weight", PLACES.values(), ids=PLACES)
 
 
 @every
-@place_of
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize(("is_weight", "dtype"), [(True, "float16"), (False, "float32")])
 def test_shape_and_dtype_stay_and_values_are_as_few_as_it_says(quantizer, is_weight, dtype):
     x = keras.ops.cast(numbers(5, 4, 6), dtype)
     place = placed(quantizer, x.shape, is_weight=is_weight)
@@ -67,8 +66,7 @@ def test_shape_and_dtype_stay_and_values_are_as_few_as_it_says(quantizer, is_wei
 
 
 @every
-@place_of
-@pytest.mark.parametrize("size", [0, 1e6])
+@pytest.mark.parametrize(("is_weight", "size"), [(True, 0), (False, 0), (True, 1e6)])
 def test_values_and_gradients_are_finite_whatever_comes(quantizer, is_weight, size):
     x = numbers(3, 4, scale=size)
     place = placed(quantizer, x.shape, is_weight=is_weight)
