@@ -2,15 +2,13 @@
 
 Layers take a quantizer by name, class or instance: `QuantConv2D(64, 3, kernel_quantizer="ternary")`.
 
-| name | values | gradient of the weights `w`, given `g` |
-|---|---|---|
-| `"int"` | integers of 2 to 8 bits, times a scale | `g` inside the range |
-| `"learned_step"` | integers of 2 to 8 bits, times a trained step | `g` inside |
-| `"sign"` | -1, 1 | `g` where the size is at most 1 |
-| `"binary"` | -1, 1, by sign or by chance | `g`, and weights are held between -1 and 1 |
-| `"binary_scaled"` | -a, a | `g (1 / n + a 1[|w| <= 1])` |
-| `"ternary"` | -a, 0, a | `g` |
-| `"trained_ternary"` | -n, 0, p, both trained | `n g`, `g`, `p g` |
+- `"int"`: integers of 2 to 8 bits, times a scale.
+- `"learned_step"`: integers of 2 to 8 bits, times a step that is trained.
+- `"sign"`: -1 and 1, for activations and weights.
+- `"binary"`: -1 and 1, by sign or by chance, with weights that are held between.
+- `"binary_scaled"`: -a and a, for each filter another.
+- `"ternary"`: -a, 0 and a.
+- `"trained_ternary"`: -n, 0 and p, both trained.
 """
 
 from keras_slim.quantizers.base import Quantizer, get, quantizers
