@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_slim.quantizers.base import Quantizer, quantizers
@@ -11,6 +12,7 @@ from keras_slim.quantizers.straight_through import summed_as, with_gradient
 from keras_slim.validation import check_choice, check_share
 
 RANGES = ("current", "average", "trained")
+SLACK = 1e-4  # of a step: the largest number of a range is in it, whatever its last digit
 MATRIX = 2  # number of axes
 BEFORE = 6.0  # the end of the range of activations before any training
 
@@ -104,7 +106,8 @@ class Int(Quantizer):
         def gradients(g, x, low, high):
             scale, _, zero = _grid(low, high, n)
             none = ops.zeros_like(g)
-            below, above = x < -zero * scale, x > (n - zero) * scale
+            slack = SLACK * scale
+            below, above = x < -zero * scale - slack, x > (n - zero) * scale + slack
             return (
                 ops.where(below | above, none, g),
                 summed_as(ops.where(below, g, none), low),
@@ -181,11 +184,15 @@ def _grid(low, high, n):
 def _on_part_of_8_bits(x, scale, n, place):
     """Returns the same numbers behind the operation that says on which grid of 8 bits they lie."""
     end = 127 * scale / (254 // n)
-    shape, axis = x.shape, None
-    if math.prod(end.shape) > 1:  # the operation takes one axis
-        first, *others = place.axes
-        axis = first
-        if others:
-            x, axis = ops.reshape(x, (*shape[:first], -1)), -1
-        end = ops.reshape(end, (-1,))
-    return ops.reshape(keras.quantizers.fake_quant_with_min_max_vars(x, -end, end, 8, True, axis), shape)
+    fake_quantized = keras.quantizers.fake_quant_with_min_max_vars
+    if math.prod(end.shape) == 1:
+        return fake_quantized(x, -end, end, 8, True)
+    # The operation takes one axis, and Keras meets it with the ends only if it is the last, but on TensorFlow.
+    others = place.others(per_channel=True)
+    order = [*others, *place.axes]
+    turned = x if order == sorted(order) else ops.transpose(x, order)
+    columns = ops.reshape(turned, (*turned.shape[: len(others)], -1))
+    end = ops.reshape(end, (-1,))
+    columns = fake_quantized(columns, -end, end, 8, True, -1)
+    turned = ops.reshape(columns, turned.shape)
+    return turned if order == sorted(order) else ops.transpose(turned, np.argsort(order).tolist())

@@ -55,7 +55,7 @@ def answers(layer, x, **options):
 def test_without_quantizers_it_is_the_layer_of_keras(name):
     layer, twin, x = made(name)
     np.testing.assert_allclose(answers(layer, x), answers(twin, x), rtol=1e-6, atol=1e-6)
-    assert layer.compute_output_shape(x.shape) == twin(x).shape
+    assert tuple(layer.compute_output_shape(x.shape)) == tuple(twin(x).shape)
     assert [each.name for each in layer.weights] == [each.name for each in twin.weights]
     assert set(layer.get_config()) - set(twin.get_config()) == {each for each in vars(layer) if "quantizer" in each}
 
@@ -94,7 +94,7 @@ def test_channels_first_is_channels_last_turned(name):
         *((name, Int(4), "float32") for name in ("causal", "depthwise", "separable")),
         *((name, "trained_ternary", "mixed_float16") for name in ("transposed", "table")),
         ("strides", STEP, "mixed_bfloat16"),
-        ("dense", Int(ranges="trained"), "float64"),
+        ("dense", Int(ranges="average"), "float64"),
         ("groups", Binary(stochastic=True), "float32"),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_frozen_layer_learns_no_range():
 def test_whole_numbers_are_rounded_as_floats():
     x = np.array([[1, 30, 255]], "uint8")
     layer = ours.QuantDense(2, kernel_quantizer="int", input_quantizer=Int(3))
-    np.testing.assert_allclose(layer(x), layer(x.astype("float32")))
+    np.testing.assert_allclose(answers(layer, x), answers(layer, x.astype("float32")))
 
 
 def test_zeros_before_a_causal_convolution_are_no_signs():
@@ -167,7 +167,7 @@ def test_zeros_before_a_causal_convolution_are_no_signs():
 
 def test_activations_are_rounded_by_a_layer_of_their_own():
     layer = ours.Quantize(Int(2, ranges="current"), axis=1)
-    np.testing.assert_allclose(layer(np.array([[0.1, 1.2, 3.0]], "float32")), [[0, 1, 3]], rtol=1e-6)
+    np.testing.assert_allclose(answers(layer, np.array([[0.1, 1.2, 3.0]], "float32")), [[0, 1, 3]], rtol=1e-6)
     again = ours.Quantize.from_config(layer.get_config())
     assert (again.axis, vars(again.quantizer)) == (1, vars(layer.quantizer))
     with pytest.raises(ValueError, match="`quantizer` of `Quantize`"):
