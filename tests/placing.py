@@ -5,11 +5,13 @@ import numpy as np
 
 from keras_slim.kernels.backends import gradient
 from keras_slim.quantizers import Place, quantizers
+from keras_slim.quantizers.kept_place import KeptPlace
 
 
-def placed(quantizer, shape, axes=(-1,), is_weight=True, name="kernel"):
-    """Returns the `Place` of a quantizer that has a tensor of a shape."""
-    place = Place(quantizers.get(quantizer, "quantizer", "test"), name, axes, is_weight)
+def placed(quantizer, shape, axes=(-1,), is_weight=True, name="kernel", kept=None):
+    """Returns the `Place` of a quantizer that has a tensor of a shape, of which all or some is kept."""
+    arguments = quantizers.get(quantizer, "quantizer", "test"), name, axes, is_weight
+    place = KeptPlace(*arguments, kept=kept) if kept else Place(*arguments)
     return place.build(keras.layers.Layer(), shape)
 
 

@@ -3,10 +3,12 @@
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_slim import quantizers
 from keras_slim.layers.bias_and_activation import with_bias_and_activation
-from keras_slim.quantizers import Place, within
+from keras_slim.quantizers import Place
+from keras_slim.quantizers.kept_place import KeptPlace
 
 INPUTS = "inputs"
 
@@ -20,6 +22,8 @@ class Quantized:
 
     Args:
         *args: Arguments of Keras's layer.
+        kept: For models in which units are masked: for the name of a weight, or `"inputs"`, a dictionary from an axis
+            to the positions that are kept. What is left out is rounded to 0, and counts in no range. Optional.
         **kwargs: Arguments of Keras's layer, and the quantizers.
     """
 
@@ -37,28 +41,39 @@ class Quantized:
     kernel: Any
     compute: Any
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, kept=None, **kwargs):
+        self.kept = {
+            name: {int(axis): list(positions) for axis, positions in axes.items()}
+            for name, axes in (kept or {}).items()
+        }
         self.places: dict[str, Place] = {}
-        for argument in filter(None, (self.of_weights, self.of_inputs)):
+        for argument in self._arguments():
             setattr(self, argument, quantizers.get(kwargs.pop(argument, None), argument, type(self).__name__))
-        constraint = self.of_weights and getattr(self, self.of_weights) and getattr(self, self.of_weights).constraint()
-        if constraint:
-            kwargs.update({name: kwargs.get(name) or constraint for name in self.constraints})
+        if self.of_weights and (quantizer := getattr(self, self.of_weights)):
+            kwargs.update({name: kwargs.get(name) or quantizer.constraint() for name in self.constraints})
         super().__init__(*args, **kwargs)
+
+    def _arguments(self):
+        return [argument for argument in (self.of_weights, self.of_inputs) if argument]
 
     def build(self, input_shape=None):
         if self.built:
             return
         super().build(input_shape)
         places = {}
-        if self.of_weights and getattr(self, self.of_weights):
+        if self.of_weights and (quantizer := getattr(self, self.of_weights)):
             for name, axes in self.weight_axes.items():
-                place = Place(getattr(self, self.of_weights), name, axes, is_weight=True)
+                place = self._place(quantizer, name, axes, is_weight=True)
                 places[name] = place.build(self, tuple(getattr(self, name).shape))
-        if self.of_inputs and getattr(self, self.of_inputs):
-            place = Place(getattr(self, self.of_inputs), INPUTS, (self.channel_axis,), is_weight=False)
+        if self.of_inputs and (quantizer := getattr(self, self.of_inputs)):
+            place = self._place(quantizer, INPUTS, (self.channel_axis,), is_weight=False)
             places[INPUTS] = place.build(self, tuple(input_shape))
         self.places = places
+
+    def _place(self, quantizer, name, axes, is_weight):
+        if name in self.kept:
+            return KeptPlace(quantizer, name, axes, is_weight, kept=self.kept[name])
+        return Place(quantizer, name, axes, is_weight)
 
     @property
     def channel_axis(self):
@@ -68,25 +83,17 @@ class Quantized:
     def rounded(self, name, value, training=False):
         """Returns a weight, by name, or `"inputs"`, as the layer computes with it; ranges are learned in training."""
         place = self.places.get(name)
-        return value if place is None else place(value, bool(training) and self.trainable)
+        if place is None:
+            return value
+        if not keras.backend.is_float_dtype(value.dtype):
+            value = ops.cast(value, self.compute_dtype)
+        return place(value, bool(training) and self.trainable)
 
     def call(self, inputs, training=None):
         """Returns what Keras's layer would for rounded inputs and weights."""
         kernels = [self.rounded(name, getattr(self, name), training) for name in self.weight_axes]
         outputs = self.compute(self.rounded(INPUTS, inputs, training), *kernels)
         return with_bias_and_activation(self, outputs, self.channel_axis)
-
-    def keeping(self, kept):
-        """Returns the entries of a config that leave channels out.
-
-        Args:
-            kept: From 0, for the inputs, or the name of a weight, and an axis of it to the positions that are kept.
-        """
-        of_place: dict[str, dict] = {}
-        for (leaf, axis), positions in kept.items():
-            of_place.setdefault(leaf or INPUTS, {})[axis] = positions
-        arguments = [each for each in (self.of_weights, self.of_inputs) if each and getattr(self, each)]
-        return {argument: within.keeping(getattr(self, argument), of_place) for argument in arguments}
 
     # Those of convolutions and dense layers write their kernel and bias alone.
     def save_own_variables(self, store):
@@ -102,6 +109,22 @@ class Quantized:
         raise NotImplementedError(f"`{type(self).__name__}` has quantizers of its own, so Keras cannot quantize it.")
 
     def get_config(self):
-        arguments = filter(None, (self.of_weights, self.of_inputs))
-        own = {each: keras.saving.serialize_keras_object(getattr(self, each)) for each in arguments}
+        own = {each: keras.saving.serialize_keras_object(getattr(self, each)) for each in self._arguments()}
+        if self.kept:
+            own["kept"] = {
+                name: {str(axis): list(positions) for axis, positions in axes.items()}
+                for name, axes in self.kept.items()
+            }
         return {**super().get_config(), **own}
+
+
+def kept_by_place(kept):
+    """Returns what the argument `kept` is to be.
+
+    Args:
+        kept: From 0, for the inputs, or the name of a weight, and an axis of it to the positions that are kept.
+    """
+    places: dict[str, dict] = {}
+    for (leaf, axis), positions in kept.items():
+        places.setdefault(leaf or INPUTS, {})[axis] = positions
+    return places

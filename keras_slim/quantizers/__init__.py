@@ -21,7 +21,6 @@ from keras_slim.quantizers.place import Place
 from keras_slim.quantizers.sign import Sign
 from keras_slim.quantizers.ternary import Ternary
 from keras_slim.quantizers.trained_ternary import TrainedTernary
-from keras_slim.quantizers.within import Within
 
 __all__ = [
     "Binary",
@@ -34,7 +33,6 @@ __all__ = [
     "Sign",
     "Ternary",
     "TrainedTernary",
-    "Within",
     "get",
     "quantizers",
 ]

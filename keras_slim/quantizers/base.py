@@ -25,7 +25,7 @@ class Quantizer(abc.ABC):
         """Returns how many values a number can have: with two or three, products need no multiplication."""
 
     @abc.abstractmethod
-    def quantize(self, x, place: Place, training=False):
+    def __call__(self, x, place: Place, training=False):
         """Returns the rounded numbers.
 
         Args:

@@ -38,7 +38,7 @@ class Binary(Quantizer):
     def num_values(self, place):
         return 2
 
-    def quantize(self, x, place, training=False):
+    def __call__(self, x, place, training=False):
         if not (self.stochastic and training):
             return with_gradient(signs, lambda g, x: g, x)
         chance = keras.random.uniform(ops.shape(x), dtype=x.dtype, seed=place.seed)

@@ -22,7 +22,7 @@ class BinaryScaled(Quantizer):
     def num_values(self, place):
         return 2
 
-    def quantize(self, x, place, training=False):
+    def __call__(self, x, place, training=False):
         def scale(x):
             return place.reduced(ops.mean, ops.abs(x), per_channel=True)
 

@@ -87,7 +87,7 @@ class Int(Quantizer):
         kept["batches"] = {"shape": (), "trainable": False}
         return {**kept, **({f"{side}_change": {"shape": shape} for side in ends} if ranges == "trained" else {})}
 
-    def quantize(self, x, place, training=False):
+    def __call__(self, x, place, training=False):
         symmetric = _told(self.symmetric, place.is_weight)
         n = self.num_values(place) - 1
         is_kept = not place.is_weight and not self.per_channel and self._ranges(place) != "current"

@@ -47,7 +47,7 @@ class LearnedStep(Quantizer):
     def variables(self, place):
         return {"step": {"shape": (), "trainable": False}, "step_change": {"shape": ()}}
 
-    def quantize(self, x, place, training=False):
+    def __call__(self, x, place, training=False):
         is_signed = place.is_weight if self.signed is None else self.signed
         n = 2 ** (self.bits - 1) if is_signed else 0
         p = self.num_values(place) - 1 - n

@@ -49,8 +49,8 @@ class Place:
         """Returns the rounded tensor."""
         dtype = keras.backend.standardize_dtype(x.dtype)
         wide = keras.backend.result_type(dtype, "float32")
-        rounded = self.quantizer.quantize(ops.cast(x, wide), self, training)
-        return ops.cast(rounded, dtype) if keras.backend.is_float_dtype(dtype) else rounded
+        rounded = self.quantizer(ops.cast(x, wide), self, training)
+        return ops.cast(rounded, dtype)
 
     @property
     def num_values(self):

@@ -41,7 +41,7 @@ class Ternary(Quantizer):
     def num_values(self, place):
         return 3
 
-    def quantize(self, x, place, training=False):
+    def __call__(self, x, place, training=False):
         return with_gradient(lambda x: self._values(x, place), lambda g, x: g, x)
 
     def _values(self, x, place):

@@ -42,7 +42,7 @@ class TrainedTernary(Quantizer):
             "negative_change": {"shape": ()},
         }
 
-    def quantize(self, x, place, training=False):
+    def __call__(self, x, place, training=False):
         sizes = ops.stop_gradient(ops.abs(x))
         bound = self.threshold * place.reduced(ops.max, sizes, per_channel=False)
         values = []

@@ -25,7 +25,6 @@ from keras_slim.layers import (
     QuantSeparableConv2D,
 )
 from keras_slim.layers.quantized import INPUTS
-from keras_slim.quantizers import Within
 
 FINE = 15  # values, from which on kept units can stand in for removed ones: those of 4 bits
 
@@ -75,7 +74,7 @@ def _rounded(rule, *types):
 
     @register_rule(*types)
     def rounded(call):
-        if any(isinstance(place.quantizer, Within) for place in call.layer.places.values()):
+        if call.layer.kept:
             return call.keep_inputs_whole("units are masked in it already")
         call = _RoundedCall(call)
         if INPUTS in call.layer.places:

@@ -13,7 +13,7 @@ import keras_slim as slim
 from keras_slim.graph import analyse
 from keras_slim.layers import QuantConv2D, QuantDense, QuantDepthwiseConv2D, Quantize
 from keras_slim.pruning import Guards
-from keras_slim.quantizers import Int
+from keras_slim.quantizers import Int, Quantizer
 
 LOOSE = Guards(min_units=1, max_ratio=0.9, align=1)
 
@@ -77,8 +77,36 @@ def test_units_stand_in_for_others_where_weights_are_nearly_what_they_were(quant
         assert errors[1] < 0.5 * errors[0]
 
 
-def test_what_is_masked_is_not_cut_again():
+def test_what_is_masked_comes_back_from_its_file_and_is_not_cut_again(tmp_path):
     model = randomise(zoo.quantized_integers())
     plan = slim.plan_pruning(model, 0.4, criterion="random", guards=LOOSE)
-    graph = analyse(slim.mask(model, plan))
+    masked, x = slim.mask(model, plan), inputs_for(model)
+    masked.save(tmp_path / "masked.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "masked.keras")(x), masked(x))
+    graph = analyse(masked)
     assert any("units are masked in it already" in str(whole) for whole in graph.whole)
+
+
+class Halves(Quantizer):
+    """A quantizer of a user's own, which Keras does not know by a name."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    def num_values(self, place):
+        return 1000
+
+    def __call__(self, x, place, training=False):
+        return x + keras.ops.stop_gradient(keras.ops.round(2 * x) / 2 - x)
+
+
+def test_a_quantizer_of_ones_own_goes_into_the_copies():
+    own = Halves(seen=[])
+    last = QuantDense(2, kernel_quantizer=own, input_quantizer=own)
+    model = keras.Sequential([keras.Input((3,)), QuantDense(6, kernel_quantizer=own), last])
+    randomise(model)
+    plan = slim.plan_pruning(model, 0.5, criterion="l1", guards=LOOSE)
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+    small, masked = slim.shrink(model, plan), slim.mask(model, plan)
+    np.testing.assert_allclose(small(x), masked(x), rtol=1e-5)
+    assert all(cut.layers[-1].input_quantizer is own for cut in (small, masked))

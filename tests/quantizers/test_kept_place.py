@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from placing import numbers, placed, rounded, slope
 
-from keras_slim.quantizers import Int, LearnedStep, Ternary, within
-from keras_slim.quantizers.within import Within
+from keras_slim.quantizers import Int, LearnedStep, Ternary
 
 KEPT = {1: [0, 2], 2: [1, 2, 5]}
 RANGES = "trained", "average"
@@ -27,7 +26,7 @@ def small(x):
 @pytest.mark.parametrize(("quantizer", "is_weight"), CASES)
 @pytest.mark.parametrize("axes", [(2,), (1, 2)])
 def test_the_kept_part_is_rounded_as_if_it_were_all(quantizer, is_weight, axes):
-    whole = placed(Within(quantizer, {"kernel": KEPT}), (4, 3, 6), axes, is_weight)
+    whole = placed(quantizer, (4, 3, 6), axes, is_weight, kept=KEPT)
     alone = placed(quantizer, (4, 2, 3), axes, is_weight)
     for seed in range(2):
         x = numbers(4, 3, 6, seed=seed)
@@ -50,13 +49,3 @@ def test_the_kept_part_is_rounded_as_if_it_were_all(quantizer, is_weight, axes):
         if variable.trainable:
             found = slope(whole, x, x, name)
             np.testing.assert_allclose(found.sum(), slope(alone, small(x), small(x), name).sum(), rtol=1e-4, atol=1e-5)
-
-
-def test_what_is_left_out_twice_is_left_out_once():
-    once = within.keeping(Int(), {"kernel": {0: [0, 1, 3]}})
-    twice = within.keeping(once, {"kernel": {0: [1, 2, 3], 1: [4]}, "inputs": {1: [0]}})
-    assert twice.kept == {"kernel": {0: [1, 3], 1: [4]}, "inputs": {1: [0]}}
-    assert isinstance(twice.quantizer, Int)
-    assert once.kept == {"kernel": {0: [0, 1, 3]}}
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(twice))
-    assert (again.kept, vars(again.quantizer)) == (twice.kept, vars(twice.quantizer))
