@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_slim.layers.bias_and_activation import with_bias
 from keras_slim.layers.quantized import Quantized
 
 
@@ -34,11 +35,18 @@ class QuantConv1D(Quantized, keras.layers.Conv1D):
     [1.0, 4.0]
     """
 
-    def compute(self, inputs, kernel):
-        """Returns the convolution; zeros before the first step are padded after rounding."""
-        if self.padding != "causal":
-            return self.convolution_op(inputs, kernel)
-        before = [(0, 0)] * 3
-        before[2 if self.channel_axis == 1 else 1] = (self.dilation_rate[0] * (self.kernel_size[0] - 1), 0)
-        options = self.strides, "valid", self.data_format, self.dilation_rate
-        return ops.conv(ops.pad(inputs, before), kernel, *options)
+    def biased(self, inputs, kernel):
+        """Returns the convolution with its bias, as one of images with one row.
+
+        The converter makes one integer operation of it only if the row is there until the bias has been added. Zeros
+        before the first step are padded after rounding.
+        """
+        steps = 2 if self.channel_axis == 1 else 1
+        padding = self.padding
+        if padding == "causal":
+            before = [(0, 0)] * 3
+            before[steps] = (self.dilation_rate[0] * (self.kernel_size[0] - 1), 0)
+            inputs, padding = ops.pad(inputs, before), "valid"
+        options = (1, *self.strides), padding, self.data_format, (1, *self.dilation_rate)
+        outputs = ops.conv(ops.expand_dims(inputs, steps), ops.expand_dims(kernel, 0), *options)
+        return ops.squeeze(with_bias(self, outputs, self.channel_axis), steps)

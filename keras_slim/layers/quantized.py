@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from keras_slim import quantizers
-from keras_slim.layers.bias_and_activation import with_bias_and_activation
+from keras_slim.layers.bias_and_activation import with_bias
 from keras_slim.quantizers import Place
 from keras_slim.quantizers.kept_place import KeptPlace
 
@@ -17,8 +17,8 @@ class Quantized:
     """Mixes into a layer of Keras: it computes with rounded weights and inputs.
 
     A class that derives from it says which weights are rounded and along which axes their channels lie, and has
-    `compute`. The weights that are trained stay as they are; what is rounded is made of them at every call. A
-    quantizer with a constraint, such as `"binary"`, puts it on the weights, unless the layer is given one.
+    `compute`, which sums. The weights that are trained stay as they are; what is rounded is made of them at every call.
+    A quantizer with a constraint, such as `"binary"`, puts it on the weights, unless the layer is given one.
 
     Args:
         *args: Arguments of Keras's layer.
@@ -92,8 +92,12 @@ class Quantized:
     def call(self, inputs, training=None):
         """Returns what Keras's layer would for rounded inputs and weights."""
         kernels = [self.rounded(name, getattr(self, name), training) for name in self.weight_axes]
-        outputs = self.compute(self.rounded(INPUTS, inputs, training), *kernels)
-        return with_bias_and_activation(self, outputs, self.channel_axis)
+        outputs = self.biased(self.rounded(INPUTS, inputs, training), *kernels)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def biased(self, inputs, *kernels):
+        """Returns what the layer sums, with its bias."""
+        return with_bias(self, self.compute(inputs, *kernels), self.channel_axis)
 
     # Those of convolutions and dense layers write their kernel and bias alone.
     def save_own_variables(self, store):
