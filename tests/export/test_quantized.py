@@ -1,11 +1,11 @@
-"""Layers with few bits, trained, answer in a file of floats as in Keras."""
+"""Layers with few bits, trained, answer in a file as in Keras."""
 
 import keras
 import numpy as np
 import pytest
 
 import keras_slim as slim
-from keras_slim.layers import QuantConv2D, QuantDense, QuantDepthwiseConv2D, Quantize
+from keras_slim.layers import QuantConv1D, QuantConv2D, QuantDense, QuantDepthwiseConv2D, Quantize
 from keras_slim.quantizers import Int, LearnedStep
 
 MODELS = {
@@ -47,3 +47,20 @@ def test_the_file_answers_as_keras_and_has_the_rounded_weights_in_it(name, tmp_p
     assert agreement.sqnr_db > 100
     found = {name: count for name, count in agreement.operations.items() if name != "REDUCE_MAX"}
     assert found == operations  # what rounds the weights is not among them
+
+
+def test_integers_stay_integers_from_end_to_end(tmp_path):
+    """No float island: the converter reads all ranges, and finds the grid of the weights."""
+    of = {"kernel_quantizer": "int", "input_quantizer": "int"}
+    few = {"kernel_quantizer": Int(4), "input_quantizer": "int"}
+    layers = [QuantConv1D(8, 3, activation="relu", **of), keras.layers.Reshape((6, 4, 2))]
+    layers += [QuantConv2D(4, 3, **few), keras.layers.BatchNormalization(), keras.layers.ReLU()]
+    layers += [QuantDepthwiseConv2D(2, **of), Quantize(), keras.layers.Flatten(), QuantDense(3, **few), Quantize()]
+    model = keras.Sequential([keras.Input((8, 3)), *layers])
+    model.compile(keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
+    x = np.random.default_rng(0).normal(size=(16, 8, 3)).astype("float32")
+    model.fit(x, np.zeros((16, 3)), verbose=0)
+    agreement = slim.export_tflite(model, tmp_path / "integers.tflite", "int8", x, verbose=0).agreement
+    assert agreement.sqnr_db > 20
+    expected = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1}
+    assert {name: count for name, count in agreement.operations.items() if name != "RESHAPE"} == expected
