@@ -29,7 +29,7 @@ class Halves(Quantizer):
 VARIANTS = [
     Halves(),
     *(Int(bits) for bits in (2, 5)),
-    *(Int(4, symmetric, ranges=ranges) for symmetric in (True, False) for ranges in ("current", "average", "trained")),
+    *(Int(4, *options) for options in ((True, None, "trained"), (False, None, "average"), (False, None, "trained"))),
     Int(per_channel=True),
     LearnedStep(2, signed=True),
     Binary(stochastic=True, seed=1),
