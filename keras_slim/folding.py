@@ -12,6 +12,7 @@ from keras_slim.graph.nodes import is_graph, operations, walk
 from keras_slim.graph.opening import readable
 from keras_slim.graph.stock import differs_because
 from keras_slim.layers.adder import Adder
+from keras_slim.layers.quantized import Quantized
 
 TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
@@ -145,7 +146,8 @@ def _in_training(graphs):
 
 
 def _is_linear(layer):
-    return isinstance(layer, LINEAR) and not isinstance(layer, Adder) and layer.activation is keras.activations.linear
+    of_its_own = isinstance(layer, Adder | Quantized)  # of rounded weights, the folded ones would be others
+    return isinstance(layer, LINEAR) and not of_its_own and layer.activation is keras.activations.linear
 
 
 def _fits(norm, layer, rank):

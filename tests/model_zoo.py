@@ -4,15 +4,18 @@ import keras
 import numpy as np
 from keras import layers
 
+OF_QUANTIZERS = "_step", "_low", "_high", "_positive", "_negative", "_batches"
+
 
 def randomise(model, seed=0):
     """Gives every weight a value that hides nothing: no zero bias, no trivial batch-norm statistics."""
     rng = np.random.default_rng(seed)
     for weight in model.weights:
-        positive = weight.name in {"moving_variance", "gamma", "variance"}
+        positive = weight.name in {"moving_variance", "gamma", "variance"} or weight.name.endswith(OF_QUANTIZERS)
         scale = 1 / np.sqrt(np.prod(weight.shape[:-1])) if len(weight.shape) > 1 else 0.3
         value = rng.uniform(0.5, 1.5, weight.shape) if positive else rng.normal(0, scale, weight.shape)
-        weight.assign(value)
+        factor = -1 if weight.name.endswith("_low") else 0.1 if weight.name.endswith("_step") else 1
+        weight.assign(factor * value)
     return model
 
 

@@ -27,6 +27,7 @@ RANKS = {
     "schedules": 1,
     "datasets": 1,
     "kernels": 1,
+    "quantizers": 1,
     "optimizer_slots": 1,
     "distribution": 1,
     "reinitialization": 1,

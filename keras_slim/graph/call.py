@@ -32,7 +32,7 @@ class Record:
     arrays: dict = field(default_factory=dict)  # (id of layer, entry, axis) -> (layer, entry, atoms, axis)
     constants: dict = field(default_factory=dict)  # (id of first output, argument, axis) -> atoms
     positions: dict = field(default_factory=dict)  # (id of first output, argument) -> atoms
-    statistics: dict = field(default_factory=dict)  # (id of layer, leaf of its arguments, axis of it) -> atoms
+    statistics: dict = field(default_factory=dict)  # (id of layer, argument or weight, axis of it) -> atoms
     followers: set = field(default_factory=set)  # of the producers, those whose channels are no units by themselves
     rescales: dict = field(default_factory=dict)  # id of variable -> (variable, atoms, scale)
     readings: dict = field(default_factory=dict)  # (id of variable, axis, part, id of tensor) -> Reading of atoms
@@ -249,7 +249,8 @@ class LayerCall:
         Args:
             axis: Non-negative axis of the input.
             atoms: One for each position along it.
-            leaf: Which of the call's arguments is the input, once they are laid out flat.
+            leaf: Which of the call's arguments is the input, once they are laid out flat; or the name of a weight, of
+                which the layer computes statistics.
         """
         known = self._record.statistics.setdefault((id(self.layer), leaf, axis), atoms)
         if len(known) == len(atoms):

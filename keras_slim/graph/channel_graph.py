@@ -166,7 +166,7 @@ class ChannelGraph:
         positions: Units along the axis that a constant argument points into, by the id of the call's first output and
             the argument.
         statistics: Units over which a layer computes statistics, by the id of the layer, which of its arguments has
-            them, once these are laid out flat, and the axis.
+            them, once these are laid out flat, or the name of its weight that has, and the axis.
         rescales: Weights that make up for a number that their layer derives from how many units there are.
         sites: Where activations can be read, each tensor once.
         readings: Where units are summed over, from which others can stand in for them.
@@ -181,7 +181,7 @@ class ChannelGraph:
     resizes: tuple[Resize, ...] = field(repr=False)
     constants: dict[tuple, np.ndarray] = field(repr=False)
     positions: dict[tuple, np.ndarray] = field(repr=False)
-    statistics: dict[tuple[int, int, int], np.ndarray] = field(repr=False)
+    statistics: dict[tuple[int, int | str, int], np.ndarray] = field(repr=False)
     rescales: tuple[Rescale, ...] = field(repr=False)
     sites: tuple[Site, ...] = field(repr=False)
     readings: tuple[Reading, ...] = field(repr=False)

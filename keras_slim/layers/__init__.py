@@ -1,4 +1,4 @@
-"""Layers that Keras does not have: convolutions without multiplications, and layers over some of the channels."""
+"""Layers that Keras does not have: without multiplications, with few bits, and over some of the channels."""
 
 from keras_slim.layers.adder_conv1d import AdderConv1D
 from keras_slim.layers.adder_conv2d import AdderConv2D
@@ -14,6 +14,15 @@ from keras_slim.layers.masked_normalization import (
     MaskedUnitNormalization,
 )
 from keras_slim.layers.masked_operation import MaskedOperation, SilencedOperation, SpreadOperation
+from keras_slim.layers.quant_conv1d import QuantConv1D
+from keras_slim.layers.quant_conv2d import QuantConv2D
+from keras_slim.layers.quant_conv2d_transpose import QuantConv2DTranspose
+from keras_slim.layers.quant_conv3d import QuantConv3D
+from keras_slim.layers.quant_dense import QuantDense
+from keras_slim.layers.quant_depthwise_conv2d import QuantDepthwiseConv2D
+from keras_slim.layers.quant_embedding import QuantEmbedding
+from keras_slim.layers.quant_separable_conv2d import QuantSeparableConv2D
+from keras_slim.layers.quantize import Quantize
 from keras_slim.layers.weight import Weight
 
 __all__ = [
@@ -31,6 +40,15 @@ __all__ = [
     "MaskedRMSNormalization",
     "MaskedReversibleEmbedding",
     "MaskedUnitNormalization",
+    "QuantConv1D",
+    "QuantConv2D",
+    "QuantConv2DTranspose",
+    "QuantConv3D",
+    "QuantDense",
+    "QuantDepthwiseConv2D",
+    "QuantEmbedding",
+    "QuantSeparableConv2D",
+    "Quantize",
     "SilencedOperation",
     "SpreadOperation",
     "Weight",

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_slim.kernels import adder_convolution
+from keras_slim.layers.bias_and_activation import with_bias_and_activation
 from keras_slim.validation import check_positive
 
 FORMS = contextvars.ContextVar("forms", default=None)
@@ -42,12 +43,7 @@ class Adder:
 
     def finish(self, outputs, channel_axis=-1):
         """Returns the outputs after bias and activation."""
-        if self.use_bias:
-            shape = [1] * len(outputs.shape)
-            shape[channel_axis] = -1
-            # `ops.add` of Keras 3.15 takes the bias for one along the last axis, where that is as long (TensorFlow).
-            outputs = outputs + ops.reshape(self.bias, shape)
-        return outputs if self.activation is None else self.activation(outputs)
+        return with_bias_and_activation(self, outputs, channel_axis)
 
     def enable_lora(self, *args, **kwargs):
         raise NotImplementedError(f"`{type(self).__name__}` does not multiply by its kernel, so it has no adaptation.")

@@ -6,6 +6,7 @@ layer and computes with the kept channels alone, so that a masked model answers 
 
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.layers.masked_operation import MaskedOperation, SilencedOperation, SpreadOperation
+from keras_slim.layers.quantized import Quantized, kept_by_place
 
 _TWINS: dict[type, type] = {}
 _OF_OPERATIONS = {
@@ -50,13 +51,16 @@ def masked_twin(layer, config, kept):
     Args:
         layer: The layer, or an operation of `keras.ops`.
         config: Its config.
-        kept: From a leaf of the arguments and an axis to kept positions, as in `MaskedOperation`.
+        kept: From a leaf of the arguments, or the name of a weight, and an axis to kept positions, as in
+            `MaskedOperation`.
 
     Raises:
         UnsupportedLayerError: If the layer has weights and no twin.
     """
     if not kept:
         return None
+    if isinstance(layer, Quantized):
+        return type(layer).from_config({**config, "kept": kept_by_place(kept)})
     if type(layer) in _TWINS:  # these have one input
         return _TWINS[type(layer)].from_config({**config, "kept": {axis: kept[_, axis] for _, axis in kept}})
     if getattr(layer, "weights", ()):

@@ -19,6 +19,9 @@ multiplications and 81.2 M additions. Chen et al. 2020 give 41.2 M of both, and 
 first and the last layer of their network multiply (0.4 M), and they count 0.4 M more, which is about two operations for
 each element that is normalised.
 
+A layer with weights or inputs of two or three values has no multiplication; where both have two values, one XNOR and
+one addition. `bits` counts what the weights take when they are stored as they are rounded.
+
 `ModelProfile.energy` weighs these numbers by what an operation takes in silicon, from a published table.
 """
 

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 
 from keras_slim.graph.opening import readable
+from keras_slim.layers.quantized import Quantized
+from keras_slim.layers.within import layers_within
 from keras_slim.profiling.energy import PICOJOULES, arithmetic_energy
 from keras_slim.profiling.table import render
 from keras_slim.profiling.uses import work_by_call
@@ -30,6 +32,9 @@ class LayerProfile:
             place: the times that an element of a weight is used.
         multiplications: Multiplications.
         additions: Additions.
+        xnors: XNOR operations, in the place of multiplications where weights and inputs are binary.
+        bits: Bits in which these weights can be stored: rounded ones in the bits of their quantizer, all others in
+            their own dtype. The few numbers that say which values there are count as the weights that they are.
     """
 
     name: str
@@ -41,6 +46,8 @@ class LayerProfile:
     macs: int
     multiplications: int
     additions: int
+    xnors: int = 0
+    bits: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +90,16 @@ class ModelProfile:
         """Additions for one sample."""
         return sum(layer.additions for layer in self.layers)
 
+    @property
+    def xnors(self) -> int:
+        """XNOR operations for one sample, where weights and inputs are binary; `energy` leaves them out."""
+        return sum(layer.xnors for layer in self.layers)
+
+    @property
+    def bits(self) -> int:
+        """Bits in which all weights can be stored, rounded ones in the bits of their quantizer."""
+        return sum(layer.bits for layer in self.layers)
+
     def energy(self, precision: str = "float32") -> float:
         """Estimates the energy of the arithmetic for one sample, in microjoules, without that of memory.
 
@@ -96,7 +113,8 @@ class ModelProfile:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns totals and layers as plain values that JSON can hold; energy in microjoules by precision."""
-        totals = {name: getattr(self, name) for name in ("parameters", "bytes", "macs", "multiplications", "additions")}
+        names = "parameters", "bytes", "bits", "macs", "multiplications", "additions", "xnors"
+        totals = {name: getattr(self, name) for name in names}
         energy = {precision: self.energy(precision) for precision in PICOJOULES}
         return {"name": self.name, **totals, "energy": energy, **dataclasses.asdict(self)}
 
@@ -142,6 +160,7 @@ def profile(model: keras.Model) -> ModelProfile:
 
 
 def _layer_profile(path, call_number, call, works, weights):
+    rounded_to = _rounded_to(call.operation)
     return LayerProfile(
         name=path,
         call=call_number,
@@ -152,6 +171,8 @@ def _layer_profile(path, call_number, call, works, weights):
         macs=sum(work.total_uses for work in works),
         multiplications=sum(work.total_uses * work.multiplications for work in works),
         additions=sum(work.total_uses * work.additions for work in works),
+        xnors=sum(work.total_uses * work.xnors for work in works),
+        bits=sum(_bits_of(weight, rounded_to) for weight in weights),
     )
 
 
@@ -162,7 +183,19 @@ def _not_counted_yet(weights, counted):
     return fresh
 
 
+def _rounded_to(operation):
+    """Returns the bits of the weights that layers round, by id, those inside other layers too."""
+    layers = [each for each in layers_within(operation) if isinstance(each, Quantized)]
+    places = [(layer, place) for layer in layers for place in layer.places.values() if place.is_weight]
+    return {id(getattr(layer, place.name)): place.bits for layer, place in places}
+
+
 def _bytes_of(weight):
-    """Returns the bytes of a weight; the name of a dtype holds its bits, "bool" apart."""
+    return math.ceil(_bits_of(weight) / 8)
+
+
+def _bits_of(weight, rounded_to=()):
+    """Returns the bits of a weight; the name of a dtype holds those of one element, "bool" apart."""
     bits = re.search(r"\d+", weight.dtype)
-    return math.ceil(math.prod(weight.shape) * (int(bits.group()) if bits else 8) / 8)
+    of_one = rounded_to[id(weight)] if id(weight) in rounded_to else int(bits.group()) if bits else 8
+    return math.prod(weight.shape) * of_one

@@ -26,6 +26,8 @@ def render(profile) -> str:
     console.print(_table(profile))
     if profile.macs:
         console.print(_energy(profile), markup=False)
+    if 0 < profile.bits < 8 * profile.bytes:
+        console.print(f"As they are rounded, the weights take {scaled(profile.bits / 8, 'B')}.", markup=False)
     if profile.unknown:
         console.print(_note(profile.unknown), markup=False)
     lines = text.getvalue().splitlines()
@@ -52,11 +54,13 @@ def _table(profile):
     table = Table(title=f"Model '{escape(profile.name)}'", box=box.SIMPLE_HEAD, show_footer=True, title_justify="left")
     table.add_column("Layer", "Total", overflow="fold", ratio=1)
     table.add_column("Output shape", overflow="fold")
-    headings = "Parameters", "Bytes", "Mult.", "Add.", "Share"
-    for heading, total in zip(headings, (*_weights(profile), *_operations(profile, profile.macs)), strict=True):
+    xnor = ("XNOR",) if profile.xnors else ()
+    headings = "Parameters", "Bytes", "Mult.", "Add.", *xnor, "Share"
+    for heading, total in zip(headings, (*_weights(profile), *_operations(profile, profile)), strict=True):
         table.add_column(heading, total, justify="right", no_wrap=True)
     for layer in profile.layers:
-        operations = ("?", "?", "?") if layer.name in profile.unknown else _operations(layer, profile.macs)
+        is_unknown = layer.name in profile.unknown
+        operations = ("?", "?", *("?" for _ in xnor), "?") if is_unknown else _operations(layer, profile)
         table.add_row(_title(layer), _shapes(layer), *_weights(layer), *operations)
     return table
 
@@ -75,11 +79,15 @@ def _weights(cost):
     return (f"{cost.parameters:,}", scaled(cost.bytes, "B")) if cost.parameters else ("", "")
 
 
-def _operations(cost, all_macs):
-    """Returns the columns on operations, with the share of the multiply-accumulates; a zero is left blank."""
+def _operations(cost, profile):
+    """Returns the columns on operations, with the share of the multiply-accumulates; a zero is left blank.
+
+    XNOR operations have a column where there are any.
+    """
+    numbers = cost.multiplications, cost.additions, *((cost.xnors,) if profile.xnors else ())
     if not cost.macs:
-        return "", "", ""
-    return scaled(cost.multiplications), scaled(cost.additions), f"{cost.macs / all_macs:.1%}"
+        return ("",) * (len(numbers) + 1)
+    return *map(scaled, numbers), f"{cost.macs / profile.macs:.1%}"
 
 
 def _energy(profile):

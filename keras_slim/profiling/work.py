@@ -23,6 +23,8 @@ class Work:
         weight: The weight. Optional.
         multiplications: Multiplications per use. 1 by default.
         additions: Additions per use. 1 by default; an adder layer has no multiplication and two additions.
+        xnors: XNOR operations per use, which stand in the place of multiplications where both have two values. None by
+            default.
         widths: Axes of weights, `(weight, axis)`, whose sizes multiply the uses: how wide the vectors are that meet
             inside the layer, such as queries and keys. Optional.
     """
@@ -32,6 +34,7 @@ class Work:
     multiplications: int = 1
     additions: int = 1
     widths: tuple[tuple[keras.Variable, int], ...] = ()
+    xnors: int = 0
 
     @property
     def sizes(self) -> list[tuple[keras.Variable, int]]:

@@ -7,6 +7,7 @@ from keras import layers
 import keras_slim.layers as own
 from keras_slim.profiling import profile, weight_uses
 from keras_slim.profiling.work import _rules
+from keras_slim.quantizers import Int
 
 IMAGE, SEQUENCE = (6, 6, 4), (6, 4)
 
@@ -44,6 +45,13 @@ EXAMPLES = {
     own.MaskedAdderConv1D: (lambda n: own.MaskedAdderConv1D(n, 3, kept={2: [0, 3]}), SEQUENCE),
     own.MaskedAdderConv2D: (lambda n: own.MaskedAdderConv2D(n, 3, kept={3: [0, 3]}), IMAGE),
     own.MaskedAdderDense: (lambda n: own.MaskedAdderDense(n, kept={2: [0, 3]}), SEQUENCE),
+    own.QuantConv1D: (lambda n: own.QuantConv1D(n, 3, kernel_quantizer="binary"), SEQUENCE),
+    own.QuantConv2D: (lambda n: own.QuantConv2D(n, 3, input_quantizer=Int(per_channel=True)), IMAGE),
+    own.QuantConv3D: (lambda n: own.QuantConv3D(n, 3, kernel_quantizer="ternary"), (6, *IMAGE)),
+    own.QuantConv2DTranspose: (lambda n: own.QuantConv2DTranspose(n, 3, kernel_quantizer="int"), IMAGE),
+    own.QuantDepthwiseConv2D: (lambda n: own.QuantDepthwiseConv2D(3, depth_multiplier=n), IMAGE),
+    own.QuantSeparableConv2D: (lambda n: own.QuantSeparableConv2D(n, 3, kernel_quantizer="sign"), IMAGE),
+    own.QuantDense: (lambda n: own.QuantDense(n, kernel_quantizer="int", input_quantizer="sign"), SEQUENCE),
 }
 PARTS = {layers.LSTMCell, layers.GRUCell, layers.SimpleRNNCell, layers.StackedRNNCells}  # inside `RNN` above
 WITHOUT_WORK = {
@@ -54,6 +62,8 @@ WITHOUT_WORK = {
     layers.LayerNormalization,
     layers.RMSNormalization,
     layers.GroupNormalization,
+    own.QuantEmbedding,
+    own.Quantize,
 }
 WITHOUT_MATRICES = {layers.Attention, layers.AdditiveAttention, layers.Dot, own.MaskedAttention}
 TABLES = {layers.ReversibleEmbedding, own.MaskedReversibleEmbedding}  # in tests/graph/test_rules_tables.py

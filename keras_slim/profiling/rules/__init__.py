@@ -4,6 +4,16 @@ A rule is a function of the layer and of one call of it, registered with `regist
 element of each weight is used for one sample, and mentions every weight of two or more dimensions.
 """
 
-from keras_slim.profiling.rules import adder, attention, convolutions, dense, products, recurrent, uncounted, wrappers
+from keras_slim.profiling.rules import (
+    adder,
+    attention,
+    convolutions,
+    dense,
+    products,
+    quantized,
+    recurrent,
+    uncounted,
+    wrappers,
+)
 
-__all__ = ["adder", "attention", "convolutions", "dense", "products", "recurrent", "uncounted", "wrappers"]
+__all__ = ["adder", "attention", "convolutions", "dense", "products", "quantized", "recurrent", "uncounted", "wrappers"]

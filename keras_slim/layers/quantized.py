@@ -1,0 +1,134 @@
+"""What layers with rounded weights and inputs share; each is one of Keras's in all else."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_slim import quantizers
+from keras_slim.layers.bias_and_activation import with_bias
+from keras_slim.quantizers import Place
+from keras_slim.quantizers.kept_place import KeptPlace
+
+INPUTS = "inputs"
+
+
+class Quantized:
+    """Mixes into a layer of Keras: it computes with rounded weights and inputs.
+
+    A class that derives from it says which weights are rounded and along which axes their channels lie, and has
+    `compute`, which sums. The weights that are trained stay as they are; what is rounded is made of them at every call.
+    A quantizer with a constraint, such as `"binary"`, puts it on the weights, unless the layer is given one.
+
+    Args:
+        *args: Arguments of Keras's layer.
+        kept: For models in which units are masked: for the name of a weight, or `"inputs"`, a dictionary from an axis
+            to the positions that are kept. What is left out is rounded to 0, and counts in no range. Optional.
+        **kwargs: Arguments of Keras's layer, and the quantizers.
+    """
+
+    weight_axes: dict[str, tuple[int, ...]] = {"kernel": (-1,)}
+    """For each rounded weight, by name, the axes that count the channels it makes."""
+    constraints: tuple[str, ...] = ("kernel_constraint",)
+    """The arguments with the constraints of these weights."""
+    of_weights: str | None = "kernel_quantizer"
+    """The argument with the quantizer of the weights; `None` for a layer without weights."""
+    of_inputs: str | None = "input_quantizer"
+    """The argument with the quantizer of the inputs; `None` for inputs that are not numbers."""
+
+    built: bool
+    trainable: bool
+    kernel: Any
+    compute: Any
+
+    def __init__(self, *args, kept=None, **kwargs):
+        self.kept = {
+            name: {int(axis): list(positions) for axis, positions in axes.items()}
+            for name, axes in (kept or {}).items()
+        }
+        self.places: dict[str, Place] = {}
+        for argument in self._arguments():
+            setattr(self, argument, quantizers.get(kwargs.pop(argument, None), argument, type(self).__name__))
+        if self.of_weights and (quantizer := getattr(self, self.of_weights)):
+            kwargs.update({name: kwargs.get(name) or quantizer.constraint() for name in self.constraints})
+        super().__init__(*args, **kwargs)
+
+    def _arguments(self):
+        return [argument for argument in (self.of_weights, self.of_inputs) if argument]
+
+    def build(self, input_shape=None):
+        if self.built:
+            return
+        super().build(input_shape)
+        places = {}
+        if self.of_weights and (quantizer := getattr(self, self.of_weights)):
+            for name, axes in self.weight_axes.items():
+                place = self._place(quantizer, name, axes, is_weight=True)
+                places[name] = place.build(self, tuple(getattr(self, name).shape))
+        if self.of_inputs and (quantizer := getattr(self, self.of_inputs)):
+            place = self._place(quantizer, INPUTS, (self.channel_axis,), is_weight=False)
+            places[INPUTS] = place.build(self, tuple(input_shape))
+        self.places = places
+
+    def _place(self, quantizer, name, axes, is_weight):
+        if name in self.kept:
+            return KeptPlace(quantizer, name, axes, is_weight, kept=self.kept[name])
+        return Place(quantizer, name, axes, is_weight)
+
+    @property
+    def channel_axis(self):
+        """The axis of the channels of inputs and outputs."""
+        return 1 if getattr(self, "data_format", None) == "channels_first" else -1
+
+    def rounded(self, name, value, training=False):
+        """Returns a weight, by name, or `"inputs"`, as the layer computes with it; ranges are learned in training."""
+        place = self.places.get(name)
+        if place is None:
+            return value
+        if not keras.backend.is_float_dtype(value.dtype):
+            value = ops.cast(value, self.compute_dtype)
+        return place(value, bool(training) and self.trainable)
+
+    def call(self, inputs, training=None):
+        """Returns what Keras's layer would for rounded inputs and weights."""
+        kernels = [self.rounded(name, getattr(self, name), training) for name in self.weight_axes]
+        outputs = self.biased(self.rounded(INPUTS, inputs, training), *kernels)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def biased(self, inputs, *kernels):
+        """Returns what the layer sums, with its bias."""
+        return with_bias(self, self.compute(inputs, *kernels), self.channel_axis)
+
+    # Those of convolutions and dense layers write their kernel and bias alone.
+    def save_own_variables(self, store):
+        keras.layers.Layer.save_own_variables(self, store)
+
+    def load_own_variables(self, store):
+        keras.layers.Layer.load_own_variables(self, store)
+
+    def enable_lora(self, *args, **kwargs):
+        raise NotImplementedError(f"`{type(self).__name__}` rounds its weights, so it has no adaptation beside them.")
+
+    def quantize(self, *args, **kwargs):
+        raise NotImplementedError(f"`{type(self).__name__}` has quantizers of its own, so Keras cannot quantize it.")
+
+    def get_config(self):
+        own = {each: keras.saving.serialize_keras_object(getattr(self, each)) for each in self._arguments()}
+        if self.kept:
+            own["kept"] = {
+                name: {str(axis): list(positions) for axis, positions in axes.items()}
+                for name, axes in self.kept.items()
+            }
+        return {**super().get_config(), **own}
+
+
+def kept_by_place(kept):
+    """Returns what the argument `kept` is to be.
+
+    Args:
+        kept: From 0, for the inputs, or the name of a weight, and an axis of it to the positions that are kept.
+    """
+    places: dict[str, dict] = {}
+    for (leaf, axis), positions in kept.items():
+        places.setdefault(leaf or INPUTS, {})[axis] = positions
+    return places
