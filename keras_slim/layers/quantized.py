@@ -5,9 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_slim import quantizers
 from keras_slim.layers.bias_and_activation import with_bias
-from keras_slim.quantizers import Place
+from keras_slim.quantizers import Place, get
 from keras_slim.quantizers.kept_place import KeptPlace
 
 INPUTS = "inputs"
@@ -48,7 +47,7 @@ class Quantized:
         }
         self.places: dict[str, Place] = {}
         for argument in self._arguments():
-            setattr(self, argument, quantizers.get(kwargs.pop(argument, None), argument, type(self).__name__))
+            setattr(self, argument, get(kwargs.pop(argument, None), argument, type(self).__name__))
         if self.of_weights and (quantizer := getattr(self, self.of_weights)):
             kwargs.update({name: kwargs.get(name) or quantizer.constraint() for name in self.constraints})
         super().__init__(*args, **kwargs)
