@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from keras_slim.folding import fold_batch_normalization
     from keras_slim.graph.opening import functional
     from keras_slim.profiling import profile
-    from keras_slim.pruning import PruningPlan, mask, plan_pruning, prune, shrink
+    from keras_slim.pruning import PruningPlan
+    from keras_slim.pruning.prune import plan_pruning, prune
+    from keras_slim.pruning.shrink import mask, shrink
     from keras_slim.sharing import share_weights
 
 __version__ = "0.1.0"
