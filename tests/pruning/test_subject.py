@@ -349,3 +349,31 @@ def test_a_part_of_what_can_be_read_is_cut_within_the_whole(make, part, left, ot
 def test_a_part_that_is_not_there_is_named_with_those_that_are():
     with pytest.raises(ValueError, match="'encoder', 'decoder'.*'head'|encoder, decoder"):
         Subject(trained(*MODELS["models"]), part="head")
+
+
+def held_with_keys(model):
+    model.first, model.norm = layers.Dense(8, name="first"), layers.BatchNormalization(name="norm")
+    model._second = layers.Dense(3, name="second")
+    model.factors = {model.first: 2.0}
+
+
+def looked_up(model, x, training):
+    return model._second(model.norm(model.first(x), training=training) * model.factors[model.first])
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a checkpoint of TensorFlow")
+def test_checkpoints_of_tensorflow_hold_the_smaller_layers(tmp_path):
+    import tensorflow as tf
+
+    model = trained(held_with_keys, looked_up)
+    subject = Subject(model)
+    snapshot = subject.snapshot()
+    subject.adopt(*half(subject))
+    for name in ("smaller", "as large as before"):
+        path, expected = tf.train.Checkpoint(model).save(tmp_path / name), model(X).numpy()
+        model.fit(X, Y, verbose=0)
+        assert np.abs(model(X) - expected).max() > 0
+        tf.train.Checkpoint(model).restore(path)
+        np.testing.assert_array_equal(model(X), expected)
+        tf.saved_model.save(model, tmp_path / "saved")  # which would not find the weights that it uses
+        snapshot.restore()
