@@ -8,8 +8,8 @@ follows from `training` is left to whoever calls the model, and the number of sa
 that differs cannot be said as a list of calls.
 
 Private names used: attributes of a layer in which it keeps its weights, found by what they hold; the method
-`symbolic_call`, by which Keras asks a layer what it would put out; whether a variable is cast, `_autocast`. Checked on
-Keras 3.15.1; `tests/graph/test_opening.py` fails when they move.
+`symbolic_call`, by which Keras asks a layer what it would put out; whether a variable is cast, `_autocast`; and the
+lists in `CALLS`. Checked on Keras 3.15.1; `tests/graph/test_opening.py` fails when they move.
 """
 
 import contextlib
@@ -38,6 +38,9 @@ from keras_slim.remaking import config_of
 
 KEPT_BY_KERAS = ("_trainable_variables", "_non_trainable_variables", "_tracked", "_self_")
 """How the attributes begin in which Keras gathers the weights of a layer, wherever else it holds them."""
+
+CALLS = "_inbound_nodes", "_outbound_nodes"
+"""Where a layer keeps the calls on symbolic tensors of itself, and of those that follow it."""
 
 SAMPLES = 61, 67
 """How many go in, where any number may: primes that are hardly a factor of another size."""
@@ -130,7 +133,7 @@ class _Take:
         graphs = [each for each in inside if is_graph(each)]  # each is one call: what it holds is opened by itself
         held = {id(each) for graph in graphs for each in layers_within(graph) if each is not graph}
         inside = [each for each in inside if id(each) not in held]
-        with contextlib.ExitStack() as stack:
+        with _calls_forgotten([layer, *inside]), contextlib.ExitStack() as stack:
             stack.enter_context(_as_they_were([layer, *inside]))
             weights = stack.enter_context(_symbolic_weights(layer))
             for each in filter(is_closed, inside):
@@ -142,13 +145,14 @@ class _Take:
             except Exception as error:
                 raise CannotRecordError(f"{first_sentence(error)}{user_line(error)}") from error
             changed = [each for each in layer.variables if scope.state_mapping.get(id(each)) is not known.get(id(each))]
+            leaves = tensors_in(outputs)
+            calls = calls_between([], leaves)
         if changed:
             raise CannotRecordError(f"it changes its variable '{changed[0].path}' while it is called")
-        leaves = tensors_in(outputs)
         given = [*self.inputs, *(tensor for tensor, _ in (*weights, *self.constants))]
         nodes = [
             dataclasses.replace(node, operation=_called(node.operation))
-            for node in calls_between([], leaves)
+            for node in calls
             if not isinstance(node.operation, keras.layers.InputLayer)
         ]
         known = {id(tensor) for tensor in given}.union(id(tensor) for node in nodes for tensor in node.outputs)
@@ -262,6 +266,23 @@ class _Take:
             return outputs
 
         return noted
+
+
+def calls_of(layers) -> list[list]:
+    """Returns the lists in which layers keep calls on symbolic tensors."""
+    return [vars(each)[name] for each in layers for name in CALLS]
+
+
+@contextlib.contextmanager
+def _calls_forgotten(layers):
+    """Lets layers forget the calls that are noted meanwhile: they would hold all layers that were called with them."""
+    noted = calls_of(each for each in layers if each.built)
+    lengths = [len(each) for each in noted]
+    try:
+        yield
+    finally:
+        for each, length in zip(noted, lengths, strict=True):
+            del each[length:]
 
 
 @contextlib.contextmanager
