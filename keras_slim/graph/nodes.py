@@ -4,11 +4,13 @@ Keras records every symbolic call of an operation as a node: which tensors went 
 way to read them, so this file does, and hands out `Node`s of its own. Everything else in keras_slim walks a model
 through here.
 
-Private names used: `KerasTensor._keras_history`, `Operation._inbound_nodes`, and of a node its `operation`,
-`arguments`, `input_tensors` and `outputs`. Checked on Keras 3.15.1; `tests/graph/test_nodes.py` fails when they move.
+Private names used: `KerasTensor._keras_history`, `Operation._inbound_nodes` and `_outbound_nodes`, and of a node its
+`operation`, `arguments`, `input_tensors` and `outputs`. Checked on Keras 3.15.1; `tests/graph/test_nodes.py` fails when
+they move.
 """
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -93,6 +95,11 @@ def calls_between(inputs, outputs) -> list[Node]:
     for tensor in (*inputs, *outputs):
         _visit(_producer(tensor), ordered, seen)
     return [_public(node) for node in ordered]
+
+
+def calls_of(layers: Iterable[keras.layers.Layer]) -> list[list]:
+    """Returns the lists in which layers keep the calls on symbolic tensors of themselves, and of those that follow."""
+    return [calls for layer in layers for calls in (layer._inbound_nodes, layer._outbound_nodes)]
 
 
 def operations(model: keras.Model) -> list[keras.Operation]:

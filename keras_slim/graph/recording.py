@@ -26,7 +26,7 @@ import numpy as np
 from keras_slim.errors import SlimWarning, in_short
 from keras_slim.graph.closed import is_closed
 from keras_slim.graph.copying import copied
-from keras_slim.graph.nodes import Node, calls_between, is_graph
+from keras_slim.graph.nodes import Node, calls_between, calls_of, is_graph
 from keras_slim.held import PLAIN, layers_within, leaves_of
 from keras_slim.layers.for_each_sample import ForEachSample
 from keras_slim.layers.weight import Weight
@@ -123,7 +123,7 @@ class _Take:
         graphs = [each for each in inside if is_graph(each)]  # each is one call: what it holds is opened by itself
         held = {id(each) for graph in graphs for each in layers_within(graph) if each is not graph}
         inside = [each for each in inside if id(each) not in held]
-        with contextlib.ExitStack() as stack:
+        with _calls_forgotten([layer, *inside]), contextlib.ExitStack() as stack:
             stack.enter_context(_as_they_were([layer, *inside]))
             weights = stack.enter_context(_symbolic_weights(layer))
             for each in filter(is_closed, inside):
@@ -135,13 +135,14 @@ class _Take:
             except Exception as error:
                 raise CannotRecordError(in_short(error)) from error
             changed = [each for each in layer.variables if scope.state_mapping.get(id(each)) is not known.get(id(each))]
+            leaves = tensors_in(outputs)
+            calls = calls_between([], leaves)
         if changed:
             raise CannotRecordError(f"it changes its variable '{changed[0].path}' while it is called")
-        leaves = tensors_in(outputs)
         given = [*self.inputs, *(tensor for tensor, _ in (*weights, *self.constants))]
         nodes = [
             dataclasses.replace(node, operation=_called(node.operation))
-            for node in calls_between([], leaves)
+            for node in calls
             if not isinstance(node.operation, keras.layers.InputLayer)
         ]
         known = {id(tensor) for tensor in given}.union(id(tensor) for node in nodes for tensor in node.outputs)
@@ -255,6 +256,18 @@ class _Take:
             return outputs
 
         return noted
+
+
+@contextlib.contextmanager
+def _calls_forgotten(layers):
+    """Lets layers forget the calls that are noted meanwhile: they would hold all layers that were called with them."""
+    noted = calls_of(each for each in layers if each.built)
+    lengths = [len(each) for each in noted]
+    try:
+        yield
+    finally:
+        for each, length in zip(noted, lengths, strict=True):
+            del each[length:]
 
 
 @contextlib.contextmanager

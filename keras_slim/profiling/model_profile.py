@@ -9,8 +9,8 @@ from typing import Any
 import keras
 
 from keras_slim.graph.opening import readable
+from keras_slim.held import layers_within
 from keras_slim.layers.quantized import Quantized
-from keras_slim.layers.within import layers_within
 from keras_slim.profiling.energy import PICOJOULES, arithmetic_energy
 from keras_slim.profiling.table import render
 from keras_slim.profiling.uses import work_by_call

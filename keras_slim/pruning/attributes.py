@@ -45,24 +45,41 @@ def _with_new(value, known):
 
     What it makes is known from then on.
     """
-    if id(value) not in known and isinstance(value, list | tuple | set | dict):
-        entries = list(value.values()) if isinstance(value, dict) else list(value)
+    entries = _entries(value)
+    if id(value) not in known and entries:
         others = [_with_new(each, known) for each in entries]
         if any(one is not other for one, other in zip(entries, others, strict=True)):
             known[id(value)] = _made_of(others, value)
     return known.get(id(value), value)
 
 
+def _entries(value):
+    """Returns what is inside a list, tuple or set; the keys and then the values of a dictionary."""
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    if _is_reference(value):
+        return [value.ref]
+    return list(value) if isinstance(value, list | tuple | set) else []
+
+
+def _is_reference(value):
+    """Tells whether a value is what TensorFlow's checkpoints see of an attribute: its name and what it holds."""
+    return type(value).__name__ == "TrackableReference"
+
+
 def _made_of(entries, value):
     """Returns what is like a list, tuple, set or dictionary, with other entries."""
+    if _is_reference(value):
+        return type(value)(value.name, *entries)
     if hasattr(value, "__wrapped__"):  # TensorFlow keeps tuples in an object of its own
         return type(value)(_made_of(entries, value.__wrapped__))
     if hasattr(value, "_fields"):
         return type(value)(*entries)
     if isinstance(value, dict):
-        entries = dict(zip(value, entries, strict=True))
+        entries = dict(zip(entries[: len(value)], entries[len(value) :], strict=True))
         if not hasattr(value, "tracker"):
             made = copy.copy(value)  # it may be of a class that is made otherwise
+            made.clear()
             made.update(entries)
             return made
     return type(value)(entries, value.tracker) if hasattr(value, "tracker") else type(value)(entries)
@@ -70,8 +87,4 @@ def _made_of(entries, value):
 
 def holds_layers(value) -> bool:
     """Tells whether a value is a layer or a weight, or a list, tuple, set or dictionary with some inside."""
-    if isinstance(value, dict):
-        return any(map(holds_layers, value.values()))
-    if isinstance(value, list | tuple | set):
-        return any(map(holds_layers, value))
-    return isinstance(value, keras.layers.Layer | keras.Variable)
+    return isinstance(value, keras.layers.Layer | keras.Variable) or any(map(holds_layers, _entries(value)))

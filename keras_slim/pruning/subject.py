@@ -8,7 +8,7 @@ from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channel_graph import ChannelGraph
 from keras_slim.graph.closed import is_closed
 from keras_slim.graph.kept_reading import Reading
-from keras_slim.graph.nodes import is_graph
+from keras_slim.graph.nodes import calls_of, is_graph
 from keras_slim.graph.opening import read_to_prune
 from keras_slim.held import layers_within
 from keras_slim.pruning.adopt import adopt, check_adoptable
@@ -46,6 +46,7 @@ class Subject:
         self._owner = owner
         self._cut = model
         self._last: Reading | None = None
+        self._noted: list[tuple[list, int, int]] = []
 
     @property
     def cut(self) -> keras.Model:
@@ -85,7 +86,7 @@ class Subject:
     def adopt(self, smaller: keras.Model, transfers: list[Transfer]) -> None:
         """Makes what is cut the smaller model; if that fails, the model is as it was."""
         adopt(self.cut, smaller, transfers, self._reading, self.model)
-        self._last = None  # it holds the layers that are no more
+        self._forget()
 
     def copy(self, values: dict[int, np.ndarray] | None = None) -> keras.Model:
         """Returns a plain copy of what is cut, as it is now, with its own values, or others by the variable's `id`."""
@@ -96,7 +97,22 @@ class Subject:
         """Returns what brings the model back as it is now."""
         return Snapshot(self.model, self.cut)
 
+    def _forget(self):
+        """Lets go of the layers from before a cut: readings hold them, and what noted that it was called in one."""
+        self._last = None
+        for calls, before, after in reversed(self._noted):
+            if len(calls) == after:  # else somebody else has called it since
+                del calls[before:]
+        self._noted = []
+
     def _read(self):
+        """Returns a reading; what it notes in the models inside, which stay, is forgotten after a cut."""
+        noted = [(calls, len(calls)) for calls in calls_of(layers_within(self.model))]
+        reading = self._read_or_part()
+        self._noted += [(calls, before, len(calls)) for calls, before in noted if len(calls) > before]
+        return reading
+
+    def _read_or_part(self):
         """Reads the whole; or the part alone, if the whole cannot be read or does not call it."""
         self._cut = self.model
         if self._part is None:

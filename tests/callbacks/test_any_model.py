@@ -1,5 +1,7 @@
 """Subclassed models, models with blocks, and parts of models are cut in the middle of their own `fit`."""
 
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -303,3 +305,26 @@ def test_a_loss_that_a_part_alone_has_not_is_told():
     )
     with pytest.raises(RuntimeError, match="'taylor' follows the loss back, and model 'generator' has none"):
         fit(model, pruning)
+
+
+class Flat(Own):
+    """Without a model inside."""
+
+    def __init__(self):
+        super(Own, self).__init__(name="own")
+        self.stem, self.head = layers.Dense(16, "relu", name="stem"), layers.Dense(3, name="head")
+        self.blocks, self.steps = [Block(16, name="one")], 0
+
+
+@pytest.mark.parametrize("make", [Flat, with_blocks], ids=MODELS)
+def test_the_layers_from_before_a_cut_are_given_back(make):
+    model = compiled(make)
+    stays = {id(each) for each in model._flatten_layers() if isinstance(each, Block | keras.Model)}
+    before = [weakref.ref(each) for each in model._flatten_layers() if id(each) not in stays]
+    alive = []
+    count = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: alive.append(sum(each() is not None for each in before))
+    )
+    pruning = slim.callbacks.ProgressiveGlobalPruning(**{**PRUNE, "rounds": 1}, window=(0.5, 0.5))
+    fit(model, pruning, count)
+    assert alive == [len(before)] * 2 + [0] * 2

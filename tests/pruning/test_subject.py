@@ -375,3 +375,31 @@ def test_a_cut_that_fails_at_any_step_leaves_everything_as_it_was(name):
     assert number > 20
     np.testing.assert_allclose(model(X), expected, atol=1e-6, err_msg=str(steps.place))
     model.fit(X, Y, verbose=0)
+
+
+def held_with_keys(model):
+    model.first, model.norm = layers.Dense(8, name="first"), layers.BatchNormalization(name="norm")
+    model._second = layers.Dense(3, name="second")
+    model.factors = {model.first: 2.0}
+
+
+def looked_up(model, x, training):
+    return model._second(model.norm(model.first(x), training=training) * model.factors[model.first])
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a checkpoint of TensorFlow")
+def test_checkpoints_of_tensorflow_hold_the_smaller_layers(tmp_path):
+    import tensorflow as tf
+
+    model = trained(held_with_keys, looked_up)
+    subject = Subject(model)
+    snapshot = subject.snapshot()
+    subject.adopt(*half(subject))
+    for name in ("smaller", "as large as before"):
+        path, expected = tf.train.Checkpoint(model).save(tmp_path / name), model(X).numpy()
+        model.fit(X, Y, verbose=0)
+        assert np.abs(model(X) - expected).max() > 0
+        tf.train.Checkpoint(model).restore(path)
+        np.testing.assert_array_equal(model(X), expected)
+        tf.saved_model.save(model, tmp_path / "saved")  # which would not find the weights that it uses
+        snapshot.restore()
