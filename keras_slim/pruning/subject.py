@@ -51,15 +51,14 @@ class Subject:
     @property
     def readable(self) -> keras.Model:
         """What is read in the place of the model that is cut, with its inputs, outputs and loss."""
-        self._reading = self._reading or self._read()
-        return self._reading.twin
+        return self._current().twin
 
     @property
     def opened(self) -> str:
         """Names of the layers of a functional model that a cut makes models of its own: empty if there are none."""
         if not is_graph(self.cut) or self.readable is self.cut:
             return ""
-        names = [layer.name for layer in layers_within(self.cut) if id(layer) in self._reading.stands]
+        names = [layer.name for layer in layers_within(self.cut) if id(layer) in self._current().stands]
         return ", ".join(f"'{name}'" for name in dict.fromkeys(names) if name != self.cut.name)
 
     def analyse(self, batch=None) -> ChannelGraph:
@@ -74,11 +73,11 @@ class Subject:
 
     def check_adoptable(self, smaller: keras.Model, transfers: list[Transfer]) -> None:
         """Raises what `adopt` would raise, and leaves the model as it is."""
-        check_adoptable(self.cut, smaller, transfers, self._reading, self.model)
+        check_adoptable(self.cut, smaller, transfers, self._current(), self.model)
 
     def adopt(self, smaller: keras.Model, transfers: list[Transfer]) -> None:
         """Makes what is cut the smaller model; if that fails, the model is as it was."""
-        adopt(self.cut, smaller, transfers, self._reading, self.model)
+        adopt(self.cut, smaller, transfers, self._current(), self.model)
         self._forget()
 
     def copy(self, values: dict[int, np.ndarray] | None = None) -> keras.Model:
@@ -89,6 +88,10 @@ class Subject:
     def snapshot(self) -> Snapshot:
         """Returns what brings the model back as it is now."""
         return Snapshot(self.model, self.cut)
+
+    def _current(self) -> Reading:
+        self._reading = self._reading or self._read()
+        return self._reading
 
     def _forget(self):
         """Lets go of the layers from before a cut: readings hold them, and what noted that it was called in one."""
@@ -132,7 +135,7 @@ class Subject:
         """Returns the paths of the layers that are none of the part's."""
         if self._part is None or self.cut is self._part:
             return []
-        inside = self._inside(self._reading)
+        inside = self._inside(self._current())
         return [path for path, layer in layers_by_path(self.readable) if layer.weights and id(layer) not in inside]
 
 
