@@ -9,7 +9,7 @@ from keras_slim.graph.channel_graph import ChannelGraph
 from keras_slim.graph.nodes import is_graph
 from keras_slim.held import is_stock_function
 from keras_slim.pruning.subject import Subject
-from keras_slim.pruning.views import layers_by_path, views_and_strangers
+from keras_slim.pruning.views import layers_by_path, subclassed_on, views_and_strangers
 from keras_slim.sparsity import Masks
 
 SPARSE = 0.5
@@ -50,14 +50,21 @@ def check_in_place(subject: Subject, graph: ChannelGraph, owner: str) -> None:
             f"{zeros:.0%} of the weights of model '{graph.model.name}' are zero, and nothing holds them in this `fit`: "
             f"training fills them. Let `{owner}` cut units first, and prune single weights in a `fit` after it."
         )
-    if views_and_strangers(subject.cut)[1]:
+    if _strangers(subject):
         gc.collect()  # those that nobody holds any more need no word
-        strangers = [each.name for each in views_and_strangers(subject.cut)[1]]
+        strangers = [each.name for each in _strangers(subject)]
         if strangers:
             warn(
-                f"Other models hold layers of model '{graph.model.name}' and are compiled or have more weights: "
-                f"{_some(strangers)}. They keep the layers of now when `{owner}` cuts. Make them anew after `fit`."
+                f"Other models hold layers of model '{graph.model.name}' and are compiled, subclassed or have more "
+                f"weights: {_some(strangers)}. They keep the layers of now when `{owner}` cuts, or no longer fit "
+                "one that holds layers. Make them anew after `fit`."
             )
+
+
+def _strangers(subject):
+    """Returns the other models on layers of what is cut, which will not follow."""
+    _, strangers = views_and_strangers(subject.cut)
+    return [each for each in (*strangers, *subclassed_on(subject.cut, subject.model)) if each is not subject.model]
 
 
 def _check_config(model):

@@ -413,7 +413,8 @@ def _constant(one, other, inputs, output=None):
     if (len(one), len(other)) == SAMPLES and np.array_equal(one, np.repeat(other[:1], len(one), axis=0)):
         return _for_each_sample(one[:1], inputs, output)
     raise CannotRecordError(
-        "an array in it depends on `training`, on the values of weights, or on the number of samples"
+        "an array in it depends on `training`, on the number of samples, or on the values of weights, such as those of "
+        "a layer that it calls besides"
     )
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from keras_slim.errors import SlimWarning, UnsupportedLayerError, first_sentence, in_short
 from keras_slim.graph.kept_reading import Reading
-from keras_slim.graph.nodes import is_graph
+from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.opening import answers, batch_for, difference
 from keras_slim.graph.set_aside import set_aside
 from keras_slim.held import layers_within, pairs_within
@@ -148,6 +148,13 @@ def check_adoptable(
         trained: As for `adopt`.
     """
     _optimizer_cuts(model, smaller, transfers, reading, trained)
+    check_follows(model, smaller, transfers, reading, trained)
+
+
+def check_follows(
+    model: keras.Model, smaller: keras.Model, transfers: list[Transfer], reading: Reading, trained: keras.Model
+) -> None:
+    """Raises `UnsupportedLayerError` if the code of a subclassed model does not follow; arguments as for `adopt`."""
     if not is_graph(model):
         views, _ = views_and_strangers(model)
         with contextlib.suppress(_Seen), restored_on_failure(*parts_of(trained, model), *views):
@@ -175,10 +182,16 @@ def _known(reading, smaller, transfers):
     """Returns what comes in the place of each layer, model and variable, by the `id` of the old one."""
     known: dict[int, typing.Any] = {}
     for old, new in zip(all_layers(reading.twin), all_layers(smaller), strict=True):
-        within = [(old, new)] if is_graph(old) else pairs_within(old, new)
+        within = [(old, new), *_pairs_of_inputs(old, new)] if is_graph(old) else pairs_within(old, new)
         known |= {id(one): other for one, other in within if other is not None}
     known |= {number: known[id(each)] for number, each in reading.stands.items() if id(each) in known}
     return known | {id(each.old): each.new for each in transfers}
+
+
+def _pairs_of_inputs(*models):
+    """Returns the input layers of two models in pairs; a `Sequential` does not name its own among its layers."""
+    operations = ([node.operation for node in walk(model)] for model in models)
+    return zip(*([each for each in found if _is_input(each)] for found in operations), strict=True)
 
 
 def _exchange_graph(model, smaller, known, views):

@@ -1,9 +1,11 @@
 """What is cut of a model that is being trained: the whole of it or a part, in a form that can be read."""
 
+import warnings
+
 import keras
 import numpy as np
 
-from keras_slim.errors import UnsupportedLayerError, invalid_argument
+from keras_slim.errors import SlimWarning, UnsupportedLayerError, invalid_argument
 from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channel_graph import ChannelGraph
 from keras_slim.graph.closed import is_closed
@@ -11,7 +13,7 @@ from keras_slim.graph.kept_reading import Reading
 from keras_slim.graph.nodes import calls_of, is_graph
 from keras_slim.graph.opening import read_to_prune
 from keras_slim.held import layers_within
-from keras_slim.pruning.adopt import adopt, check_adoptable
+from keras_slim.pruning.adopt import adopt, check_adoptable, check_follows
 from keras_slim.pruning.snapshot import Snapshot
 from keras_slim.pruning.surgery import Transfer, rebuild
 from keras_slim.pruning.views import all_layers, layers_by_path
@@ -46,6 +48,7 @@ class Subject:
         self._owner = owner
         self._cut = model
         self._last: Reading | None = None
+        self._stuck: list[str] | None = None
         self._noted: list[tuple[list, int, int]] = []
 
     @property
@@ -73,11 +76,21 @@ class Subject:
     def analyse(self, batch=None) -> ChannelGraph:
         """Returns the channel graph of what is cut, as it is now.
 
+        The first time, layers are found that the code of a subclassed model does not let become smaller; they are left
+        whole from then on.
+
         Args:
             batch: As for `analyse`.
+
+        Warns:
+            SlimWarning: Of such layers.
         """
         self._last = self._read()
-        return analyse(self.readable, (*self._ignore, *self._outside()), self._owner, batch=batch)
+        graph = self._graph(batch)
+        if self._stuck is None:
+            self._stuck = self._not_following(graph)
+            graph = self._graph(batch) if self._stuck else graph
+        return graph
 
     def check_adoptable(self, smaller: keras.Model, transfers: list[Transfer]) -> None:
         """Raises what `adopt` would raise, and leaves the model as it is."""
@@ -96,6 +109,38 @@ class Subject:
     def snapshot(self) -> Snapshot:
         """Returns what brings the model back as it is now."""
         return Snapshot(self.model, self.cut)
+
+    def _graph(self, batch):
+        ignored = (*self._ignore, *(self._stuck or ()), *self._outside())
+        return analyse(self.readable, ignored, self._owner, batch=batch)
+
+    def _not_following(self, graph):
+        """Returns the names of layers that cannot become smaller, since the code of the model does not follow."""
+        if is_graph(self.cut) or self._why_not(graph, graph.groups) is None:
+            return []
+        why = {group: self._why_not(graph, [group]) for group in graph.groups}
+        stuck = [group for group, reason in why.items() if reason]
+        if len(stuck) == len(why) or self._why_not(graph, [group for group in why if group not in stuck]):
+            return []  # that is refused before training
+        names = list(dict.fromkeys(name.partition(":")[0] for group in stuck for name in group.layers))
+        warnings.warn(
+            f"`{self._owner}` leaves layers of model '{self.cut.name}' whole: {', '.join(map(repr, names))}. "
+            f"{why[stuck[0]]}",
+            SlimWarning,
+            stacklevel=2,
+        )
+        return names
+
+    def _why_not(self, graph, groups):
+        """Returns the error if the code does not follow when groups lose half of their units; `None` if it does."""
+        keep = np.ones(graph.num_units, bool)
+        for group in groups:
+            keep[group.units[(group.size + 1) // 2 :]] = False
+        try:
+            check_follows(self.cut, *rebuild(graph, keep), self._reading, self.model)
+        except UnsupportedLayerError as error:
+            return error
+        return None
 
     def _forget(self):
         """Lets go of the layers from before a cut: readings hold them, and what noted that it was called in one."""

@@ -13,7 +13,9 @@ from keras_slim.graph.copying import copied
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.running import copy_of
 from keras_slim.graph.set_aside import is_set_aside
-from keras_slim.held import layers_within
+from keras_slim.held import inside, layers_within
+
+HOLDERS = (keras.layers.Layer, list, tuple, dict)
 
 FUNCTIONAL = "_functional"
 """Where a `Sequential` keeps the model it builds."""
@@ -54,11 +56,42 @@ def views_and_strangers(model: keras.Model) -> tuple[list[keras.Model], list[ker
     return [each for each in others if id(each) not in kept], strangers
 
 
+def subclassed_on(model: keras.Model, *but: keras.Model) -> list[keras.Model]:
+    """Returns the other subclassed models that hold layers of a model, not only the model itself or models inside it.
+
+    Args:
+        model: The model.
+        *but: Models that do not count, nor what they hold.
+    """
+    layers = layers_within(model)
+    passed = {id(each) for each in (model, *but, *layers) if isinstance(each, keras.Model)}
+    own = {id(layer) for layer in layers if layer.weights and id(layer) not in passed}
+    others = [each for each in _living_models() if not is_graph(each) and id(each) not in passed]
+    return [each for each in others if _reaches(each, own, passed)]
+
+
+def _reaches(holder, own, passed):
+    """Tells whether an object holds one of some layers, at whatever depth, but not through what is passed over."""
+    waiting, seen = [holder], set(passed)
+    while waiting:
+        each = waiting.pop()
+        if id(each) in own:
+            return True
+        if id(each) not in seen:
+            seen.add(id(each))
+            waiting += [value for value in inside(each).values() if isinstance(value, HOLDERS)]
+    return False
+
+
+def _living_models():
+    models = [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
+    return [each for each in models if hasattr(each, "layers")]  # not those that failed to be made
+
+
 def _others_on(model):
     """Returns the other models that have layers with weights of a model, not only the model itself among theirs."""
     own = {id(layer) for layer in layers_within(model) if layer.weights}
-    models = [each for each in gc.get_objects() if issubclass(type(each), keras.Model)]
-    models = [each for each in models if hasattr(each, "layers") and is_graph(each)]  # not those that failed to be made
+    models = [each for each in _living_models() if is_graph(each)]
     within = {id(getattr(each, FUNCTIONAL, None)) for each in models}
     others = [each for each in models if each is not model and id(each) not in within and not is_set_aside(each)]
     return [each for each in others if any(id(layer) in own for layer in all_layers(each, model))]

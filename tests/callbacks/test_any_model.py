@@ -180,35 +180,68 @@ def test_files_of_a_subclassed_model_are_told():
         fit(compiled(Own), slim.callbacks.ProgressiveGlobalPruning(**PRUNE))
 
 
-class Clinging(Own):
-    """Reaches a layer by a function."""
+class Attention(keras.Model):
+    """Has a width written into its code, which every head shares, and reaches a layer by a function."""
 
-    def __init__(self):
-        super().__init__()
-        stem = self.stem
-        self.enter = lambda x: stem(x)
+    def __init__(self, clings=False):
+        super().__init__(name="attention")
+        self.query, self.key = layers.Dense(8, name="query"), layers.Dense(8, name="key")
+        self.hidden, self.out = layers.Dense(16, "relu", name="hidden"), layers.Dense(3, name="out")
+        self.enter = lambda x, hidden=self.hidden: hidden(x)
+        self.clings = clings
 
     def call(self, x):
-        for block in self.blocks:
-            x = block(self.enter(x) if block is self.blocks[0] else x)
-        return self.head(x)
+        heads = [keras.ops.reshape(layer(x), (-1, 2, 4)) for layer in (self.query, self.key)]
+        x = keras.ops.concatenate([x, keras.ops.sum(heads[0] * heads[1], axis=-1)], axis=-1)
+        return self.out((self.enter if self.clings else self.hidden)(x))
 
 
-@pytest.mark.parametrize("make", [
-    lambda: slim.callbacks.ProgressiveGlobalPruning(**PRUNE),
-    lambda: slim.callbacks.StructuredLotteryTicket(1, 0.5, **TICKET),
-], ids=["pruning", "lottery"])  # fmt: skip
-def test_what_would_not_last_is_refused_before_training(make):
-    model = compiled(Clinging)
-    before = model.get_weights()
-    with pytest.raises(
-        UnsupportedLayerError, match=r"Model 'own' of class `Clinging`.*keras_slim\.functional\(model\)"
+CUTS = {
+    "pruning": lambda: slim.callbacks.ProgressiveGlobalPruning(**{**PRUNE, "ratio": 0.25}),
+    "lottery": lambda: slim.callbacks.StructuredLotteryTicket(1, 0.25, **TICKET),
+}
+
+
+@pytest.mark.parametrize("make", CUTS.values(), ids=CUTS)
+def test_layers_whose_width_is_written_into_the_code_stay_whole_and_are_named(make):
+    model = compiled(Attention)
+    with pytest.warns(
+        SlimWarning, match=r"leaves layers of model 'attention' whole: 'query', 'key'.*test_any_model.py"
     ):
         fit(model, make())
-    assert model.steps == 0
+    assert (model.query.units, model.key.units) == (8, 8)
+    assert model.hidden.units < 16
+
+
+@pytest.mark.parametrize("make", CUTS.values(), ids=CUTS)
+def test_what_would_not_last_is_refused_before_training(make):
+    model = compiled(lambda: Attention(clings=True))
+    before, layers_before = model.get_weights(), list(model.layers)
+    with pytest.raises(UnsupportedLayerError, match=r"Model 'attention' of class `Attention`.*functional\(model\)"):
+        fit(model, make())
+    assert model.optimizer.iterations == 0
+    assert all(one is two for one, two in zip(model.layers, layers_before, strict=True))
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     fit(model)
+
+
+def test_other_models_on_a_block_that_is_cut_are_named():
+    block = Block(16, name="one")
+
+    class Around(keras.Model):
+        def __init__(self, name):
+            super().__init__(name=name)
+            self.stem, self.block, self.head = layers.Dense(16), block, layers.Dense(3)
+
+        def call(self, x):
+            return self.head(self.block(self.stem(x)))
+
+    model, other = compiled(lambda: Around("mine")), compiled(lambda: Around("other"))
+    with pytest.warns(SlimWarning, match=r"Other models hold layers of model 'mine'.*'other'"):
+        fit(model, slim.callbacks.ProgressiveGlobalPruning(**PRUNE))
+    assert block.inner[0].units < 16
+    del other
 
 
 class Autoencoder(keras.Model):
