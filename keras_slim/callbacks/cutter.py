@@ -55,6 +55,12 @@ class Ranking:
         return {name: int(keep[units].sum()) for name, units in self.graph.layers.items()}
 
 
+def build(callback: Any) -> None:
+    """Builds the model of a callback on its data, if it has not been called yet; `data` for a part may not fit it."""
+    with contextlib.suppress(*([ValueError] if callback.part else [])):
+        build_on(callback.model, callback.data, type(callback).__name__)
+
+
 class Cutter:
     """Cuts the model of a callback: looks at it before training, then ranks its units and replaces it in each round.
 
@@ -73,7 +79,7 @@ class Cutter:
     def __init__(self, callback: Any, calibration: Calibration | None = None):
         self._asked = callback
         self._owner = type(callback).__name__
-        build_on(callback.model, callback.data, self._owner)
+        build(callback)
         self.subject = Subject(callback.model, callback.part, callback.ignore, self._owner)
         self._calibration = calibration or check_calibration(False, self._owner)
         self._is_exchanged = False
@@ -81,7 +87,7 @@ class Cutter:
     def look(self) -> ChannelGraph:
         """Returns the channel graph of the model, after functions that nobody knows were tried on the data."""
         subject, data = self.subject, self._asked.data
-        return subject.analyse(batch=lambda: first_inputs(data, subject.readable, owner=self._owner))
+        return subject.analyse(batch=lambda: first_inputs(data, subject.twin, owner=self._owner))
 
     def check(self, graph: ChannelGraph) -> None:
         """Says what is wrong with the model and the data before training, and remembers how large the layers are."""
@@ -114,7 +120,7 @@ class Cutter:
         """
         with scope_of(self.subject.model):
             rebuilt, _ = rebuild(graph, np.ones(graph.num_units, bool))
-            check_rebuilt(self.subject.readable, rebuilt, self._asked.data, self._asked.steps, self._owner)
+            check_rebuilt(self.subject.twin, rebuilt, self._asked.data, self._asked.steps, self._owner)
             self.subject.check_adoptable(*rebuild(graph, keep))
 
     def rank(self) -> Ranking:
@@ -144,7 +150,7 @@ class Cutter:
             with within(self.subject):
                 self.subject.adopt(*made)
         if opened:
-            name, names = self.subject.cut.name, ", ".join(f"'{each}'" for each in opened)
+            name, names = self.subject.target.name, ", ".join(f"'{each}'" for each in opened)
             say(
                 self._asked.verbose, f"Model '{name}' is a plain functional model from now on, and so are {names} in it"
             )
@@ -182,4 +188,4 @@ class Cutter:
         how = self._calibration
         if data is None or not (how.compensate or how.recalibrate):
             return None
-        return calibration_inputs(data, self.subject.readable, self._asked.steps, self._owner, how.samples)
+        return calibration_inputs(data, self.subject.twin, self._asked.steps, self._owner, how.samples)

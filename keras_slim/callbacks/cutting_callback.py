@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_slim.callbacks.alone import Alone
 from keras_slim.callbacks.backup import Backup
-from keras_slim.callbacks.cutter import Cutter
+from keras_slim.callbacks.cutter import Cutter, build
 from keras_slim.callbacks.dense_teacher import DenseTeacher
 from keras_slim.callbacks.epochs import cutting_epochs
 from keras_slim.callbacks.moves import Move
@@ -16,7 +16,6 @@ from keras_slim.callbacks.resuming import KEPT, TEACHER, Record, find_records, i
 from keras_slim.callbacks.saying import say
 from keras_slim.distillation import Distillation
 from keras_slim.distribution import scope_of
-from keras_slim.scoring.data import build_on
 
 
 class CuttingCallback(Alone):
@@ -33,7 +32,6 @@ class CuttingCallback(Alone):
     window: tuple[float, float]
     distillation: Distillation | None
     verbose: int
-    data: Any
     _cutter: Cutter
     _course: Any
     _is_taken_up = False
@@ -132,7 +130,7 @@ class CuttingCallback(Alone):
         backup = Backup(self)
         with scope_of(self.model):
             if backup.weights:
-                build_on(self.model, self.data, type(self).__name__)
+                build(self)
             records = find_records(backup, self.model, self.asked(), type(self).__name__)
         if not records:
             return

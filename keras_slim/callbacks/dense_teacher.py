@@ -31,12 +31,12 @@ class DenseTeacher:
     def check(self, subject: Subject, owner: str) -> None:
         """Raises what teaching would raise about a model, before it is trained."""
         if self._distillation:
-            if subject.cut is not subject.model:
+            if subject.target is not subject.model:
                 expected = f"`None`: the answers of model '{subject.model.name}' are not those of its part"
                 raise ValueError(
                     invalid_argument("distillation", owner, expected=expected, received=self._distillation)
                 )
-            check_teachable(subject.model, self._distillation, owner, subject.readable)
+            check_teachable(subject.model, self._distillation, owner, subject.twin)
 
     @contextlib.contextmanager
     def at_first_cut(self, subject):

@@ -27,11 +27,11 @@ def check_in_place(subject: Subject, graph: ChannelGraph, owner: str) -> None:
         SlimWarning: Of files of a subclassed model, of frozen layers that will be cut, of zeros that training will
             fill, and of other models that keep the layers of now.
     """
-    for model in {id(each): each for each in (subject.model, subject.cut)}.values():
+    for model in {id(each): each for each in (subject.model, subject.target)}.values():
         if is_graph(model):
             _check_config(model)
         else:
-            is_whole = model is subject.cut
+            is_whole = model is subject.target
             plain = "a plain model of it, `keras_slim.functional(model)`" if is_whole else "its part by itself"
             warn(
                 f"A file of model '{model.name}' could not be loaded after a cut: class `{type(model).__name__}` makes "
@@ -63,8 +63,8 @@ def check_in_place(subject: Subject, graph: ChannelGraph, owner: str) -> None:
 
 def _strangers(subject):
     """Returns the other models on layers of what is cut, which will not follow."""
-    _, strangers = views_and_strangers(subject.cut)
-    return [each for each in (*strangers, *subclassed_on(subject.cut, subject.model)) if each is not subject.model]
+    _, strangers = views_and_strangers(subject.target)
+    return [each for each in (*strangers, *subclassed_on(subject.target, subject.model)) if each is not subject.model]
 
 
 def _check_config(model):

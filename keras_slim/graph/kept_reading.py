@@ -30,15 +30,15 @@ class Reading:
 
     Args:
         twin: The functional twin on the same layers; the model itself if there was nothing to open.
-        stands: What stands in the twin for a layer or a model inside, by the `id` of that one.
+        stand_ins: What stands in the twin for a layer or a model inside, by the `id` of that one.
     """
 
     twin: keras.Model
-    stands: dict[int, keras.Model]
+    stand_ins: dict[int, keras.Model]
 
     def opened(self, model: keras.Model) -> list[str]:
         """Returns the names of the layers, and models, of a model for which others stand in the twin."""
-        layers = [each for each in layers_within(model) if self.stands.get(id(each), each) is not each]
+        layers = [each for each in layers_within(model) if self.stand_ins.get(id(each), each) is not each]
         return list(dict.fromkeys(each.name for each in layers if each is not model))
 
 

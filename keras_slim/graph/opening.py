@@ -82,7 +82,7 @@ def read(model: keras.Model, inputs=None, owner: str = "functional") -> Reading:
         ) from error
     if twin is not model:
         check_alike(model, twin, inputs)
-    return Reading(twin, opening.stands())
+    return Reading(twin, opening.stand_ins())
 
 
 def readable(model: keras.Model, owner: str) -> keras.Model:
@@ -215,7 +215,7 @@ class _Opening:
             self._graphs[model, shapes] = self._twin(model, lambda layer: _input_of_shape(layer, given[id(layer)]))
         return self._graphs[model, shapes]
 
-    def stands(self):
+    def stand_ins(self):
         """Returns what stands for a layer, or a model inside, by the `id` of that one."""
         graphs = {id(model): twin for model, twin in self._graphs.items() if not isinstance(model, tuple)}
         opened = {id(layer): made[0][1] for layer, made in self._opened.items()}

@@ -157,19 +157,14 @@ def check_follows(
     """Raises `UnsupportedLayerError` if the code of a subclassed model does not follow; arguments as for `adopt`."""
     if not is_graph(model):
         views, _ = views_and_strangers(model)
-        with contextlib.suppress(_Seen), restored_on_failure(*parts_of(trained, model), *views):
+        with restored(*parts_of(trained, model), *views):
             _exchange_checked(model, smaller, _known(reading, smaller, transfers), views, reading)
-            raise _Seen
 
 
 def _optimizer_cuts(model, smaller, transfers, reading, trained):
     """Returns the exchanges of state to make; where a model becomes another graph, in the order of its weights."""
     order = smaller.trainable_variables if is_graph(model) and reading.twin is not model else None
     return [OptimizerCut(each, transfers, order) for each in optimizers_of(trained)]
-
-
-class _Seen(Exception):  # noqa: N818
-    """It can be done, and is to be undone."""
 
 
 def parts_of(model: keras.Model, *others: keras.Model) -> list[keras.layers.Layer]:
@@ -184,7 +179,7 @@ def _known(reading, smaller, transfers):
     for old, new in zip(all_layers(reading.twin), all_layers(smaller), strict=True):
         within = [(old, new), *_pairs_of_inputs(old, new)] if is_graph(old) else pairs_within(old, new)
         known |= {id(one): other for one, other in within if other is not None}
-    known |= {number: known[id(each)] for number, each in reading.stands.items() if id(each) in known}
+    known |= {number: known[id(each)] for number, each in reading.stand_ins.items() if id(each) in known}
     return known | {id(each.old): each.new for each in transfers}
 
 
@@ -252,7 +247,7 @@ def _exchange_within(model, known, views, reading):
         set_aside([vars(graph)[FUNCTIONAL]] if FUNCTIONAL in vars(graph) else [])
         Inside(inside).put_into(graph)
         _replace_in_attributes(graph, known)
-    stay = {*map(id, graphs), *(id(each) for each in holders if id(each) in reading.stands)}
+    stay = {*map(id, graphs), *(id(each) for each in holders if id(each) in reading.stand_ins)}
     known = {number: new for number, new in known.items() if number not in stay}
     for holder in holders:
         if id(holder) not in known and holder not in graphs:
@@ -319,15 +314,35 @@ def _leaves(value):
 @contextlib.contextmanager
 def restored_on_failure(model, *others):
     """Makes models and layers, and the optimizers of the first, what they were, if what follows does not end well."""
-    insides = [(each, Inside(each)) for each in (model, *others)]
-    optimizers = [inner for each in optimizers_of(model) for inner in with_inner(each)]
-    before = [(each, dict(vars(each))) for each in (model, *others, *optimizers)]
+    put_back = _putting_back(model, *others)
     try:
         yield
     except BaseException:
+        put_back()
+        raise
+
+
+@contextlib.contextmanager
+def restored(model, *others):
+    """Makes models and layers, and the optimizers of the first, what they were, however what follows ends."""
+    put_back = _putting_back(model, *others)
+    try:
+        yield
+    finally:
+        put_back()
+
+
+def _putting_back(model, *others):
+    """Returns the function that makes models and layers, and the optimizers of the first, what they are now."""
+    insides = [(each, Inside(each)) for each in (model, *others)]
+    optimizers = [inner for each in optimizers_of(model) for inner in with_inner(each)]
+    before = [(each, dict(vars(each))) for each in (model, *others, *optimizers)]
+
+    def put_back():
         for each, attributes in before:
             vars(each).clear()
             vars(each).update(attributes)
         for each, inside in insides:
             inside.put_into(each)
-        raise
+
+    return put_back

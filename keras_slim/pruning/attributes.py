@@ -35,19 +35,21 @@ def exchange_attributes(holder: keras.layers.Layer, known: dict[int, Any]) -> No
     vars(tracker)["config"] = {name: (tests[name], store) for name, store in stores.items()}
     vars(tracker)["stored_ids"] = {name: set(map(id, store)) for name, store in stores.items()}
     known = known | lists
-    vars(holder).update({name: _with_new(value, known) for name, value in vars(holder).items() if name != TRACKER})
+    vars(holder).update({name: with_new(value, known) for name, value in vars(holder).items() if name != TRACKER})
     if MODULES in vars(holder):
         vars(holder)[MODULES] = {name: each for name, each in vars(holder)[MODULES].items() if name != PARAMETERS}
 
 
-def _with_new(value, known):
+def with_new(value, known: dict[int, Any]):
     """Returns a value with others in the place of what is known, inside lists, tuples, sets and dictionaries too.
 
-    What it makes is known from then on.
+    Args:
+        value: Anything.
+        known: What comes in the place of an object, by the `id` of that one. What is made is known from then on.
     """
     entries = _entries(value)
     if id(value) not in known and entries:
-        others = [_with_new(each, known) for each in entries]
+        others = [with_new(each, known) for each in entries]
         if any(one is not other for one, other in zip(entries, others, strict=True)):
             known[id(value)] = _made_of(others, value)
     return known.get(id(value), value)

@@ -13,6 +13,7 @@ import keras
 
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.optimizer_slots import slots_of, with_inner
+from keras_slim.pruning.attributes import with_new
 from keras_slim.pruning.surgery import Transfer
 
 
@@ -53,26 +54,8 @@ def _exchange_references(pairs):
     """Lets the wrapping optimizers hold the same inner objects as before, also in what TensorFlow's checkpoints see."""
     other = {id(one): two for pair in pairs for one, two in (pair, pair[::-1])}
     for optimizer in pairs[0]:
-        for name, value in list(vars(optimizer).items()):
-            if id(value) in other:
-                vars(optimizer)[name] = other[id(value)]
-            elif isinstance(value, list) and any(id(_referred(each)) in other for each in value):
-                vars(optimizer)[name] = [_with_other(each, other) for each in value]
-            elif isinstance(value, dict) and any(id(each) in other for each in value.values()):
-                vars(optimizer)[name] = {key: other.get(id(each), each) for key, each in value.items()}
-
-
-def _referred(value):
-    """Returns what an entry of a list stands for: itself, or that to which a `TrackableReference` refers."""
-    return getattr(value, "ref", value)
-
-
-def _with_other(value, other):
-    """Returns an entry of a list with the other object in place of the one that it stands for."""
-    found = other.get(id(_referred(value)))
-    if found is None:
-        return value
-    return type(value)(value.name, found) if hasattr(value, "ref") else found
+        known = dict(other)
+        vars(optimizer).update({name: with_new(value, known) for name, value in vars(optimizer).items()})
 
 
 def _cut(optimizer, transfers, order):

@@ -46,19 +46,19 @@ class Subject:
         self._part = None if part is None else _part_of(model, part, owner)
         self._ignore = ignore
         self._owner = owner
-        self._cut = model
+        self._target = model
         self._last: Reading | None = None
         self._stuck: list[str] | None = None
         self._noted: list[tuple[list, int, int]] = []
 
     @property
-    def cut(self) -> keras.Model:
+    def target(self) -> keras.Model:
         """The model that is cut in place: the model or the part."""
         assert self._reading  # reads it
-        return self._cut
+        return self._target
 
     @property
-    def readable(self) -> keras.Model:
+    def twin(self) -> keras.Model:
         """What is read in the place of the model that is cut, with its inputs, outputs and loss."""
         return self._reading.twin
 
@@ -71,7 +71,7 @@ class Subject:
     @property
     def opened(self) -> list[str]:
         """Names of the layers of a functional model that a cut makes models of their layers."""
-        return self._reading.opened(self.cut) if is_graph(self.cut) else []
+        return self._reading.opened(self.target) if is_graph(self.target) else []
 
     def analyse(self, batch=None) -> ChannelGraph:
         """Returns the channel graph of what is cut, as it is now.
@@ -94,11 +94,11 @@ class Subject:
 
     def check_adoptable(self, smaller: keras.Model, transfers: list[Transfer]) -> None:
         """Raises what `adopt` would raise, and leaves the model as it is."""
-        check_adoptable(self.cut, smaller, transfers, self._reading, self.model)
+        check_adoptable(self.target, smaller, transfers, self._reading, self.model)
 
     def adopt(self, smaller: keras.Model, transfers: list[Transfer]) -> None:
         """Makes what is cut the smaller model; if that fails, the model is as it was."""
-        adopt(self.cut, smaller, transfers, self._reading, self.model)
+        adopt(self.target, smaller, transfers, self._reading, self.model)
         self._forget()
 
     def copy(self, values: dict[int, np.ndarray] | None = None) -> keras.Model:
@@ -108,15 +108,15 @@ class Subject:
 
     def snapshot(self) -> Snapshot:
         """Returns what brings the model back as it is now."""
-        return Snapshot(self.model, self.cut)
+        return Snapshot(self.model, self.target)
 
     def _graph(self, batch):
         ignored = (*self._ignore, *(self._stuck or ()), *self._outside())
-        return analyse(self.readable, ignored, self._owner, batch=batch)
+        return analyse(self.twin, ignored, self._owner, batch=batch)
 
     def _not_following(self, graph):
         """Returns the names of layers that cannot become smaller, since the code of the model does not follow."""
-        if is_graph(self.cut) or self._why_not(graph, graph.groups) is None:
+        if is_graph(self.target) or self._why_not(graph, graph.groups) is None:
             return []
         why = {group: self._why_not(graph, [group]) for group in graph.groups}
         stuck = [group for group, reason in why.items() if reason]
@@ -124,7 +124,7 @@ class Subject:
             return []  # that is refused before training
         names = list(dict.fromkeys(name.partition(":")[0] for group in stuck for name in group.layers))
         warnings.warn(
-            f"`{self._owner}` leaves layers of model '{self.cut.name}' whole: {', '.join(map(repr, names))}. "
+            f"`{self._owner}` leaves layers of model '{self.target.name}' whole: {', '.join(map(repr, names))}. "
             f"{why[stuck[0]]}",
             SlimWarning,
             stacklevel=2,
@@ -137,7 +137,7 @@ class Subject:
         for group in groups:
             keep[group.units[(group.size + 1) // 2 :]] = False
         try:
-            check_follows(self.cut, *rebuild(graph, keep), self._reading, self.model)
+            check_follows(self.target, *rebuild(graph, keep), self._reading, self.model)
         except UnsupportedLayerError as error:
             return error
         return None
@@ -159,7 +159,7 @@ class Subject:
 
     def _read_or_part(self):
         """Reads the whole; or the part alone, if the whole cannot be read or does not call it."""
-        self._cut = self.model
+        self._target = self.model
         if self._part is None:
             return _read(self.model, self._owner)
         try:
@@ -171,21 +171,21 @@ class Subject:
         if not isinstance(self._part, keras.Model):
             expected = "a model, or a layer that the whole model calls in a way that can be read"
             raise ValueError(invalid_argument("part", self._owner, expected=expected, received=self._part))
-        self._cut = self._part
+        self._target = self._part
         return _read(self._part, self._owner)
 
     def _inside(self, reading):
         """Returns the ids of the layers of the part, and of those in what stands for them."""
         layers = layers_within(self._part)
-        stands = [reading.stands[id(each)] for each in layers if id(each) in reading.stands]
+        stands = [reading.stand_ins[id(each)] for each in layers if id(each) in reading.stand_ins]
         return {id(each) for outer in (*layers, *stands) for each in layers_within(outer) if each.weights}
 
     def _outside(self):
         """Returns the paths of the layers that are none of the part's."""
-        if self._part is None or self._cut is self._part:
+        if self._part is None or self._target is self._part:
             return []
         inside = self._inside(self._reading)
-        return [path for path, layer in layers_by_path(self.readable) if layer.weights and id(layer) not in inside]
+        return [path for path, layer in layers_by_path(self.twin) if layer.weights and id(layer) not in inside]
 
 
 def _read(model, owner):

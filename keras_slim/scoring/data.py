@@ -1,12 +1,11 @@
 """Data in any form `model.fit` takes, as batches."""
 
-import contextlib
 import itertools
 
 import keras
 import numpy as np
 
-from keras_slim.errors import invalid_argument
+from keras_slim.errors import in_short, invalid_argument
 from keras_slim.graph.endpoints import endpoints
 from keras_slim.validation import check_count
 
@@ -89,14 +88,21 @@ def first_inputs(data, model, *, owner):
 
 
 def build_on(model, data, owner) -> None:
-    """Builds a model that has not been called yet on the first batch of data, if there is one to look at twice."""
+    """Builds a model that has not been called yet on the first batch of data, if there is one to look at twice.
+
+    Raises:
+        ValueError: If the model does not run on it.
+    """
     if model.built or data is None or hasattr(data, "__next__") or type(model).call is keras.Model.call:
         return
     x, *_ = keras.utils.unpack_x_y_sample_weight(next(iter(_starter(data, FEW, owner, steps=1)())))
-    with contextlib.suppress(
-        Exception
-    ):  # if it does not take the data, what is asked of it next says that it is not built
+    try:
         model(x)
+    except Exception as error:
+        raise ValueError(
+            f"`{owner}` cannot build model '{model.name}' on its `data`: {in_short(error)}. Expected inputs as `fit` "
+            "gives them to the model. Correct them, or call the model on a batch before `fit`."
+        ) from error
 
 
 class DrawnBatches(list):

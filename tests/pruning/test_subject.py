@@ -159,7 +159,7 @@ def moments(model):
 def test_a_subclassed_model_becomes_the_smaller_one(hold, call, tmp_path):
     model = trained(hold, call)
     subject = Subject(model)
-    assert subject.cut is model
+    assert subject.target is model
     before, slots, held = model.count_params(), moments(model), [type(each) for each in model._flatten_layers()]
     smaller, transfers = half(subject)
     expected = smaller(X).numpy()
@@ -305,7 +305,7 @@ def test_a_part_of_what_has_no_call_is_cut_by_itself():
     model.fit(X, verbose=0)
     critic = model.critic(X).numpy()
     subject = Subject(model, part="generator")
-    assert subject.cut is model.generator
+    assert subject.target is model.generator
     snapshot, noise = subject.snapshot(), np.ones((2, 5), "float32")
     answers = model.generator(noise).numpy()
     smaller, transfers = half(subject)
@@ -338,7 +338,7 @@ def whole_functional():
 def test_a_part_of_what_can_be_read_is_cut_within_the_whole(make, part, left, other):
     model = make()
     subject = Subject(model, part=part)
-    assert subject.cut is model
+    assert subject.target is model
     groups = subject.analyse().groups
     assert {group.name.partition("/")[0] for group in groups} == left
     weights = [weight for layer in model.layers if layer.name == other for weight in layer.weights]
