@@ -13,6 +13,7 @@ from keras_slim.graph.recording import SAMPLES, CannotRecordError, record, tenso
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import copy_of
 from keras_slim.held import layers_within
+from keras_slim.kernels.backends import without_gradients
 from keras_slim.layers.weight import Weight
 
 
@@ -462,6 +463,7 @@ def _batch_for(twin, inputs):
     return keras.tree.pack_sequence_as(symbols, some), True
 
 
+@without_gradients()
 def answers(model: keras.Model, batch):
     """Returns what a model answers at inference, its statistics and seeds as they were afterwards."""
     with keras.StatelessScope():

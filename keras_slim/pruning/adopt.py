@@ -244,7 +244,7 @@ def _exchange_within(model, known, views, reading):
     holders = layers_within(model)
     graphs = [each for each in holders if id(each) in known and is_graph(each)]
     for graph, inside in _followed([*graphs, *(each for each in views if each not in graphs)], model, known):
-        set_aside([vars(graph)[FUNCTIONAL]] if FUNCTIONAL in vars(graph) else [])
+        set_aside(filter(None, [getattr(graph, FUNCTIONAL, None)]))
         Inside(inside).put_into(graph)
         _replace_in_attributes(graph, known)
     stay = {*map(id, graphs), *(id(each) for each in holders if id(each) in reading.stand_ins)}
