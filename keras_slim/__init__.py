@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from keras_slim.pruning.shrink import mask, shrink
     from keras_slim.rewriting.adderization import adderize
     from keras_slim.rewriting.folding import fold_batch_normalization
+    from keras_slim.rewriting.quantization import quantize
     from keras_slim.sharing import share_weights
 
 __version__ = "0.1.0"
@@ -54,6 +55,7 @@ _HOMES = {
     "plan_pruning": "pruning",
     "profile": "profiling",
     "prune": "pruning",
+    "quantize": "rewriting",
     "save_compressed": "compression",
     "share_weights": "sharing",
     "shrink": "pruning",
@@ -82,6 +84,7 @@ __all__ = [
     "profiling",
     "prune",
     "pruning",
+    "quantize",
     "quantizers",
     "reports",
     "rewriting",
