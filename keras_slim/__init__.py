@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from keras_slim.pruning.prune import plan_pruning, prune
     from keras_slim.pruning.shrink import mask, shrink
     from keras_slim.rewriting.adderization import adderize
+    from keras_slim.rewriting.dequantization import dequantize
     from keras_slim.rewriting.folding import fold_batch_normalization
     from keras_slim.rewriting.quantization import quantize
     from keras_slim.sharing import share_weights
@@ -47,6 +48,7 @@ _HOMES = {
     "PruningPlan": "pruning",
     "adderize": "rewriting",
     "benchmark_tflite": "export",
+    "dequantize": "rewriting",
     "export_tflite": "export",
     "fold_batch_normalization": "rewriting",
     "functional": "graph.opening",
@@ -69,6 +71,7 @@ __all__ = [
     "callbacks",
     "compression",
     "datasets",
+    "dequantize",
     "distillation",
     "errors",
     "export",
