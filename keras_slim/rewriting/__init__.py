@@ -6,7 +6,16 @@ copy that is not compiled: names, shared layers, models inside the model and the
 
 from keras_slim.rewriting.adderization import adderize
 from keras_slim.rewriting.dequantization import dequantize
+from keras_slim.rewriting.description import LayerDescription, ModelDescription, describe
 from keras_slim.rewriting.folding import fold_batch_normalization
 from keras_slim.rewriting.quantization import quantize
 
-__all__ = ["adderize", "dequantize", "fold_batch_normalization", "quantize"]
+__all__ = [
+    "LayerDescription",
+    "ModelDescription",
+    "adderize",
+    "dequantize",
+    "describe",
+    "fold_batch_normalization",
+    "quantize",
+]
