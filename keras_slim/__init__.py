@@ -23,36 +23,41 @@ if TYPE_CHECKING:
         pruning,
         quantizers,
         reports,
+        rewriting,
         schedules,
         scoring,
         sharing,
         sparsity,
     )
-    from keras_slim.adderization import adderize
     from keras_slim.compression import load_compressed, save_compressed
     from keras_slim.export import benchmark_tflite, export_tflite, verify_tflite
-    from keras_slim.folding import fold_batch_normalization
     from keras_slim.graph.opening import functional
     from keras_slim.profiling import profile
     from keras_slim.pruning import PruningPlan
     from keras_slim.pruning.prune import plan_pruning, prune
     from keras_slim.pruning.shrink import mask, shrink
+    from keras_slim.rewriting.adderization import adderize
+    from keras_slim.rewriting.dequantization import dequantize
+    from keras_slim.rewriting.folding import fold_batch_normalization
+    from keras_slim.rewriting.quantization import quantize
     from keras_slim.sharing import share_weights
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "PruningPlan": "pruning",
-    "adderize": "adderization",
+    "adderize": "rewriting",
     "benchmark_tflite": "export",
+    "dequantize": "rewriting",
     "export_tflite": "export",
-    "fold_batch_normalization": "folding",
+    "fold_batch_normalization": "rewriting",
     "functional": "graph.opening",
     "load_compressed": "compression",
     "mask": "pruning",
     "plan_pruning": "pruning",
     "profile": "profiling",
     "prune": "pruning",
+    "quantize": "rewriting",
     "save_compressed": "compression",
     "share_weights": "sharing",
     "shrink": "pruning",
@@ -66,6 +71,7 @@ __all__ = [
     "callbacks",
     "compression",
     "datasets",
+    "dequantize",
     "distillation",
     "errors",
     "export",
@@ -81,8 +87,10 @@ __all__ = [
     "profiling",
     "prune",
     "pruning",
+    "quantize",
     "quantizers",
     "reports",
+    "rewriting",
     "save_compressed",
     "schedules",
     "scoring",

@@ -20,9 +20,9 @@ def copy_replacing(
     Args:
         model: A Functional or built Sequential model.
         replacement: Function of a layer, or an operation of `keras.ops`, that returns a list of the layers in its
-            place, one behind the other; an empty one, if it is left out; `None`, if a copy is to stand for it. It is
-            called once for each, also with the entries of its config that the copy has different: an activation that
-            is a layer.
+            place, one behind the other, itself for its copy; an empty one, if it is left out; `None`, if a copy alone
+            is to stand for it. It is called once for each, also with the entries of its config that the copy has
+            different: an activation that is a layer.
         anew: Layers whose copies start with fresh weights; all other copies have the weights of theirs.
 
     Returns:
@@ -96,7 +96,7 @@ class _Copying:
             (activation,) = self._standing_for(activation)
             changes = {"activation": activation}
         made = self._replacement(operation, changes)
-        if made is None:
+        made = [operation] if made is None else made
+        if operation in made:
             self._copies[operation] = copied(operation, **changes)
-            made = [self._copies[operation]]
-        return made
+        return [self._copies[operation] if each is operation else each for each in made]

@@ -1,23 +1,20 @@
 """From a network of products to one of differences: adder layers where a model has convolutions and dense layers."""
 
-import itertools
-import warnings
 from collections import Counter
 from collections.abc import Iterable
 
 import keras
 
-from keras_slim.errors import SlimWarning, did_you_mean, invalid_argument
+from keras_slim.errors import invalid_argument
 from keras_slim.graph.copying import copy_replacing
 from keras_slim.graph.nodes import is_graph, operations, walk
 from keras_slim.graph.opening import readable
-from keras_slim.graph.running import run
-from keras_slim.graph.stock import differs_because
 from keras_slim.layers.adder import LEARNING_RATE
-from keras_slim.layers.adder_twins import ADDERS, ORDINARY, adder_twin
+from keras_slim.layers.adder_twins import ADDERS, adder_twin
+from keras_slim.rewriting.names import Names
+from keras_slim.rewriting.skipping import ENDS, layers_to_replace
 from keras_slim.validation import check_positive
 
-ENDS = ("first", "last")
 # What undoes the scale and the sign of distances.
 NORMALIZATIONS = (
     keras.layers.BatchNormalization,
@@ -81,31 +78,9 @@ def adderize(
     model = readable(model, "adderize")
     if local_learning_rate is not None:
         check_positive(local_learning_rate, "local_learning_rate", "adderize")
-    skip = _check_skip(skip, model)
-    before = _layers_before(model)
-    replaced = {layer for layer in before if not _stays(layer, before, skip)} - _inside(model, skip)
-    if not replaced:
-        expected = "to leave a layer that has a twin, of " + ", ".join(f"`{each.__name__}`" for each in ADDERS)
-        hint = "With `skip=()` the first and the last of them are replaced too."
-        raise ValueError(invalid_argument("skip", "adderize", expected=expected, received=skip, hint=hint))
+    replaced = layers_to_replace(model, ADDERS, skip, "adderize")
     _check_precision(replaced, local_learning_rate)
     return _Adderizing(model, replaced, batch_normalization, local_learning_rate).copy()
-
-
-def _check_skip(skip, model):
-    """Returns `skip` as a tuple, or raises if it names what the model does not have."""
-    expected = "'first', 'last', and names of layers"
-    if isinstance(skip, str) or not isinstance(skip, Iterable):
-        hint = f"Give a tuple: skip=({skip!r},)." if isinstance(skip, str) else ""
-        raise TypeError(invalid_argument("skip", "adderize", expected=expected, received=skip, hint=hint))
-    skip = tuple(skip)
-    names = {*ENDS, *(operation.name for operation in operations(model))}
-    for name in skip:
-        if name not in names:
-            raise ValueError(
-                invalid_argument("skip", "adderize", expected=expected, received=skip, hint=did_you_mean(name, names))
-            )
-    return skip
 
 
 def _check_precision(replaced, local_learning_rate):
@@ -121,47 +96,6 @@ def _check_precision(replaced, local_learning_rate):
         )
 
 
-def _inside(model, names):
-    """Returns the layers of those models inside a model that have one of some names."""
-    models = [each for each in operations(model) if is_graph(each) and each.name in names]
-    return {layer for each in models for layer in operations(each)}
-
-
-def _layers_before(model):
-    """Returns for each layer that has a twin those before it, on any way from the inputs."""
-    before, left = {}, {}
-
-    def call(node, given, args, kwargs):
-        if is_graph(node.operation):
-            return run(node.operation, given, call)
-        reached = frozenset().union(*given)
-        if reason := _left_because(node.operation):
-            left[node.operation] = reason
-        elif type(node.operation) in ADDERS:
-            before[node.operation] = before.get(node.operation, frozenset()) | reached
-            reached |= {node.operation}
-        return [reached] * len(node.outputs)
-
-    run(model, [frozenset()] * len(model.inputs), call)
-    if left:
-        names = ", ".join(f"'{layer.name}' ({reason})" for layer, reason in left.items())
-        warnings.warn(f"`adderize` leaves these layers as they are: {names}.", SlimWarning, stacklevel=3)
-    return before
-
-
-def _left_because(layer):
-    """Returns why a layer is left as it is though its type has a twin, or an empty string."""
-    if not isinstance(layer, tuple(ADDERS)) or type(layer) in ORDINARY:
-        return ""
-    return differs_because(layer, ADDERS)
-
-
-def _stays(layer, before, skip):
-    is_first = not before[layer] - {layer}
-    is_last = not any(layer in reached for other, reached in before.items() if other is not layer)
-    return layer.name in skip or ("first" in skip and is_first) or ("last" in skip and is_last)
-
-
 class _Adderizing:
     """Copies a model, and puts adder layers in place of some."""
 
@@ -171,7 +105,7 @@ class _Adderizing:
         self._normalized, self._fresh = _normalized(model, replaced)
         self._adds = batch_normalization
         self._options = {"local_learning_rate": local_learning_rate}
-        self._names = {operation.name for operation in operations(model)}
+        self._names = Names(model)
 
     def copy(self):
         """Returns the copy of the model, with the weights of all that stays."""
@@ -190,21 +124,14 @@ class _Adderizing:
         """Returns batch normalization, and an activation if the layer has one."""
         shared = {"dtype": layer.dtype_policy, "trainable": layer.trainable}
         axis = 1 if getattr(layer, "data_format", None) == "channels_first" else -1
-        name = self._unused(f"{layer.name}_batch_normalization")
+        name = self._names.unused(f"{layer.name}_batch_normalization")
         behind = [keras.layers.BatchNormalization(axis, momentum=MOMENTUM, name=name, **shared)]
         if isinstance(activation, keras.layers.Layer):
             behind.append(activation)
         elif activation is not keras.activations.linear:
-            name = self._unused(f"{layer.name}_activation")
+            name = self._names.unused(f"{layer.name}_activation")
             behind.append(keras.layers.Activation(activation, name=name, dtype=layer.dtype_policy))
         return behind
-
-    def _unused(self, name):
-        """Returns a name, or the name with a number where the model has it already."""
-        names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(1)))
-        found = next(each for each in names if each not in self._names)
-        self._names.add(found)
-        return found
 
 
 def _normalized(model, replaced):

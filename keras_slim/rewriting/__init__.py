@@ -1,0 +1,21 @@
+"""Copies of a model in which other layers stand for some of its layers.
+
+Each takes a functional, a built Sequential or a subclassed model that can be read, leaves it as it is, and returns a
+copy that is not compiled: names, shared layers, models inside the model and the weights of all that stays are kept.
+"""
+
+from keras_slim.rewriting.adderization import adderize
+from keras_slim.rewriting.dequantization import dequantize
+from keras_slim.rewriting.description import LayerDescription, ModelDescription, describe
+from keras_slim.rewriting.folding import fold_batch_normalization
+from keras_slim.rewriting.quantization import quantize
+
+__all__ = [
+    "LayerDescription",
+    "ModelDescription",
+    "adderize",
+    "dequantize",
+    "describe",
+    "fold_batch_normalization",
+    "quantize",
+]
