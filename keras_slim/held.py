@@ -10,6 +10,8 @@ STOCK = ("keras", "keras_slim")
 """Packages whose objects are what their config says."""
 
 PLAIN = (str, int, float, bool, type(None))
+HOLDERS = (keras.layers.Layer, list, tuple, dict)
+"""What is looked into for layers."""
 HOOKS = ("save_own_variables", "load_own_variables", "save_assets", "load_assets")
 
 
@@ -82,11 +84,7 @@ def places_within(old, new) -> list[tuple]:
         if (id(old), id(new)) not in found:
             found[id(old), id(new)] = old, new
             others = inside(new)
-            waiting += [
-                (value, others.get(name))
-                for name, value in inside(old).items()
-                if isinstance(value, keras.layers.Layer | list | tuple | dict)
-            ]
+            waiting += [(value, others.get(name)) for name, value in inside(old).items() if isinstance(value, HOLDERS)]
     return list(found.values())
 
 

@@ -13,9 +13,7 @@ from keras_slim.graph.copying import copied
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.running import copy_of
 from keras_slim.graph.set_aside import is_set_aside
-from keras_slim.held import inside, layers_within
-
-HOLDERS = (keras.layers.Layer, list, tuple, dict)
+from keras_slim.held import HOLDERS, inside, layers_within
 
 FUNCTIONAL = "_functional"
 """Where a `Sequential` keeps the model it builds."""

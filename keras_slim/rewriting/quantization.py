@@ -5,13 +5,12 @@ from typing import Any
 
 import keras
 
-from keras_slim import quantizers
 from keras_slim.graph.copying import copy_replacing
 from keras_slim.graph.nodes import operations
 from keras_slim.graph.opening import readable
 from keras_slim.layers.quant_twins import QUANTIZED, quant_twin
 from keras_slim.layers.quantize import Quantize
-from keras_slim.quantizers import Int
+from keras_slim.quantizers import Int, get
 from keras_slim.rewriting.names import Names
 from keras_slim.rewriting.per_layer import PerLayer
 from keras_slim.rewriting.ranges import CLIPPED, Ranges, activation_of
@@ -80,7 +79,7 @@ def quantize(
 
 
 def _reader(name):
-    return lambda option: quantizers.get(option, name, "quantize")
+    return lambda option: get(option, name, "quantize")
 
 
 class _Quantizing:
