@@ -57,7 +57,7 @@ def _config(layer):
 
 
 def _plain_config(layer):
-    own = {layer.of_weights, layer.of_inputs, "kept"}
+    own = {layer.of_weights, layer.of_inputs, "kept", "rounding"}
     config = {key: value for key, value in _config(layer).items() if key not in own}
     quantizer = getattr(layer, layer.of_weights)
     brought = quantizer.constraint() if quantizer else None

@@ -8,8 +8,10 @@ from keras import ops
 from keras_slim.layers.bias_and_activation import with_bias
 from keras_slim.quantizers import Place, get
 from keras_slim.quantizers.kept_place import KeptPlace
+from keras_slim.validation import check_choice
 
 INPUTS = "inputs"
+ROUNDING = ("all", "weights", "nothing")
 
 
 class Quantized:
@@ -19,8 +21,14 @@ class Quantized:
     `compute`, which sums. The weights that are trained stay as they are; what is rounded is made of them at every call.
     A quantizer with a constraint, such as `"binary"`, puts it on the weights, unless the layer is given one.
 
+    Attributes:
+        rounding: What is rounded now: `"all"`, the `"weights"` alone, or `"nothing"`; what is not is passed as it is.
+            A function that was compiled before it is set goes on as it was.
+        is_watching: Whether ranges are learned outside of training too.
+
     Args:
         *args: Arguments of Keras's layer.
+        rounding: As the attribute.
         kept: For models in which units are masked: for the name of a weight, or `"inputs"`, a dictionary from an axis
             to the positions that are kept. What is left out is rounded to 0, and counts in no range. Optional.
         **kwargs: Arguments of Keras's layer, and the quantizers.
@@ -40,7 +48,9 @@ class Quantized:
     kernel: Any
     compute: Any
 
-    def __init__(self, *args, kept=None, **kwargs):
+    def __init__(self, *args, rounding="all", kept=None, **kwargs):
+        self.rounding = check_choice(rounding, "rounding", type(self).__name__, ROUNDING)
+        self.is_watching = False
         self.kept = {
             name: {int(axis): list(positions) for axis, positions in axes.items()}
             for name, axes in (kept or {}).items()
@@ -82,11 +92,14 @@ class Quantized:
     def rounded(self, name, value, training=False):
         """Returns a weight, by name, or `"inputs"`, as the layer computes with it; ranges are learned in training."""
         place = self.places.get(name)
-        if place is None:
+        is_rounded = place is not None and self.rounding in ("all", "weights" if place.is_weight else "all")
+        is_learned = self.is_watching or (bool(training) and self.trainable and self.rounding != "nothing")
+        if place is None or not (is_rounded or is_learned):
             return value
         if not keras.backend.is_float_dtype(value.dtype):
             value = ops.cast(value, self.compute_dtype)
-        return place(value, bool(training) and self.trainable)
+        rounded = place(value, is_learned)
+        return rounded if is_rounded else value
 
     def call(self, inputs, training=None):
         """Returns what Keras's layer would for rounded inputs and weights."""
@@ -113,6 +126,8 @@ class Quantized:
 
     def get_config(self):
         own = {each: keras.saving.serialize_keras_object(getattr(self, each)) for each in self._arguments()}
+        if self.rounding != "all":
+            own["rounding"] = self.rounding
         if self.kept:
             own["kept"] = {
                 name: {str(axis): list(positions) for axis, positions in axes.items()}

@@ -186,3 +186,29 @@ def test_what_keras_would_put_beside_or_in_the_place_of_the_weights_is_refused(n
         layer.enable_lora(2)
     with pytest.raises(NotImplementedError, match="has quantizers of its own"):
         layer.quantize("int8")
+
+
+@pytest.mark.parametrize("rounding", ["all", "weights", "nothing"])
+def test_what_is_not_rounded_passes_as_it_is_and_its_ranges_are_learned_if_it_will_be(rounding):
+    layer = ours.QuantDense(3, kernel_quantizer="sign", input_quantizer="int", rounding=rounding, use_bias=False)
+    x = np.random.default_rng(0).normal(size=(4, 2)).astype("float32")
+    layer.build(x.shape)
+    kernel = layer.kernel.numpy()
+    answer = layer(x, training=True).numpy()
+    steps = np.ptp(np.append(x, 0)) / 255
+    given = np.clip(np.round(x / steps) * steps, x.min(), None) if rounding == "all" else x
+    expected = given @ (kernel if rounding == "nothing" else np.where(kernel < 0, -1, 1))
+    np.testing.assert_allclose(answer, expected, atol=2e-2 if rounding == "all" else 1e-6)
+    assert float(layer.places["inputs"].variables["batches"].numpy()) == (rounding != "nothing")
+    again = ours.QuantDense.from_config(layer.get_config())
+    assert again.rounding == rounding
+
+
+def test_ranges_are_watched_outside_of_training_on_request():
+    layer = ours.Quantize("int", rounding="nothing")
+    layer.build((2, 2))
+    layer.is_watching = True
+    x = np.array([[1.0, -3.0], [2.0, 0.5]], "float32")
+    np.testing.assert_array_equal(layer(x).numpy(), x)
+    high = layer.places["inputs"].variables["high"]
+    assert float(high.numpy()) == 2
