@@ -62,6 +62,14 @@ def variables_of(old: keras.Operation, new: keras.Operation) -> tuple[list, list
     return both[0], both[1]
 
 
+def variables_alike(old: keras.layers.Layer, new: keras.layers.Layer) -> list[tuple]:
+    """Returns pairs of the variables of a layer and those of one in its place: of another type, those named alike."""
+    if type(old) is type(new):
+        return list(zip(*variables_of(old, new), strict=True))
+    named = {variable.name: variable for variable in new.variables}
+    return [(variable, named[variable.name]) for variable in old.variables if variable.name in named]
+
+
 def _carry(old, new):
     if hasattr(old, "set_vocabulary") and has_stock(type(old), "save_assets"):
         _carry_vocabulary(old, new)

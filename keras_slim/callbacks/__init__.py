@@ -5,6 +5,7 @@ from keras_slim.callbacks.gradual_pruning import GradualPruning
 from keras_slim.callbacks.hold_masks import HoldMasks
 from keras_slim.callbacks.lottery_ticket import LotteryTicket
 from keras_slim.callbacks.progressive_global_pruning import ProgressiveGlobalPruning
+from keras_slim.callbacks.quantization_aware_training import QuantizationAwareTraining
 from keras_slim.callbacks.structured_lottery_ticket import StructuredLotteryTicket
 from keras_slim.callbacks.weight_sharing import WeightSharing
 
@@ -14,6 +15,7 @@ __all__ = [
     "HoldMasks",
     "LotteryTicket",
     "ProgressiveGlobalPruning",
+    "QuantizationAwareTraining",
     "StructuredLotteryTicket",
     "WeightSharing",
 ]

@@ -12,8 +12,7 @@ import numpy as np
 
 from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.callbacks.garbage import Garbage
-from keras_slim.callbacks.in_place import check_in_place
-from keras_slim.callbacks.saying import say
+from keras_slim.callbacks.in_place import check_in_place, say_opened
 from keras_slim.distribution import scope_of
 from keras_slim.graph.channel_graph import ChannelGraph
 from keras_slim.pruning.budget import Budget
@@ -149,11 +148,7 @@ class Cutter:
             made = calibrated(rebuild, ranking.graph, keep, inputs, self._calibration, self._asked.verbose)
             with within(self.subject):
                 self.subject.adopt(*made)
-        if opened:
-            name, names = self.subject.target.name, ", ".join(f"'{each}'" for each in opened)
-            say(
-                self._asked.verbose, f"Model '{name}' is a plain functional model from now on, and so are {names} in it"
-            )
+        say_opened(self._asked.verbose, self.subject.target.name, opened)
         self._after_exchange()
 
     def snapshot(self) -> Snapshot:

@@ -3,7 +3,9 @@
 import gc
 import warnings
 
-from keras_slim.callbacks.saying import warn
+import keras
+
+from keras_slim.callbacks.saying import say, warn
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph.channel_graph import ChannelGraph
 from keras_slim.graph.nodes import is_graph
@@ -29,7 +31,7 @@ def check_in_place(subject: Subject, graph: ChannelGraph, owner: str) -> None:
     """
     for model in {id(each): each for each in (subject.model, subject.target)}.values():
         if is_graph(model):
-            _check_config(model)
+            check_config(model, "after a cut")
         else:
             is_whole = model is subject.target
             plain = "a plain model of it, `keras_slim.functional(model)`" if is_whole else "its part by itself"
@@ -50,15 +52,27 @@ def check_in_place(subject: Subject, graph: ChannelGraph, owner: str) -> None:
             f"{zeros:.0%} of the weights of model '{graph.model.name}' are zero, and nothing holds them in this `fit`: "
             f"training fills them. Let `{owner}` cut units first, and prune single weights in a `fit` after it."
         )
+    warn_of_strangers(subject, owner)
+
+
+def warn_of_strangers(subject: Subject, owner: str) -> None:
+    """Warns of other models that keep the layers of now."""
     if _strangers(subject):
         gc.collect()  # those that nobody holds any more need no word
         strangers = [each.name for each in _strangers(subject)]
         if strangers:
             warn(
-                f"Other models hold layers of model '{graph.model.name}' and are compiled, subclassed or have more "
-                f"weights: {_some(strangers)}. They keep the layers of now when `{owner}` cuts, or no longer fit "
-                "one that holds layers. Make them anew after `fit`."
+                f"Other models hold layers of model '{subject.twin.name}' and are compiled, subclassed or have more "
+                f"weights: {_some(strangers)}. They keep the layers of now when `{owner}` exchanges them, or no longer "
+                "fit one that holds layers. Make them anew after `fit`."
             )
+
+
+def say_opened(verbose: int, name: str, opened: list[str]) -> None:
+    """Says which layers of a model were made models of their layers, if any were."""
+    if opened:
+        names = ", ".join(f"'{each}'" for each in opened)
+        say(verbose, f"Model '{name}' is a plain functional model from now on, and so are {names} in it")
 
 
 def _strangers(subject):
@@ -67,7 +81,7 @@ def _strangers(subject):
     return [each for each in (*strangers, *subclassed_on(subject.target, subject.model)) if each is not subject.model]
 
 
-def _check_config(model):
+def check_config(model: keras.Model, when: str) -> None:
     """Raises `UnsupportedLayerError` if a file of the model would say how it was made, not which layers it has."""
     cls = type(model)
     if is_stock_function(cls.__init__) and is_stock_function(cls.get_config):
@@ -80,8 +94,8 @@ def _check_config(model):
         return
     if not isinstance(config.get("layers"), list):
         raise UnsupportedLayerError(
-            f"A file of model '{model.name}' could not be loaded after a cut. Expected a config that holds its layers. "
-            f"Received that of class `{cls.__name__}`, with {sorted(config)}, which would make the layers as large as "
+            f"A file of model '{model.name}' could not be loaded {when}. Expected a config that holds its layers. "
+            f"Received that of class `{cls.__name__}`, with {sorted(config)}, which would make the layers as they were "
             "before. Train a plain model on the same layers, `keras.Model(model.input, model.output)`."
         )
 

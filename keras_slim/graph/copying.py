@@ -31,7 +31,17 @@ def copy_replacing(
     Raises:
         UnsupportedLayerError: If a layer cannot be copied.
     """
-    return _Copying(replacement, anew).copy(model)
+    return copy_and_stacks(model, replacement, anew)[0]
+
+
+def copy_and_stacks(
+    model: keras.Model,
+    replacement: Callable[[keras.Operation, dict], list | None],
+    anew: Container[keras.Operation] = (),
+) -> tuple[keras.Model, dict[keras.layers.Layer, list[keras.layers.Layer]]]:
+    """Returns what `copy_replacing` does, and the layers that stand in the place of each layer or model inside."""
+    copying = _Copying(replacement, anew)
+    return copying.copy(model), copying.stacks
 
 
 def copied(operation: keras.Operation, **changes) -> keras.Operation:
@@ -58,6 +68,10 @@ class _Copying:
         self._anew = anew
         self._stands_for = {}
         self._copies = {}  # of those that are the same, but for their activation
+
+    @property
+    def stacks(self):
+        return {old: stack for old, stack in self._stands_for.items() if isinstance(old, keras.layers.Layer)}
 
     def copy(self, model):
         copy = self._copy_model(model)

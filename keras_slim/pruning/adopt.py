@@ -96,6 +96,7 @@ def adopt(
     transfers: list[Transfer],
     reading: Reading | None = None,
     trained: keras.Model | None = None,
+    stacks: dict[keras.layers.Layer, list] | None = None,
 ) -> None:
     """Makes a model object the smaller model, keeping its compilation and its optimizers' state.
 
@@ -111,28 +112,36 @@ def adopt(
         transfers: How its variables came from those of `model`.
         reading: How the model was read to make the smaller one. Defaults to as it is.
         trained: The model whose training it is, if `model` is a part of it.
+        stacks: The layers that come in the place of each layer, and model inside, one behind the other, if a functional
+            model gets more layers or weights; its new weights are trained too. Defaults to one for one, in order.
 
     Raises:
         UnsupportedLayerError: If it cannot be done.
     """
     reading = reading or Reading(model, {})
     trained = trained or model
-    cuts = _optimizer_cuts(model, smaller, transfers, reading, trained) if trained.compiled else []
+    cuts = _optimizer_cuts(model, smaller, transfers, reading, trained, bool(stacks)) if trained.compiled else []
     views, _ = views_and_strangers(model)
     with restored_on_failure(*parts_of(trained, model), *views):
-        known = _known(reading, smaller, transfers)
+        known = _known(reading, smaller, transfers, stacks)
         if is_graph(model):
-            _exchange_graph(model, smaller, known, views)
+            _exchange_graph(model, smaller, known, views, stacks or {})
         else:
             _exchange_checked(model, smaller, known, views, reading)
         if trained is not model:
             exchange_attributes(trained, {number: new for number, new in known.items() if number != id(model)})
         if trained.compiled:
             vars(trained)[COMPILED] = {layer: layer.trainable for layer in trained._flatten_layers()}
-            trained.train_function = trained.test_function = trained.predict_function = None
             for cut in cuts:
                 cut.exchange()
-            trained.make_train_function(force=True)
+            compile_anew(trained)
+
+
+def compile_anew(model: keras.Model) -> None:
+    """Lets a model in the middle of `fit` compile its steps anew, since what its layers compute has changed."""
+    forget_steps(model)
+    model.train_function = model.test_function = model.predict_function = None
+    model.make_train_function(force=True)
 
 
 def check_adoptable(
@@ -161,10 +170,16 @@ def check_follows(
             _exchange_checked(model, smaller, _known(reading, smaller, transfers), views, reading)
 
 
-def _optimizer_cuts(model, smaller, transfers, reading, trained):
+def _optimizer_cuts(model, smaller, transfers, reading, trained, is_larger=False):
     """Returns the exchanges of state to make; where a model becomes another graph, in the order of its weights."""
-    order = smaller.trainable_variables if is_graph(model) and reading.twin is not model else None
-    return [OptimizerCut(each, transfers, order) for each in optimizers_of(trained)]
+    is_other = is_larger or (is_graph(model) and reading.twin is not model)
+    order = smaller.trainable_variables if is_other else None
+    known = {id(each.new) for each in transfers}
+    fresh = [each for each in order or () if id(each) not in known] if is_larger else []
+    return [
+        OptimizerCut(each, transfers, order, fresh if each is trained.optimizer else ())
+        for each in optimizers_of(trained)
+    ]
 
 
 def parts_of(model: keras.Model, *others: keras.Model) -> list[keras.layers.Layer]:
@@ -173,10 +188,11 @@ def parts_of(model: keras.Model, *others: keras.Model) -> list[keras.layers.Laye
     return list({id(each): each for each in found}.values())
 
 
-def _known(reading, smaller, transfers):
+def _known(reading, smaller, transfers, stacks=None):
     """Returns what comes in the place of each layer, model and variable, by the `id` of the old one."""
     known: dict[int, typing.Any] = {}
-    for old, new in zip(all_layers(reading.twin), all_layers(smaller), strict=True):
+    pairs = zip(all_layers(reading.twin), all_layers(smaller), strict=True) if stacks is None else None
+    for old, new in pairs or ((old, first) for old, (first, *_) in stacks.items()):
         within = [(old, new), *_pairs_of_inputs(old, new)] if is_graph(old) else pairs_within(old, new)
         known |= {id(one): other for one, other in within if other is not None}
     known |= {number: known[id(each)] for number, each in reading.stand_ins.items() if id(each) in known}
@@ -189,9 +205,9 @@ def _pairs_of_inputs(*models):
     return zip(*([each for each in found if _is_input(each)] for found in operations), strict=True)
 
 
-def _exchange_graph(model, smaller, known, views):
+def _exchange_graph(model, smaller, known, views, stacks):
     """Makes a functional model, and those that follow it, models of the new layers."""
-    followed = _followed(views, model, known | {id(model): model})
+    followed = _followed(views, model, known | {id(model): model}, stacks)
     beside = [each for each in vars(model)["_layers"] if id(each) not in known and not _is_input(each)]
     own = [each for name in OWN for each in vars(model)[name]]
     own = [known.get(id(each), each) for each in own]
@@ -254,12 +270,12 @@ def _exchange_within(model, known, views, reading):
             exchange_attributes(holder, known)
 
 
-def _followed(views, model, known):
+def _followed(views, model, known, stacks=None):
     """Returns pairs of a view and what it becomes; one that cannot follow is named, and keeps the models inside it."""
     made, kept = [], set()
     for view in views:
         try:
-            made.append((view, on_layers(view, known)))
+            made.append((view, on_layers(view, known, stacks)))
         except Exception as error:
             message = (
                 f"Model '{view.name}' on layers of '{model.name}' cannot be made anew after a cut: "

@@ -8,6 +8,7 @@ Keras.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 import keras
 
@@ -27,17 +28,24 @@ class OptimizerCut:
         optimizer: The optimizer. Nothing is changed before `exchange`.
         transfers: How the smaller model's variables came from the old ones.
         order: All new weights in the order in which the optimizer is to hold them. Defaults to the order of the old.
+        fresh: New weights that come from none, which it is to train too.
 
     Raises:
         UnsupportedLayerError: If the optimizer cannot be made anew, or keeps state of which it cannot be said how it
             belongs to the weights.
     """
 
-    def __init__(self, optimizer, transfers: list[Transfer], order: list[keras.Variable] | None = None):
+    def __init__(
+        self,
+        optimizer,
+        transfers: list[Transfer],
+        order: list[keras.Variable] | None = None,
+        fresh: Iterable[keras.Variable] = (),
+    ):
         self._pairs = []
         if optimizer.built:
-            fresh = _cut(optimizer, transfers, order)
-            self._pairs = list(zip(with_inner(optimizer), with_inner(fresh), strict=True))
+            other = _cut(optimizer, transfers, order, fresh)
+            self._pairs = list(zip(with_inner(optimizer), with_inner(other), strict=True))
 
     def exchange(self):
         """Makes the exchange; called once more, undoes it."""
@@ -58,10 +66,10 @@ def _exchange_references(pairs):
         vars(optimizer).update({name: with_new(value, known) for name, value in vars(optimizer).items()})
 
 
-def _cut(optimizer, transfers, order):
+def _cut(optimizer, transfers, order, added):
     """Returns a new optimizer over the smaller weights, with the state of the old one."""
     by_old = {id(transfer.old): transfer for transfer in transfers}
-    variables = [_new_of(variable, by_old) for variable in optimizer._trainable_variables]
+    variables = [*(_new_of(variable, by_old) for variable in optimizer._trainable_variables), *added]
     if order:
         places = {id(variable): place for place, variable in enumerate(order)}
         variables.sort(key=lambda variable: places.get(id(variable), len(places)))
@@ -88,7 +96,7 @@ def _pairs_of_state(optimizer, fresh, by_old):
         waiting[id(variable)].append(slot)
     slots = [(slot, waiting[id(_new_of(variable, by_old))].pop(0)) for slot, variable in _slots(optimizer)]
     yield from slots
-    known = {id(each) for pair in slots for each in pair}
+    known = {id(each) for pair in slots for each in pair} | {id(slot) for slot, _ in _slots(fresh)}
     rest = ([each for each in one.variables if id(each) not in known] for one in (optimizer, fresh))
     yield from zip(*rest, strict=True)
 

@@ -8,7 +8,14 @@ import keras
 import numpy as np
 
 from keras_slim.optimizer_slots import clock_of, optimizers_of, with_inner
-from keras_slim.pruning.adopt import COMPILED, Inside, attributes_with, parts_of, restored_on_failure
+from keras_slim.pruning.adopt import (
+    COMPILED,
+    Inside,
+    attributes_with,
+    compile_anew,
+    parts_of,
+    restored_on_failure,
+)
 from keras_slim.pruning.views import all_layers, views_and_strangers
 
 
@@ -70,8 +77,7 @@ class Snapshot:
         with restored_on_failure(*(each for each, _ in now._insides)):
             try:
                 self._put_back(times)
-                self._model.train_function = self._model.test_function = self._model.predict_function = None
-                self._model.make_train_function(force=True)
+                compile_anew(self._model)
             except BaseException:
                 now._put_back(times)
                 raise

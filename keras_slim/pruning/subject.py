@@ -96,9 +96,9 @@ class Subject:
         """Raises what `adopt` would raise, and leaves the model as it is."""
         check_adoptable(self.target, smaller, transfers, self._reading, self.model)
 
-    def adopt(self, smaller: keras.Model, transfers: list[Transfer]) -> None:
-        """Makes what is cut the smaller model; if that fails, the model is as it was."""
-        adopt(self.target, smaller, transfers, self._reading, self.model)
+    def adopt(self, smaller: keras.Model, transfers: list[Transfer], stacks: dict | None = None) -> None:
+        """Makes what is cut the smaller model; if that fails, the model is as it was. `stacks` as for `adopt`."""
+        adopt(self.target, smaller, transfers, self._reading, self.model, stacks)
         self._forget()
 
     def copy(self, values: dict[int, np.ndarray] | None = None) -> keras.Model:

@@ -4,6 +4,7 @@ They hold layers that a cut in `fit` exchanges. So their insides are exchanged t
 model does. Keras does not tell which models a layer is in, so they are looked for among all objects that are alive.
 """
 
+import functools
 import gc
 from collections.abc import Iterator
 
@@ -95,12 +96,15 @@ def _others_on(model):
     return [each for each in others if any(id(layer) in own for layer in all_layers(each, model))]
 
 
-def on_layers(view: keras.Model, known: dict[int, keras.Operation]) -> keras.Model:
+def on_layers(
+    view: keras.Model, known: dict[int, keras.Operation], stacks: dict[keras.layers.Layer, list] | None = None
+) -> keras.Model:
     """Returns a copy of a model on other layers.
 
     Args:
         view: A Functional or built Sequential model.
         known: The layer in the place of each, by the id of that one; what has none is used again.
+        stacks: The layers in the place of one, one behind the other, where it is not `known` alone. Optional.
     """
     if id(view) in known:  # a model inside the other: its copy knows all, such as arrays that are added
         view = known[id(view)]
@@ -109,14 +113,18 @@ def on_layers(view: keras.Model, known: dict[int, keras.Operation]) -> keras.Mod
 
     def standing_for(operation):
         if id(operation) not in copies:
-            copies[id(operation)] = on_layers(operation, known) if is_graph(operation) else operation
-        return copies[id(operation)]
+            copies[id(operation)] = on_layers(operation, known, stacks) if is_graph(operation) else operation
+        return (stacks or {}).get(operation) or [copies[id(operation)]]
+
+    def call(node, inputs, args, kwargs):
+        first, *others = standing_for(node.operation)
+        return functools.reduce(lambda outputs, layer: layer(outputs), others, first(*args, **kwargs))
 
     return copy_of(
         view,
         lambda layer: copied(layer, batch_shape=shapes.get(id(layer.output), layer.batch_shape)),
-        lambda layer: [standing_for(layer)],
-        lambda node, inputs, args, kwargs: standing_for(node.operation)(*args, **kwargs),
+        standing_for,
+        call,
     )
 
 

@@ -13,10 +13,10 @@ class PerLayer:
 
     Args:
         model: A Functional or built Sequential model.
-        value: The option for all layers, or a dictionary to options. Its keys are types of layers, of which the nearest
-            counts and `keras.layers.Layer` stands for whatever has no other; names of layers; paths, as
-            `"encoder/dense"`; names or paths of models inside the model, for their layers. A path goes before a name,
-            then comes the model around, then the type. What no key tells of has `None`.
+        value: The option for all layers, or a dictionary to options. Its keys are types of layers, or their names, of
+            which the nearest counts and `keras.layers.Layer` stands for whatever has no other; names of layers; paths,
+            as `"encoder/dense"`; names or paths of models inside the model, for their layers. A path goes before a
+            name, then comes the model around, then the type. What no key tells of has `None`.
         read: Function of an option that returns what it stands for, or raises.
         name: Name of the argument.
         owner: Name of the function that was given it.
@@ -35,7 +35,8 @@ class PerLayer:
 
     def of(self, operation: keras.Operation):
         """Returns the option of a layer, or of an operation of `keras.ops`."""
-        keys = [*self._names(operation), *type(operation).__mro__, keras.layers.Layer]
+        types = *type(operation).__mro__, keras.layers.Layer
+        keys = [*self._names(operation), *(key for each in types for key in (each, each.__name__))]
         return next((self._options[key] for key in keys if key in self._options), None)
 
     def is_named(self, operation: keras.Operation) -> bool:
@@ -56,10 +57,11 @@ class PerLayer:
 
     def _check(self, options, found, name, owner):
         known = {key for operation in found for key in self._names(operation)}
+        known |= {each.__name__ for operation in found for each in (*type(operation).__mro__, keras.layers.Layer)}
         expected = "types of layers, and names or paths of layers of the model, as keys"
         for key in options:
             if isinstance(key, str):
-                if key not in known:
+                if key not in known and not hasattr(keras.layers, key):
                     hint = did_you_mean(key, sorted(known))
                     raise ValueError(invalid_argument(name, owner, expected=expected, received=options, hint=hint))
             elif not (isinstance(key, type) and issubclass(key, keras.Operation)):

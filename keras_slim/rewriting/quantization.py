@@ -5,11 +5,12 @@ from typing import Any
 
 import keras
 
-from keras_slim.graph.copying import copy_replacing
+from keras_slim.graph.copying import copy_and_stacks
 from keras_slim.graph.nodes import operations
 from keras_slim.graph.opening import readable
 from keras_slim.layers.quant_twins import QUANTIZED, quant_twin
 from keras_slim.layers.quantize import Quantize
+from keras_slim.own_state import variables_alike
 from keras_slim.quantizers import Int, get
 from keras_slim.rewriting.names import Names
 from keras_slim.rewriting.per_layer import PerLayer
@@ -70,16 +71,36 @@ def quantize(
     >>> [type(layer).__name__ for layer in twin.layers]
     ['Dense', 'QuantDense', 'QuantDense', 'QuantDense']
     """
-    model = readable(model, "quantize")
-    of_weights = PerLayer(model, kernel, _reader("kernel"), "kernel", "quantize")
-    of_inputs = PerLayer(model, activations, _reader("activations"), "activations", "quantize")
+    return quantized(readable(model, "quantize"), kernel, activations, skip)[0]
+
+
+def quantized(
+    model: keras.Model,
+    kernel: Any,
+    activations: Any,
+    skip: Iterable[str],
+    owner: str = "quantize",
+    argument: str = "kernel",
+) -> tuple[keras.Model, dict[keras.layers.Layer, list[keras.layers.Layer]]]:
+    """Returns what `quantize` does, and the layers that stand in the place of each layer or model inside.
+
+    Args:
+        model: A Functional or built Sequential model.
+        kernel: As for `quantize`.
+        activations: As for `quantize`.
+        skip: As for `quantize`.
+        owner: Name of the function or class that was given them, for error messages.
+        argument: Name of the argument `kernel` came through.
+    """
+    of_weights = PerLayer(model, kernel, _reader(argument, owner), argument, owner)
+    of_inputs = PerLayer(model, activations, _reader("activations", owner), "activations", owner)
     named = {each for each in operations(model) if of_weights.is_named(each)}
-    replaced = layers_to_replace(model, QUANTIZED, skip, "quantize", named)
+    replaced = layers_to_replace(model, QUANTIZED, skip, owner, named)
     return _Quantizing(model, replaced, of_weights, of_inputs).copy()
 
 
-def _reader(name):
-    return lambda option: get(option, name, "quantize")
+def _reader(name, owner):
+    return lambda option: get(option, name, owner)
 
 
 class _Quantizing:
@@ -104,14 +125,12 @@ class _Quantizing:
         return of_weights.of(layer), inputs
 
     def copy(self):
-        """Returns the copy of the model, with its weights."""
-        copy = copy_replacing(self._model, self._in_place_of)
+        """Returns the copy of the model, with its weights, and the layers in the place of each."""
+        copy, stacks = copy_and_stacks(self._model, self._in_place_of)
         for layer, twin in self._made.items():
-            values = {variable.name: variable for variable in layer.weights}
-            for variable in twin.weights:
-                if variable.name in values:
-                    variable.assign(values[variable.name])
-        return copy
+            for old, new in variables_alike(layer, twin):
+                new.assign(old)
+        return copy, stacks
 
     def _in_place_of(self, operation, changes):
         """Returns a layer with few bits, or the layer itself, and what comes behind it; `None` for what stays."""

@@ -1,0 +1,346 @@
+"""Learning to live with few bits while a model trains."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_slim.callbacks.companions import beside, forget_best
+from keras_slim.callbacks.cutting_callback import CuttingCallback
+from keras_slim.callbacks.in_place import check_config, say_opened, warn_of_strangers
+from keras_slim.callbacks.kept_statistics import KeptStatistics
+from keras_slim.callbacks.resuming import is_in_fit
+from keras_slim.callbacks.saying import say, warn
+from keras_slim.callbacks.weight_sharing import WeightSharing
+from keras_slim.distribution import scope_of
+from keras_slim.errors import UnsupportedLayerError, in_short, invalid_argument
+from keras_slim.graph.nodes import is_graph
+from keras_slim.held import layers_within
+from keras_slim.layers.quantized import ROUNDING, Quantized
+from keras_slim.own_state import variables_alike
+from keras_slim.pruning.adopt import compile_anew
+from keras_slim.pruning.subject import Subject
+from keras_slim.pruning.surgery import Transfer
+from keras_slim.quantizers import Int, get
+from keras_slim.quantizers.bits import check_bits
+from keras_slim.rewriting.quantization import quantized
+from keras_slim.scoring.data import as_batches, drawn, num_samples
+from keras_slim.validation import check_count, check_names
+
+ALL, WEIGHTS, NOTHING = ROUNDING
+
+
+class QuantizationAwareTraining(keras.callbacks.Callback):
+    """Trains a model with the integers that a phone will compute with.
+
+    When `fit` begins, the model becomes what `keras_slim.quantize` makes of it: layers with few bits stand in the place
+    of convolutions, dense layers and tables, and a `Quantize` where a phone needs a range. It is the same object, with
+    its compilation, its weights and what its optimizer remembers. At first nothing is rounded. From epoch `begin` on
+    the weights are, and from `delay` epochs later on the activations too, whose ranges are watched meanwhile. In the
+    last epochs, ranges and the averages of batch normalizations stay as they are, and only weights are trained.
+
+    Afterwards `keras_slim.export_tflite(model, path, "int8")` writes these integers, without any data, and
+    `keras_slim.dequantize(model)` makes layers of Keras of it, with the rounded weights in them. A model that rounds
+    already when `fit` begins goes on to.
+
+    Whenever something more is rounded, `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint(save_best_only=True)`
+    forget their best value: they judge the rounded network by its own epochs. Callbacks that prune, hold or share
+    weights can stand beside, behind it in the list: zeros stay zero. Beside `WeightSharing` each kernel has one range,
+    so that weights that share a value share an integer. A `fit` that was killed is taken up beside
+    `keras.callbacks.BackupAndRestore`.
+
+    With `data`, the logs of each epoch hold `float_loss`, the loss on it if nothing were rounded, and
+    `quantization_gap`, how much more it is as it is.
+
+    Args:
+        bits: Bits of the weights, 2 to 8, or a quantizer, as for `keras_slim.quantize`; or a dictionary to these, whose
+            keys are paths, names, models inside the model, and types of layers or their names. The more specific wins.
+            What no key tells of has 8. Fewer bits are integers of 8 that have fewer values.
+        activations: Quantizer of the activations, as for `keras_slim.quantize`.
+        begin: Epoch from which on weights are rounded. Defaults to the first, 0. A network that was trained before
+            rounding begins is mostly the better start.
+        delay: Epochs from then on in which activations are not rounded yet. Defaults to 0.
+        frozen_epochs: Epochs at the end in which ranges and batch normalizations stay as they are; never the first one
+            in which activations are rounded. Defaults to 1.
+        skip: What stays real, as for `keras_slim.quantize`. Defaults to nothing.
+        data: Samples with targets to compare losses on: arrays `(x, y)` or `(x, y, sample_weight)`, a dataset, a
+            `keras.utils.PyDataset` or a generator. Optional.
+        steps: Batches of the data to look at; of a generator, they are drawn once. Defaults to all.
+        verbose: 0 says nothing, 1 says one line when something more is rounded.
+
+    Raises:
+        ValueError: If an argument is out of range; in `fit`, before training starts, if a name is not found, nothing is
+            left to round, or `fit` has no epochs after `begin + delay`.
+        TypeError: If an argument is none of these kinds.
+        UnsupportedLayerError: In `fit`, before training starts, if the model decides in its own code which layers it
+            calls.
+
+    Reference:
+        Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
+        Inference" (arXiv 1712.05877), section 3.
+
+    Example:
+
+    >>> import keras, keras_slim as slim, numpy as np
+    >>> x, y = np.random.rand(64, 4), np.random.rand(64, 1)
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(32, "relu"), keras.layers.Dense(1)])
+    >>> model.compile("adam", "mse")
+    >>> training = slim.callbacks.QuantizationAwareTraining(bits=4, begin=1, data=(x, y), verbose=0)
+    >>> history = model.fit(x, y, epochs=2, verbose=0, callbacks=[training])
+    >>> [type(layer).__name__ for layer in model.layers], history.history["quantization_gap"][0]
+    (['QuantDense', 'QuantDense', 'Quantize'], 0.0)
+    """
+
+    def __init__(
+        self,
+        bits: Any = 8,
+        activations: Any = "int",
+        *,
+        begin: int = 0,
+        delay: int = 0,
+        frozen_epochs: int = 1,
+        skip=(),
+        data=None,
+        steps: int | None = None,
+        verbose: int = 1,
+    ):
+        super().__init__()
+        owner = type(self).__name__
+        self.bits, self.activations = bits, activations
+        self._quantizers()  # raises what is wrong with them
+        self.begin = check_count(begin, "begin", owner, minimum=0)
+        self.delay = check_count(delay, "delay", owner, minimum=0)
+        self.frozen_epochs = check_count(frozen_epochs, "frozen_epochs", owner, minimum=0)
+        self.skip = check_names(skip, "skip", owner)
+        self.data = data
+        self.steps = steps
+        self.verbose = verbose
+        self._kept: KeptStatistics | None = None
+
+    def set_params(self, params):
+        super().set_params(params)
+        if is_in_fit(self):
+            self._kept = self._function = None
+            self._check_fellows()
+            self._batches = self._read_data()
+            if not _rounding(self.model):
+                self._become_twin()
+            self._begun = _most(layer.rounding for layer in _rounding(self.model))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        layers = _rounding(self.model)
+        asked = _most([self._begun, self._scheduled(epoch)])
+        is_kept = self.params["epochs"] - epoch <= self.frozen_epochs and _have_ranges(layers)
+        rounds_more = any(layer.rounding != asked for layer in layers)
+        if rounds_more or is_kept != (self._kept is not None):
+            _let_round(layers, asked)
+            self._kept = KeptStatistics(self.model) if is_kept else None
+            compile_anew(self.model)
+        if rounds_more:
+            forget_best(beside(self))
+            bits = sorted({place.bits for layer in layers for place in layer.places.values() if place.is_weight})
+            what = f"weights ({_listed(bits)} bits){' and activations' if asked == ALL else ''}"
+            say(self.verbose, f"Epoch {epoch + 1}: {what} are rounded from here on")
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._kept is not None:
+            self._kept.__enter__()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._kept is not None:
+            self._kept.__exit__()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._batches is not None and logs is not None:
+            logs["float_loss"] = self._float_loss()
+            is_rounding = any(layer.rounding != NOTHING for layer in _rounding(self.model))
+            logs["quantization_gap"] = self._loss() - logs["float_loss"] if is_rounding else 0.0
+
+    def on_train_end(self, logs=None):
+        if self._kept is not None:
+            self._kept, self.model.train_function = None, None  # the next `fit` compiles its steps anew
+        if any(layer.rounding != ALL for layer in _rounding(self.model)):
+            warn(
+                f"Training ended before `{type(self).__name__}` had rounded all. Expected more epochs than "
+                f"begin + delay = {self.begin + self.delay}. Received a `fit` that was stopped early. Begin earlier, "
+                "or train on: what is not rounded yet will be."
+            )
+
+    def get_config(self) -> dict:
+        """Returns the arguments as plain values, but for the data."""
+        return {
+            "bits": _plain(self.bits),
+            "activations": _plain(self.activations),
+            "begin": self.begin,
+            "delay": self.delay,
+            "frozen_epochs": self.frozen_epochs,
+            "skip": self.skip,
+            "steps": self.steps,
+            "verbose": self.verbose,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "QuantizationAwareTraining":
+        """Returns a callback made with the arguments of `get_config`."""
+        return cls(**config)
+
+    def _scheduled(self, epoch):
+        """Returns what is to be rounded in an epoch."""
+        if epoch < self.begin:
+            return NOTHING
+        return WEIGHTS if epoch < self.begin + self.delay else ALL
+
+    def _become_twin(self):
+        """Makes the model one whose layers can round, and do not yet."""
+        self._check_epochs()
+        if not is_graph(self.model):
+            raise UnsupportedLayerError(
+                f"`{type(self).__name__}` puts layers between those of a model, which the code of model "
+                f"'{self.model.name}' of class `{type(self.model).__name__}` would not call. Expected a Functional or "
+                "Sequential model. Train `keras_slim.functional(model)`, which has the same weights."
+            )
+        check_config(self.model, "with layers that round")
+        subject = Subject(self.model, owner=type(self).__name__)
+        opened = subject.opened
+        warn_of_strangers(subject, type(self).__name__)
+        with scope_of(self.model):
+            twin, stacks = quantized(
+                subject.twin, *self._quantizers(), self.skip, owner=type(self).__name__, argument="bits"
+            )
+            _let_round(_rounding(twin), NOTHING)
+            subject.adopt(twin, list(_transfers(stacks)), stacks)
+            if not self.model.optimizer.built:
+                self.model.optimizer.build(self.model.trainable_variables)  # so that a backup can be loaded
+        say_opened(self.verbose, self.model.name, opened)
+
+    def _quantizers(self):
+        """Returns the quantizers of weights and of activations, as `quantize` takes them."""
+        is_shared = any(isinstance(each, WeightSharing) for each in beside(self))
+        bits = {keras.layers.Layer: 8, **self.bits} if _is_told(self.bits) else self.bits
+        owner = type(self).__name__
+        return (
+            _mapped(lambda option: _of_weights(option, owner, False if is_shared else None), bits),
+            _mapped(lambda option: get(option, "activations", owner), self.activations),
+        )
+
+    def _check_epochs(self):
+        begin, epochs = self.begin + self.delay, self.params["epochs"]
+        if begin >= epochs:
+            expected = f"begin + delay below the {epochs} epochs of `fit`"
+            hint = "Train for more epochs, or begin earlier."
+            raise ValueError(
+                invalid_argument("begin", type(self).__name__, expected=expected, received=begin, hint=hint)
+            )
+
+    def _check_fellows(self):
+        """Raises `ValueError` if other callbacks cannot share the `fit`, or stand before this one and must not."""
+        fellows, owner = beside(self), type(self).__name__
+        if any(isinstance(each, QuantizationAwareTraining) and each is not self for each in fellows):
+            raise ValueError(f"Expected one `{owner}` in a `fit`. Received two. Say it all with `bits` of one.")
+        for each in fellows[: fellows.index(self)]:
+            if isinstance(each, CuttingCallback):
+                name = type(each).__name__
+                raise ValueError(
+                    f"`{owner}` exchanges layers when `fit` begins, and `{name}` has looked at them by then. Expected "
+                    f"`{owner}` before it in the list of callbacks. Received: {name}, {owner}. Exchange the two."
+                )
+
+    def _read_data(self):
+        """Returns the function that starts a pass over the data, or `None`; raises what is wrong with it."""
+        if self.data is None:
+            return None
+        owner = type(self).__name__
+        data = drawn(self.data, self.steps, owner)
+        batches = as_batches(data, self.model, owner=owner, targets=False, steps=self.steps)
+        first = next(batches(), None)
+        try:
+            if first is not None:
+                self.model.test_on_batch(*first)
+        except Exception as error:
+            expected = "samples with targets, as `evaluate` takes them"
+            raise ValueError(invalid_argument("data", owner, expected=expected, received=in_short(error))) from error
+        finally:
+            self.model.reset_metrics()
+        return batches
+
+    def _loss(self):
+        """Returns the mean loss on the data."""
+        losses, sizes = [], []
+        for x, *others in self._batches():
+            losses.append(self.model.test_on_batch(x, *others, return_dict=True)["loss"])
+            sizes.append(num_samples(x))
+        self.model.reset_metrics()
+        return float(np.average(losses, weights=sizes))
+
+    def _float_loss(self):
+        """Returns the loss on the data if nothing were rounded. The function for it is compiled once."""
+        layers, model = _rounding(self.model), self.model
+        now = _most(layer.rounding for layer in layers)
+        model.test_function, self._function = self._function, model.test_function
+        _let_round(layers, NOTHING)
+        try:
+            return self._loss()
+        finally:
+            _let_round(layers, now)
+            model.test_function, self._function = self._function, model.test_function
+
+
+def _rounding(model):
+    """Returns the layers of a model that can round."""
+    return [each for each in layers_within(model) if isinstance(each, Quantized)]
+
+
+def _let_round(layers, what):
+    for layer in layers:
+        layer.rounding = what
+
+
+def _most(roundings):
+    """Returns what rounds most."""
+    return min(roundings, key=ROUNDING.index)
+
+
+def _have_ranges(layers):
+    """Tells whether ranges were learned, as far as there are any to learn."""
+    counts = [
+        place.variables["batches"] for each in layers for place in each.places.values() if "batches" in place.variables
+    ]
+    return not counts or any(keras.ops.convert_to_numpy(count) > 0 for count in counts)
+
+
+def _transfers(stacks):
+    """Yields how variables come from those of layers in whose place others stand."""
+    for layer, (first, *_) in stacks.items():
+        if not is_graph(layer):
+            for old, new in variables_alike(layer, first):
+                if new.trainable != old.trainable:
+                    new.trainable = old.trainable
+                yield Transfer(old, new, {})
+
+
+def _of_weights(option, owner, per_channel):
+    """Returns the quantizer that a number of bits, or anything else, stands for."""
+    if isinstance(option, int):
+        return Int(check_bits(option, "bits", owner), per_channel=per_channel)
+    return get(option, "bits", owner)
+
+
+def _is_told(value):
+    return isinstance(value, dict) and "class_name" not in value
+
+
+def _mapped(function, value):
+    """Returns an option, or each in a dictionary, with a function applied."""
+    return {key: function(each) for key, each in value.items()} if _is_told(value) else function(value)
+
+
+def _plain(value):
+    """Returns options as plain values, types of layers as their names."""
+    if _is_told(value):
+        return {key.__name__ if isinstance(key, type) else key: _plain(each) for key, each in value.items()}
+    return value if isinstance(value, int | str | None) else keras.saving.serialize_keras_object(get(value, "bits", ""))
+
+
+def _listed(numbers):
+    *first, last = map(str, numbers)
+    return f"{', '.join(first)} and {last}" if first else last
