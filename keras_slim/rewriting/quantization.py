@@ -95,7 +95,7 @@ def quantized(
     of_weights = PerLayer(model, kernel, _reader(argument, owner), argument, owner)
     of_inputs = PerLayer(model, activations, _reader("activations", owner), "activations", owner)
     named = {each for each in operations(model) if of_weights.is_named(each)}
-    replaced = layers_to_replace(model, QUANTIZED, skip, owner, named)
+    replaced = layers_to_replace(model, QUANTIZED, skip, owner, named, stacklevel=4)
     return _Quantizing(model, replaced, of_weights, of_inputs).copy()
 
 

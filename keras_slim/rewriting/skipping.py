@@ -14,7 +14,12 @@ ENDS = ("first", "last")
 
 
 def layers_to_replace(
-    model: keras.Model, twins: Mapping[type, type], skip: Iterable[str], owner: str, named: Container = ()
+    model: keras.Model,
+    twins: Mapping[type, type],
+    skip: Iterable[str],
+    owner: str,
+    named: Container = (),
+    stacklevel: int = 3,
 ) -> set[keras.layers.Layer]:
     """Returns the layers of a model, and of those inside it, that are replaced.
 
@@ -28,6 +33,7 @@ def layers_to_replace(
             them; names of layers; names of models inside the model, with all their layers.
         owner: Name of the function that was given it.
         named: Layers that are replaced though they are the first or the last.
+        stacklevel: To whom the warning goes; 2 is whoever calls this function.
 
     Raises:
         TypeError: If `skip` is not a list of names.
@@ -37,7 +43,7 @@ def layers_to_replace(
     before, left = _layers_before(model, twins)
     if left:
         names = ", ".join(f"'{layer.name}' ({reason})" for layer, reason in left.items())
-        warnings.warn(f"`{owner}` leaves these layers as they are: {names}.", SlimWarning, stacklevel=3)
+        warnings.warn(f"`{owner}` leaves these layers as they are: {names}.", SlimWarning, stacklevel=stacklevel)
     by_name = {layer for layer in before if layer.name in skip} | _inside(model, skip)
     at_ends = {layer for layer in before if layer not in named and _is_end(layer, before, skip)}
     replaced = set(before) - by_name - at_ends

@@ -139,3 +139,18 @@ def test_looking_at_data_remembers_nothing_for_gradients(x, y, criterion):
     slim.prune(model, 0.5, data=(x, y), criterion=criterion, guards=HALF)
     assert len(Watched.seen) > 2
     assert not any(Watched.seen)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_trained_with_few_bits_in_fit_trains_as_its_twin_alone(build, x, y, kind):
+    model, same = (build(keras.optimizers.SGD(0.1, momentum=0.9), kind=kind) for _ in range(2))
+    same.set_weights(model.get_weights())
+    alone = slim.quantize(same, slim.quantizers.Int(3), "int", skip=())
+    alone.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse", run_eagerly=True)
+    train(model, x, y, 2, slim.callbacks.QuantizationAwareTraining(3, frozen_epochs=0, verbose=0))
+    train(alone, x, y, 2)
+    assert isinstance(model.get_layer("first"), slim.layers.QuantDense)
+    assert_same_weights(model, alone)
+    means = keras.ops.convert_to_numpy(model.get_layer("norm").moving_mean)
+    train(model, x, y, 1, slim.callbacks.QuantizationAwareTraining(3, frozen_epochs=1, verbose=0))
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(model.get_layer("norm").moving_mean), means)
