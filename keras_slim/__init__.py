@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from keras_slim.pruning.prune import plan_pruning, prune
     from keras_slim.pruning.shrink import mask, shrink
     from keras_slim.rewriting.adderization import adderize
+    from keras_slim.rewriting.calibration import calibrate
     from keras_slim.rewriting.dequantization import dequantize
     from keras_slim.rewriting.folding import fold_batch_normalization
     from keras_slim.rewriting.quantization import quantize
@@ -48,6 +49,7 @@ _HOMES = {
     "PruningPlan": "pruning",
     "adderize": "rewriting",
     "benchmark_tflite": "export",
+    "calibrate": "rewriting",
     "dequantize": "rewriting",
     "export_tflite": "export",
     "fold_batch_normalization": "rewriting",
@@ -68,6 +70,7 @@ __all__ = [
     "PruningPlan",
     "adderize",
     "benchmark_tflite",
+    "calibrate",
     "callbacks",
     "compression",
     "datasets",

@@ -5,6 +5,7 @@ copy that is not compiled: names, shared layers, models inside the model and the
 """
 
 from keras_slim.rewriting.adderization import adderize
+from keras_slim.rewriting.calibration import calibrate
 from keras_slim.rewriting.dequantization import dequantize
 from keras_slim.rewriting.description import LayerDescription, ModelDescription, describe
 from keras_slim.rewriting.folding import fold_batch_normalization
@@ -14,6 +15,7 @@ __all__ = [
     "LayerDescription",
     "ModelDescription",
     "adderize",
+    "calibrate",
     "dequantize",
     "describe",
     "fold_batch_normalization",
