@@ -36,10 +36,13 @@ if TYPE_CHECKING:
     from keras_slim.pruning import PruningPlan
     from keras_slim.pruning.prune import plan_pruning, prune
     from keras_slim.pruning.shrink import mask, shrink
+    from keras_slim.rewriting.accuracy_control import quantize_within
     from keras_slim.rewriting.adderization import adderize
+    from keras_slim.rewriting.calibration import calibrate
     from keras_slim.rewriting.dequantization import dequantize
     from keras_slim.rewriting.folding import fold_batch_normalization
     from keras_slim.rewriting.quantization import quantize
+    from keras_slim.rewriting.sensitivity import quantization_report
     from keras_slim.sharing import share_weights
 
 __version__ = "0.1.0"
@@ -48,6 +51,7 @@ _HOMES = {
     "PruningPlan": "pruning",
     "adderize": "rewriting",
     "benchmark_tflite": "export",
+    "calibrate": "rewriting",
     "dequantize": "rewriting",
     "export_tflite": "export",
     "fold_batch_normalization": "rewriting",
@@ -57,7 +61,9 @@ _HOMES = {
     "plan_pruning": "pruning",
     "profile": "profiling",
     "prune": "pruning",
+    "quantization_report": "rewriting",
     "quantize": "rewriting",
+    "quantize_within": "rewriting",
     "save_compressed": "compression",
     "share_weights": "sharing",
     "shrink": "pruning",
@@ -68,6 +74,7 @@ __all__ = [
     "PruningPlan",
     "adderize",
     "benchmark_tflite",
+    "calibrate",
     "callbacks",
     "compression",
     "datasets",
@@ -87,7 +94,9 @@ __all__ = [
     "profiling",
     "prune",
     "pruning",
+    "quantization_report",
     "quantize",
+    "quantize_within",
     "quantizers",
     "reports",
     "rewriting",

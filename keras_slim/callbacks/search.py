@@ -7,14 +7,13 @@ the next begins. It answers what `keras_slim.callbacks.rounds.Rounds` answers.
 import math
 from dataclasses import asdict, replace
 
-import keras
-
 from keras_slim.callbacks.moves import Move
 from keras_slim.callbacks.saying import warn
 from keras_slim.errors import invalid_argument
 from keras_slim.pruning.costs import Cost, target_cost
 from keras_slim.pruning.prune import check_reached
 from keras_slim.pruning.trajectory import Trajectory, TrajectoryPoint
+from keras_slim.scoring.direction import infer_mode
 
 STATE = (
     "mode", "floor", "value", "is_measured", "held", "is_trying", "_ratios", "_waited", "_tried", "_was_measured",
@@ -230,23 +229,3 @@ class Search:
     def _is_good(self):
         better = self.value - self.floor if self.mode == "max" else self.floor - self.value
         return round(better, 6) >= 0  # metrics are float32: 0.91 - 0.01 is no more than 0.9
-
-
-def infer_mode(monitor, model, owner):
-    """Returns `"max"` or `"min"`, whichever is the better direction of a metric, as Keras infers it.
-
-    Asks a callback of Keras's which of two values it takes for the better.
-
-    Raises:
-        ValueError: If Keras cannot tell.
-    """
-    judge = keras.callbacks.EarlyStopping(monitor, patience=3)
-    judge.set_model(model)
-    judge.on_train_begin()
-    try:
-        for value in (0.0, 1.0):
-            judge.on_epoch_end(0, {monitor: value})
-    except ValueError as error:
-        expected = f"'max' or 'min', since Keras cannot tell which way {monitor!r} is better"
-        raise ValueError(invalid_argument("mode", owner, expected=expected, received="auto")) from error
-    return "max" if judge.best == 1 else "min"

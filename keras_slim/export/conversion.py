@@ -16,7 +16,8 @@ def convert(model, path, signature, quantize, samples, *, verbose):
         path: Path of the file, ending with `.tflite`.
         signature: The model's `Signature`, every shape fixed.
         quantize: One of `QUANTIZATIONS`.
-        samples: Dictionary of arrays by input name; `"int8"` takes the ranges of all activations from them.
+        samples: Dictionary of arrays by input name; `"int8"` takes the ranges of all activations from them. None takes
+            those that the model has learned, and leaves in floats what has none.
         verbose: Whether to let the converter's own messages through.
 
     Raises:
@@ -46,8 +47,9 @@ def _converter_attributes(quantize, samples):
     if quantize == "float16":
         attributes["target_spec"]["supported_types"] = [tf.float16]
     if quantize == "int8":
-        attributes["target_spec"]["supported_ops"] = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        attributes["representative_dataset"] = lambda: _one_by_one(samples)
+        if samples is not None:
+            attributes["target_spec"]["supported_ops"] = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            attributes["representative_dataset"] = lambda: _one_by_one(samples)
         attributes["inference_input_type"] = attributes["inference_output_type"] = tf.int8
     return attributes
 

@@ -11,6 +11,7 @@ from keras_slim.export.argmax import without_guarded_argmax
 from keras_slim.export.conversion import QUANTIZATIONS, convert
 from keras_slim.export.dense_twin import is_sparse, sparsity_of, without_zeros
 from keras_slim.export.latency import time_file
+from keras_slim.export.learned_ranges import check_ranges, has_ranges, spread
 from keras_slim.export.precision import check_not_quantized, in_float32
 from keras_slim.export.report import ExportReport, warn_of_weaknesses, weigh
 from keras_slim.export.samples import check_numbers, draw_samples, fix_shapes, read_samples
@@ -77,13 +78,19 @@ def export_tflite(
     check_not_quantized(model, _OWNER)
     check_backend(_OWNER)
     check_numbers(signature, _OWNER)
-    samples = _choose_samples(signature, data, quantize)
+    takes_ranges = quantize == "int8" and has_ranges(model)
+    if takes_ranges:
+        check_ranges(model, _OWNER)
+    samples = _choose_samples(signature, data, quantize == "int8" and not takes_ranges)
     signature = fix_shapes(signature, samples)
     # In the same folder, so that the file can take its place in one step.
     with tempfile.TemporaryDirectory(prefix=".export_tflite_", dir=os.path.dirname(path)) as folder:
         scratch = os.path.join(folder, "model.tflite")
         _convert_checked(model, scratch, signature, quantize, samples, verbose)
-        agreement, latency = _prove(model, scratch, signature, quantize, samples, tolerance)
+        file = TfliteFile(scratch)
+        if takes_ranges and data is None:
+            samples = spread(file, samples)
+        agreement, latency = _prove(model, file, signature, quantize, samples, tolerance)
         size, gzip_size = weigh(scratch)
         report = ExportReport(
             path=path,
@@ -125,10 +132,10 @@ def load_unproved(model, quantize, owner, threads=1) -> TfliteFile:
         return TfliteFile(path, threads)
 
 
-def _choose_samples(signature, data, quantize):
+def _choose_samples(signature, data, is_needed):
     if data is not None:
         return read_samples(data, signature, "data", _OWNER)
-    if quantize == "int8":
+    if is_needed:
         raise ValueError(
             invalid_argument(
                 "data",
@@ -146,14 +153,15 @@ def _convert_checked(model, scratch, signature, quantize, samples, verbose):
     forms = AdderForms(model)
     with forms.by_filter():
         trace = Trace(model, signature)
-    if quantize == "int8" and trace.has_loop:
+    takes_ranges = quantize == "int8" and has_ranges(model)
+    if quantize == "int8" and not takes_ranges and trace.has_loop:
         raise ExportError(
             f"The model '{model.name}' holds a loop, such as a recurrent layer has, and the converter's int8 "
             "calibration crashes on loops. Give quantize='dynamic' for int8 weights. Layers built with unroll=True do "
             "convert, but the file holds every step by itself: it is often larger than the float32 file with the loop."
         )
     with forms.fastest(quantize, lambda layer: load_unproved(layer, quantize, _OWNER)):
-        convert(model, scratch, signature, quantize, samples, verbose=verbose > 1)
+        convert(model, scratch, signature, quantize, None if takes_ranges else samples, verbose=verbose > 1)
     _check_size(os.path.getsize(scratch), trace.num_kernel_weights * _BYTES_PER_WEIGHT[quantize])
 
 
@@ -170,8 +178,7 @@ def _weigh_dense_twin(model, folder, signature, quantize, samples):
     return weigh(path)[1]
 
 
-def _prove(model, scratch, signature, quantize, samples, tolerance):
-    file = TfliteFile(scratch)
+def _prove(model, file, signature, quantize, samples, tolerance):
     checked = {name: array[:_MOST_CHECKED_SAMPLES] for name, array in samples.items()}
     agreement = measure_agreement(model, file, signature, checked)
     return agreement.check(least_db(model, quantize, tolerance)), time_file(file, 1, _TIMED_RUNS, _WARMUP_RUNS)

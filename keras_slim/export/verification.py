@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_slim.errors import ExportError, invalid_argument
 from keras_slim.export.agreement import LEAST_DB, LEAST_DB_OF_HALF_PRECISION, Agreement, compare
+from keras_slim.export.learned_ranges import as_read, has_ranges
 from keras_slim.export.precision import is_float32
 from keras_slim.export.samples import read_samples
 from keras_slim.export.signature import read_signature
@@ -73,11 +74,13 @@ def measure_agreement(model, file, signature, samples):
         samples: Dictionary of arrays by input name.
 
     Returns:
-        An `Agreement`.
+        An `Agreement`. A model that has learned ranges is asked what the file reads, integers: it rounds too.
 
     Raises:
         ExportError: If the inputs or outputs differ in number or shape.
     """
+    if has_ranges(model):
+        samples = as_read(file, samples)
     expected = keras_answers(model, signature, samples)
     _check_answers(model, expected)
     received = file_answers(file, samples)

@@ -48,5 +48,5 @@ class QuantConv1D(Quantized, keras.layers.Conv1D):
             before[steps] = (self.dilation_rate[0] * (self.kernel_size[0] - 1), 0)
             inputs, padding = ops.pad(inputs, before), "valid"
         options = (1, *self.strides), padding, self.data_format, (1, *self.dilation_rate)
-        outputs = ops.conv(ops.expand_dims(inputs, steps), ops.expand_dims(kernel, 0), *options)
+        outputs = ops.conv(ops.expand_dims(inputs, steps), ops.reshape(kernel, (1, *kernel.shape)), *options)
         return ops.squeeze(with_bias(self, outputs, self.channel_axis), steps)

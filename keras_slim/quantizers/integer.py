@@ -3,7 +3,6 @@
 import math
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_slim.quantizers.base import Quantizer, quantizers
@@ -14,6 +13,7 @@ from keras_slim.validation import check_choice, check_share
 RANGES = ("current", "average", "trained")
 SLACK = 1e-4  # of a step: the largest number of a range is in it, whatever its last digit
 MATRIX = 2  # number of axes
+PACKED = (4, 2)  # bits of which the converter puts two numbers in a byte
 BEFORE = 6.0  # the end of the range of activations before any training
 
 
@@ -27,15 +27,17 @@ class Int(Quantizer):
     `n = 2^bits - 1`. Of any shape. Gradients, with the range that the integers really have: `dx = g` inside, 0 outside;
     `dlow = sum of g below`, `dhigh = sum of g above`. A range that has collapsed to 0 gives zeros.
 
-    What an argument leaves open is what phones compute with: weights symmetric, per channel (those of fewer than 8 bits
-    in a matrix per tensor), in the range of their largest at each step; activations not symmetric, per tensor, in a
-    moving average of the range.
+    What an argument leaves open is what phones compute with: weights symmetric, per channel, in the range of their
+    largest at each step; activations not symmetric, per tensor, in a moving average of the range. Weights of fewer than
+    8 bits in a matrix or a transposed convolution are per tensor, since converters read no channels there.
 
     A file with integers of 8 bits holds numbers of fewer bits as they are. Symmetric weights lie on a part of a grid of
     8 bits: with `k = 2^(bits - 1) - 1`, every `127 // k`-th of its steps. Activations have the step of the grid, and
     only its first `n + 1` integers. The converter of TensorFlow reads both from the operation
-    `keras.quantizers.fake_quant_with_min_max_vars`, which they pass with the range of that grid. It needs none for
-    weights of 8 bits, and cannot read a range of activations that is not kept, or has channels.
+    `keras.quantizers.fake_quant_with_min_max_vars`, which they pass with the range of that grid. Weights of 8 bits with
+    a range for each channel, that of their largest, need none. What it cannot read: ranges of activations that are not
+    kept or have channels; ranges of weights that are not symmetric, or have channels in a matrix or a transposed
+    convolution.
 
     Args:
         bits: 2 to 8.
@@ -46,6 +48,8 @@ class Int(Quantizer):
             `*_change` of the layer) is how far it moves from there. Before any training, weights have the range of
             what comes, and activations that from -6 to 6. A layer with `trainable=False` learns no range. Optional.
         momentum: Share of the moving average that one batch leaves, at most, in [0, 1).
+        packed: Whether a file with integers stores two weights in a byte, for `bits` 4 or 2 and symmetric weights: half
+            the bytes, and slower on processors without such operations. Otherwise they take a byte each.
 
     Raises:
         TypeError, ValueError: If an argument is none of these.
@@ -62,12 +66,13 @@ class Int(Quantizer):
         inference", arXiv 1712.05877, equation 12; Krishnamoorthi 2018, arXiv 1806.08342, for channels.
     """
 
-    def __init__(self, bits=8, symmetric=None, per_channel=None, ranges=None, momentum=0.99):
+    def __init__(self, bits=8, symmetric=None, per_channel=None, ranges=None, momentum=0.99, packed=False):
         self.bits = check_bits(bits, "bits", "Int")
         self.symmetric = check_choice(symmetric, "symmetric", "Int", (None, True, False))
         self.per_channel = check_choice(per_channel, "per_channel", "Int", (None, True, False))
         self.ranges = check_choice(ranges, "ranges", "Int", (None, *RANGES))
         self.momentum = check_share(momentum, "momentum", "Int", zero=True)
+        self.packed = check_choice(packed, "packed", "Int", (True, False) if bits in PACKED else (False,))
 
     def num_values(self, place):
         return 2**self.bits - _told(self.symmetric, place.is_weight)
@@ -90,18 +95,18 @@ class Int(Quantizer):
     def __call__(self, x, place, training=False):
         symmetric = _told(self.symmetric, place.is_weight)
         n = self.num_values(place) - 1
-        is_kept = not place.is_weight and not self.per_channel and self._ranges(place) != "current"
+        has_range, is_told = self.has_range(place), symmetric and self._is_told(place)
+        bits, step = (self.bits, 1) if self.packed else (8, 254 // n)
 
         def values(x, low, high):
             scale, safe, zero = _grid(low, high, n)
-            if is_kept:
+            if has_range:
                 lowest = -zero * safe
-                x = ops.clip(x, lowest, lowest + n * safe) if n < 255 else x
                 x = keras.quantizers.fake_quant_with_min_max_vars(x, lowest, lowest + 255 * safe)
+                x = ops.minimum(x, lowest + n * safe) if n < 255 else x  # behind it, where files have integers
                 return ops.where(scale > 0, x, ops.zeros_like(x))
             x = (ops.clip(ops.round(x / safe) + zero, 0, n) - zero) * scale
-            is_on_part = place.is_weight and symmetric and n < 254
-            return _on_part_of_8_bits(x, safe, n, place) if is_on_part and self._is_read(place) else x
+            return _told_to_converters(x, safe / step, bits, place) if is_told else x
 
         def gradients(g, x, low, high):
             scale, _, zero = _grid(low, high, n)
@@ -115,6 +120,17 @@ class Int(Quantizer):
             )
 
         return with_gradient(values, gradients, x, *self._range(x, place, training, symmetric))
+
+    def has_range(self, place):
+        """Tells whether activations have one range, which is kept: converters can read it."""
+        return not place.is_weight and not self.per_channel and self._ranges(place) != "current"
+
+    def ends(self, place):
+        """Returns the lowest and the highest number of a range that is kept, two scalars."""
+        low, high = ([name for name in place.variables if name.startswith(side)] for side in ("low", "high"))
+        high = ops.maximum(sum(map(place.read, high)), 0)
+        low = ops.minimum(sum(map(place.read, low)), 0) if low else -high
+        return float(ops.squeeze(low)), float(ops.squeeze(high))
 
     def _range(self, x, place, training, symmetric):
         """Returns the lowest and the highest number, 0 among them, in a shape that meets the tensor."""
@@ -151,11 +167,13 @@ class Int(Quantizer):
         return ends
 
     def _has_channels(self, place):
-        return _told(self.per_channel, place.is_weight and (place.rank > MATRIX or self.bits == 8))
+        return _told(self.per_channel, place.is_weight and (_can_tell_channels(place) or self.bits == 8))
 
-    def _is_read(self, place):
-        """Tells whether the converter takes a fake quantization of the weights: a matrix has no channels for it."""
-        return place.rank > MATRIX or not self._has_channels(place)
+    def _is_told(self, place):
+        """Tells whether weights pass the operation that converters read."""
+        has_channels = self._has_channels(place)
+        is_found = has_channels and self.bits == 8 and self._ranges(place) == "current"
+        return place.is_weight and not is_found and (_can_tell_channels(place) or not has_channels)
 
     def _ranges(self, place):
         return self.ranges or ("current" if place.is_weight else "average")
@@ -167,11 +185,17 @@ class Int(Quantizer):
             "per_channel": self.per_channel,
             "ranges": self.ranges,
             "momentum": self.momentum,
+            "packed": self.packed,
         }
 
 
 def _told(choice, default):
     return default if choice is None else choice
+
+
+def _can_tell_channels(place):
+    """Tells whether converters read channels of weights: of matrices and transposed convolutions they do not."""
+    return place.rank > MATRIX and place.axes[-1] == place.rank - 1
 
 
 def _grid(low, high, n):
@@ -181,18 +205,23 @@ def _grid(low, high, n):
     return scale, safe, ops.clip(ops.round(-low / safe), 0, n)
 
 
-def _on_part_of_8_bits(x, scale, n, place):
-    """Returns the same numbers behind the operation that says on which grid of 8 bits they lie."""
-    end = 127 * scale / (254 // n)
+def _told_to_converters(x, scale, bits, place):
+    """Returns the same numbers behind the operation that says on which grid they lie.
+
+    Args:
+        x: Weights, symmetric.
+        scale: Step of the grid, one for all or one for each channel.
+        bits: Bits of the grid.
+        place: Their place.
+    """
+    end = (2 ** (bits - 1) - 1) * scale
     fake_quantized = keras.quantizers.fake_quant_with_min_max_vars
-    if math.prod(end.shape) == 1:
-        return fake_quantized(x, -end, end, 8, True)
-    # The operation takes one axis, and Keras meets it with the ends only if it is the last, but on TensorFlow.
-    others = place.others(per_channel=True)
-    order = [*others, *place.axes]
-    turned = x if order == sorted(order) else ops.transpose(x, order)
-    columns = ops.reshape(turned, (*turned.shape[: len(others)], -1))
-    end = ops.reshape(end, (-1,))
-    columns = fake_quantized(columns, -end, end, 8, True, -1)
-    turned = ops.reshape(columns, turned.shape)
-    return turned if order == sorted(order) else ops.transpose(turned, np.argsort(order).tolist())
+    if not _can_tell_channels(place):
+        return fake_quantized(x, -end, end, bits, True)
+    # Convolutions before a batch normalization stay integers only with ends for each channel, be they the same.
+    # The operation takes one axis of channels, and of four axes the converter finds it behind what reshapes them.
+    num_channels = math.prod(x.shape[-len(place.axes) :])
+    first, second, *_ = x.shape if place.rank > 3 else (1, *x.shape)
+    columns = ops.reshape(x, (first, second, -1, num_channels))
+    end = ops.broadcast_to(ops.reshape(end, (-1,)), (num_channels,))
+    return ops.reshape(fake_quantized(columns, -end, end, bits, True, -1), x.shape)

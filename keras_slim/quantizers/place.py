@@ -72,6 +72,13 @@ class Place:
         variable = self.variables[name]
         variable.assign(ops.cast(ops.reshape(value, variable.shape), variable.dtype))
 
+    def forget(self):
+        """Gives the variables the values that they had before any training."""
+        for name, options in self.quantizer.variables(self).items():
+            variable = self.variables[name]
+            first = keras.initializers.get(options.get("initializer", "zeros"))
+            variable.assign(first(variable.shape, dtype=variable.dtype))
+
     def begun(self, name, value, training):
         """Returns what something begins with: a value of the first batch of training, and from then on the same.
 

@@ -2,12 +2,13 @@
 
 `compare_models` puts a model beside its smaller self; `Comparison` is that table as data, which prints, and goes to
 Markdown and JSON. The pictures show widths layer by layer (`plot_widths`), a training with its rounds of pruning
-(`plot_pruning`), both (`plot_report`), the way of a search (`plot_trajectory`), or the values of weights
-(`plot_weights`); they need matplotlib, `pip install 'keras_slim[plot]'`.
+(`plot_pruning`), both (`plot_report`), the way of a search (`plot_trajectory`), the values of weights (`plot_weights`),
+or where rounding loses accuracy (`plot_quantization`); they need matplotlib, `pip install 'keras_slim[plot]'`.
 """
 
 from keras_slim.reports.comparison import Comparison, ComparisonRow, compare_models
 from keras_slim.reports.pictures import plot_pruning, plot_report, plot_widths
+from keras_slim.reports.quantization_picture import plot_quantization
 from keras_slim.reports.trajectory_picture import plot_trajectory
 from keras_slim.reports.weights_picture import plot_weights
 
@@ -16,6 +17,7 @@ __all__ = [
     "ComparisonRow",
     "compare_models",
     "plot_pruning",
+    "plot_quantization",
     "plot_report",
     "plot_trajectory",
     "plot_weights",

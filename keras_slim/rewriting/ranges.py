@@ -91,9 +91,9 @@ class Ranges:
         is_real = origin in self._real
         if isinstance(origin, Quantize) or (activation_of(origin) in KNOWN and not is_real):
             return False
-        if reader == OUTPUT:
+        if reader == OUTPUT or reader in self._real:
             return not is_real
-        if self._rounds(reader) or reader in self._real or _name(reader) in JOINS:
+        if self._rounds(reader) or _name(reader) in JOINS:
             return False
         return not self._is_one_with(reader, origin)
 

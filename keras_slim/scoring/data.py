@@ -15,7 +15,7 @@ FEW = 8
 INFINITE = -1  # `tf.data.INFINITE_CARDINALITY`
 
 
-def as_batches(data, model, *, owner, targets, batch_size=128, steps=None):
+def as_batches(data, model, *, owner, targets, batch_size=128, steps=None, reason=None):
     """Returns a function that starts a pass over the data.
 
     Args:
@@ -27,6 +27,7 @@ def as_batches(data, model, *, owner, targets, batch_size=128, steps=None):
         batch_size: Samples in a batch made from arrays.
         steps: Number of batches in a pass. Endless data needs it, and so does a generator, which goes on where the
             last pass stopped. Defaults to all.
+        reason: What the data is for, a phrase for error messages. Defaults to a criterion.
 
     Returns:
         Function of no argument that returns an iterator over `(x, y, sample_weight)`.
@@ -38,7 +39,7 @@ def as_batches(data, model, *, owner, targets, batch_size=128, steps=None):
     """
     if steps is not None:
         check_count(steps, "steps", owner)
-    reason = "for this criterion or de-biasing" if targets else "for this criterion"
+    reason = reason or ("for this criterion or de-biasing" if targets else "for this criterion")
     if data is None:
         expected = f"inputs and targets, `data=(x, y)`, {reason}" if targets else f"inputs, `data=x`, {reason}"
         raise ValueError(invalid_argument("data", owner, expected=expected, received=None))
@@ -53,6 +54,37 @@ def as_batches(data, model, *, owner, targets, batch_size=128, steps=None):
             _check_shapes(x, model, owner)
             yield x, y, sample_weight
 
+    return batches
+
+
+def first_samples(data, model, count, *, owner, targets=False, reason=None):
+    """Returns the batches `(x, y, sample_weight)` that hold the first samples of data, to be passed over several times.
+
+    Args:
+        data: As for `as_batches`; what comes in batches may be endless.
+        model: The model the batches are for.
+        count: How many samples at most.
+        owner: Name of the function that was given the data.
+        targets: Whether targets are needed.
+        reason: As for `as_batches`.
+
+    Raises:
+        TypeError, ValueError: As `as_batches`; `ValueError` also if the data holds no batch.
+    """
+    fixed = model.inputs[0].shape[0]
+    options = {"batch_size": fixed} if fixed else {}
+    start = as_batches(data, model, owner=owner, targets=targets, steps=count, reason=reason, **options)
+    batches, left = [], count
+    for batch in start():
+        size = num_samples(batch[0])
+        if size > left and not fixed:
+            batch = _mapped(lambda array: array[:left], batch)  # noqa: B023
+        batches.append(batch)
+        left -= size
+        if left <= 0:
+            break
+    if not batches:
+        raise ValueError(NO_BATCH)
     return batches
 
 

@@ -21,7 +21,7 @@ MODELS = {
             QuantDense(5, kernel_quantizer=Int(4, per_channel=True), use_bias=False),
         ],
         {
-            **{"MINIMUM": 2, "MAXIMUM": 2, "QUANTIZE": 1, "DEQUANTIZE": 1, "CONV_2D": 1},
+            **{"MINIMUM": 2, "MAXIMUM": 1, "QUANTIZE": 1, "DEQUANTIZE": 1, "CONV_2D": 1},
             **{"ROUND": 1, "FULLY_CONNECTED": 1},
         },
     ),
