@@ -83,8 +83,9 @@ def places_within(old, new) -> list[tuple]:
         old, new = waiting.pop()
         if (id(old), id(new)) not in found:
             found[id(old), id(new)] = old, new
-            others = inside(new)
-            waiting += [(value, others.get(name)) for name, value in inside(old).items() if isinstance(value, HOLDERS)]
+            values = inside(old)
+            others = values if new is old else inside(new)
+            waiting += [(value, others.get(name)) for name, value in values.items() if isinstance(value, HOLDERS)]
     return list(found.values())
 
 

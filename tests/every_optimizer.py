@@ -22,6 +22,16 @@ VARIANTS = {
     ),
     "Adam with loss scaling": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
 }
+# Those that decide something within the step: only in one that is compiled is that a branch of a graph.
+IN_GRAPH = {"Adam", "Adam with EMA", "Adam with accumulation", "Adam with loss scaling", "several"}
+
+
+def mode(name, **in_graph):
+    """Returns how a model with an optimizer of that name is compiled: eagerly, which is faster, unless it decides.
+
+    All of them are trained under XLA too, by slow tests.
+    """
+    return in_graph if name in IN_GRAPH else {"run_eagerly": True}
 
 
 def dense_model(optimizer="adam", **options):

@@ -1,11 +1,14 @@
-"""Small models of recurrent layers, attention, embeddings and einsum layers."""
+"""Small models of recurrent layers, attention, embeddings and einsum layers.
+
+Three steps are enough: one that starts, one that reads what another left, one that hands it on.
+"""
 
 import keras
 from keras import layers
 
 
 def recurrent():
-    inputs = keras.Input((6, 4))
+    inputs = keras.Input((3, 4))
     x = layers.LSTM(10, return_sequences=True)(inputs)
     x = layers.GRU(9, return_sequences=True, go_backwards=True)(x)
     x = layers.GRU(8, return_sequences=True, reset_after=False, use_bias=False)(x)
@@ -16,7 +19,7 @@ def recurrent():
 
 def encoder_decoder():
     """States that pass from one recurrent layer to another, in a residual sum with an embedding."""
-    source, target = keras.Input((5,), dtype="int32"), keras.Input((6,), dtype="int32")
+    source, target = keras.Input((3,), dtype="int32"), keras.Input((4,), dtype="int32")
     x = layers.Embedding(12, 8, mask_zero=True)(source)
     _, hidden, carry = layers.LSTM(10, return_state=True)(x)
     y = layers.Embedding(12, 8)(target)
@@ -27,7 +30,7 @@ def encoder_decoder():
 
 
 def cells():
-    inputs = keras.Input((6, 4))
+    inputs = keras.Input((3, 4))
     stack = [layers.LSTMCell(9), layers.GRUCell(8, reset_after=False), layers.SimpleRNNCell(7)]
     x, *states = layers.RNN(stack, return_sequences=True, return_state=True)(inputs)
     x = layers.RNN(layers.GRUCell(8))(x)
@@ -37,7 +40,7 @@ def cells():
 
 
 def both_directions():
-    inputs = keras.Input((6, 4))
+    inputs = keras.Input((3, 4))
     x = layers.Bidirectional(layers.LSTM(8, return_sequences=True))(inputs)
     x = layers.Bidirectional(layers.GRU(8, return_sequences=True), merge_mode="sum")(x)
     x = layers.Bidirectional(
@@ -73,7 +76,7 @@ def convolutional_recurrent():
 
 
 def stateful():
-    inputs = keras.Input(batch_shape=(7, 5, 4))
+    inputs = keras.Input(batch_shape=(7, 3, 4))
     x = layers.LSTM(8, return_sequences=True, stateful=True)(inputs)
     return keras.Model(inputs, layers.Dense(3)(layers.GRU(8, stateful=True)(x)))
 

@@ -50,18 +50,15 @@ def is_elementwise(function) -> bool:
         options = function.keywords.values()
         is_plain = not function.args and all(isinstance(option, PLAIN) for option in options)
         return is_plain and is_elementwise(function.func)
-    return any(function is each for each in _known())
+    return any(id(function) in _known(sys.modules[package], package) for package in PLACES if package in sys.modules)
 
 
-def _known():
-    """Yields the functions that are known, of the packages that are loaded."""
-    for package, places in PLACES.items():
-        if package in sys.modules:
-            names = [f"{place}.{name}" for place in places for name in ELEMENTWISE.split()]
-            for name in (*names, *ALSO.get(package, ())):
-                found = _attribute(sys.modules[package], name)
-                if found is not None:
-                    yield found
+@functools.cache
+def _known(module, package):
+    """Returns the functions that are known of a package, by their `id`, found once, for it takes a while."""
+    names = [f"{place}.{name}" for place in PLACES[package] for name in ELEMENTWISE.split()]
+    found = [_attribute(module, name) for name in (*names, *ALSO.get(package, ()))]
+    return {id(function): function for function in found if function is not None}
 
 
 def _attribute(module, path):

@@ -274,14 +274,14 @@ def _calls_forgotten(layers):
 def _as_they_were(layers):
     """Gives layers back what they kept; refuses code that counts, or draws random numbers of Python or NumPy."""
     before = [(each, dict(vars(each))) for each in layers if each.built]
-    drawn = random.getstate(), np.random.get_state()
+    drawn, comparable = (random.getstate(), np.random.get_state()), _drawn()
     try:
         yield
         for each, kept in before:
             for name, value in vars(each).items():
                 if not name.startswith("_") and isinstance(value, PLAIN) and kept.get(name) != value:
                     raise CannotRecordError(f"it changes `{name}` of '{each.name}' while it is called")
-        if repr(drawn) != repr((random.getstate(), np.random.get_state())):
+        if comparable != _drawn():
             raise CannotRecordError("it draws random numbers of Python or NumPy")
     finally:
         random.setstate(drawn[0])
@@ -289,6 +289,12 @@ def _as_they_were(layers):
         for each, kept in before:
             vars(each).clear()
             vars(each).update(kept)
+
+
+def _drawn():
+    """Returns the states of the random numbers of Python and NumPy, as values that compare."""
+    numpy = keras.tree.flatten(np.random.get_state())
+    return random.getstate(), [each.tobytes() if isinstance(each, np.ndarray) else each for each in numpy]
 
 
 @contextlib.contextmanager

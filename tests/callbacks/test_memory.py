@@ -54,8 +54,15 @@ def pruning(x, y, **options):
     return ProgressiveGlobalPruning(**{**defaults, **options})
 
 
-@pytest.mark.parametrize("kind", ["sequential", "functional"])
-@pytest.mark.parametrize("eager", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "eager"),
+    [
+        ("sequential", True),
+        ("functional", False),
+        pytest.param("sequential", False, marks=pytest.mark.slow),
+        pytest.param("functional", True, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:.*ended before the search")
 def test_the_first_network_is_given_back(build, x, y, kind, eager):
     model = build("adam", kind=kind, run_eagerly=eager, jit_compile=False, metrics=["mae"])

@@ -50,9 +50,11 @@ def filled(model, fill):
 
 @pytest.mark.parametrize("build", zoo.BUILDERS, ids=lambda build: build.__name__)
 def test_every_model_of_the_zoo(build, tmp_path, uncompiled_adder_layers):
+    """Every second matrix has two values, the others any: whose they are is nothing to what codes them."""
     model = model_zoo.randomise(build())
-    check(filled(model, lambda shape: np.where(np.random.default_rng(0).random(shape) < 0.2, 0.5, 0)), tmp_path)
-    check(model_zoo.randomise(model), tmp_path)
+    for weight in [each for each in model.weights if len(each.shape) > 1][::2]:
+        weight.assign(np.where(np.random.default_rng(0).random(weight.shape) < 0.2, 0.5, 0))
+    check(model, tmp_path)
 
 
 def test_a_model_without_weights(tmp_path):

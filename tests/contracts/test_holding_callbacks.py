@@ -55,6 +55,9 @@ EXAMPLES = {
 }  # fmt: skip
 NAMES = list(EXAMPLES)
 KINDS = [name for name in NAMES if " " not in name]  # one of each class
+# What a class does at the end of `fit`, wanted or not, it does whatever its arguments: one of each is enough where time
+# is short, and all of them are slow tests.
+SHORT = [pytest.param(name, marks=[] if name in KINDS else pytest.mark.slow) for name in NAMES]
 WITH_CONFIG = [name for name in NAMES if not name.startswith("HoldMasks")]
 EPOCHS = 4
 BATCHES = batches(X, Y, 24)
@@ -170,14 +173,14 @@ def test_it_holds_after_every_call_of_compiled_steps(name):
     assert checking.checked > 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHORT)
 def test_one_callback_serves_two_fits_of_two_models(name):
     model, callback = build(), undisturbed(name)[-1]
     model.fit(**DATA, callbacks=[callback])
     check_as_undisturbed(name, model, callback)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHORT)
 def test_what_is_left_is_plain_keras(name, tmp_path):
     model = build()
     shapes, own = [weight.shape for weight in model.weights], model.get_layer("second").kernel.constraint
@@ -232,7 +235,7 @@ def test_a_fit_that_is_killed_again_and_again_is_taken_up(name, first, tmp_path)
     assert not (tmp_path / "backup").exists()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SHORT)
 def test_an_interrupted_fit_leaves_a_model_that_works(name):
     model = build()
     with pytest.raises(KilledError):

@@ -18,7 +18,7 @@ def carried_out(program, inputs):
 
 
 @pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
-def test_the_calls_lead_to_what_the_model_puts_out(build):
+def test_the_calls_lead_to_what_the_model_puts_out(build, uncompiled_adder_layers):
     model = randomise(build())
     x = inputs_for(model, model.inputs[0].shape[0] or 4)
     expected = keras.tree.flatten(model(x))

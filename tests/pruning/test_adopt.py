@@ -66,7 +66,7 @@ def test_every_attribute_of_a_keras_model_is_known(build):
 
 
 @pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
-def test_the_model_object_becomes_the_small_model(build, tmp_path):
+def test_the_model_object_becomes_the_small_model(build, tmp_path, uncompiled_adder_layers):
     model = randomise(build())
     small, transfers = half(model)
     x = inputs_for(model)

@@ -158,12 +158,12 @@ class Cut:
         return lambda: adopt(model, *self.small)
 
 
-@each(5)
+@each(11)
 def test_a_cut_of_a_model_with_all_that_can_be_in_it(every):
     check_fails_whole(same(lambda: [functional()]), Cut(), Steps("keras_slim.pruning.adopt", most=1, every=every))
 
 
-@each(5)
+@each(7)
 def test_a_cut_under_a_wrapped_optimizer(every):
     make = same(lambda: with_view(sequential("loss scaled")))
     check_fails_whole(make, Cut(), Steps("keras_slim.pruning.optimizer_state", most=1, every=every))
@@ -206,10 +206,11 @@ class Back:
         return self.snapshots[model].restore
 
 
+@each(3)
 @pytest.mark.parametrize(("build", "is_cut"), [(functional, True), (sequential, False)], ids=["cut", "trained"])
-def test_going_back(build, is_cut):
+def test_going_back(build, is_cut, every):
     back = Back(same(lambda: with_view(build())), is_cut)
-    check_fails_whole(back.made, back, Steps("keras_slim.pruning.snapshot", most=2))
+    check_fails_whole(back.made, back, Steps("keras_slim.pruning.snapshot", most=2, every=every))
 
 
 class Gated(keras.Model):
@@ -222,7 +223,7 @@ class Gated(keras.Model):
         super().__init__(inputs, layers.Dense(2)(tensor))
 
 
-@each(11)
+@each(23)
 def test_a_copy_that_is_not_finished(every):
     """`prune` is `shrink` of `plan_pruning`: all leave the model alone, whatever happens while it is looked at."""
     model = compiled(Gated(), "momentum")

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from every_optimizer import VARIANTS, dense_model
+from every_optimizer import VARIANTS, dense_model, mode
 from keras import layers
 
 from keras_slim.layers import AdderConv2D, AdderDense
@@ -68,7 +68,7 @@ def check_ties(model, x=X, y=Y, batch_size=6, **options):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_optimizer(name):
     of_gradients = ["mean", "sum"][list(VARIANTS).index(name) % 2]  # in turns: what it is is added up before
-    check_ties(dense_model(VARIANTS[name](), steps_per_execution=4), of_gradients=of_gradients)
+    check_ties(dense_model(VARIANTS[name](), **mode(name, steps_per_execution=4)), of_gradients=of_gradients)
 
 
 @pytest.mark.slow
@@ -127,7 +127,7 @@ def test_every_layer_with_a_kernel(name, uncompiled_adder_layers):
     model = keras.Sequential(
         [keras.Input(shape, dtype="int32" if is_embedding else None), make(), layers.Flatten(), layers.Dense(2)]
     )
-    model.compile("adam", "mse", jit_compile=False)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse", run_eagerly=True)
     x = RNG.integers(0, 9, (12, *shape)) if is_embedding else RNG.normal(size=(12, *shape)).astype("float32")
     check_ties(model, x, Y[:12], sparsity=sparsity)
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from every_optimizer import VARIANTS, dense_model
+from every_optimizer import VARIANTS, dense_model, mode
 from keras import layers
 
 from keras_slim.sparsity import Masks, kernels, magnitude_masks, release
@@ -57,7 +57,7 @@ def check_zeros(model, x=X, y=Y, batch_size=6, **options):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_optimizer(name):
-    model = dense_model(VARIANTS[name](), steps_per_execution=2)
+    model = dense_model(VARIANTS[name](), **mode(name, steps_per_execution=2))
     check_zeros(model)
 
 
@@ -102,7 +102,7 @@ KERNELS = {
 def test_every_layer_with_a_kernel(name):
     shape, make = LAYERS[name]
     model = keras.Sequential([keras.Input(shape), make(), layers.Flatten(), layers.Dense(2)])
-    model.compile("adam", "mse", jit_compile=False)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse", run_eagerly=True)
     masks = check_zeros(model, RNG.normal(size=(12, *shape)).astype("float32"), Y[:12])
     assert len(masks) == KERNELS.get(name, 1) + 1
 
