@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from keras_slim.pruning.prune import plan_pruning, prune
     from keras_slim.pruning.shrink import mask, shrink
     from keras_slim.rewriting.adderization import adderize
+    from keras_slim.rewriting.bias_correction import correct_biases
     from keras_slim.rewriting.dequantization import dequantize
+    from keras_slim.rewriting.equalization import equalize
     from keras_slim.rewriting.folding import fold_batch_normalization
     from keras_slim.rewriting.quantization import quantize
     from keras_slim.sharing import share_weights
@@ -48,7 +50,9 @@ _HOMES = {
     "PruningPlan": "pruning",
     "adderize": "rewriting",
     "benchmark_tflite": "export",
+    "correct_biases": "rewriting",
     "dequantize": "rewriting",
+    "equalize": "rewriting",
     "export_tflite": "export",
     "fold_batch_normalization": "rewriting",
     "functional": "graph.opening",
@@ -70,9 +74,11 @@ __all__ = [
     "benchmark_tflite",
     "callbacks",
     "compression",
+    "correct_biases",
     "datasets",
     "dequantize",
     "distillation",
+    "equalize",
     "errors",
     "export",
     "export_tflite",
