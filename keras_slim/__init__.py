@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from keras_slim.pruning.shrink import mask, shrink
     from keras_slim.rewriting.accuracy_control import quantize_within
     from keras_slim.rewriting.adderization import adderize
+    from keras_slim.rewriting.bias_correction import correct_biases
     from keras_slim.rewriting.calibration import calibrate
     from keras_slim.rewriting.dequantization import dequantize
+    from keras_slim.rewriting.equalization import equalize
     from keras_slim.rewriting.folding import fold_batch_normalization
     from keras_slim.rewriting.quantization import quantize
     from keras_slim.rewriting.sensitivity import quantization_report
@@ -52,7 +54,9 @@ _HOMES = {
     "adderize": "rewriting",
     "benchmark_tflite": "export",
     "calibrate": "rewriting",
+    "correct_biases": "rewriting",
     "dequantize": "rewriting",
+    "equalize": "rewriting",
     "export_tflite": "export",
     "fold_batch_normalization": "rewriting",
     "functional": "graph.opening",
@@ -77,9 +81,11 @@ __all__ = [
     "calibrate",
     "callbacks",
     "compression",
+    "correct_biases",
     "datasets",
     "dequantize",
     "distillation",
+    "equalize",
     "errors",
     "export",
     "export_tflite",

@@ -83,7 +83,7 @@ class Trace:
                 self._resize_input(node, prefix)
             else:
                 self.nodes.append(node)
-                for tensor, output in zip(node.outputs, self._call(node, prefix), strict=True):
+                for tensor, output in zip(node.outputs, self.call(node, prefix), strict=True):
                     self.channels[id(tensor)] = output
         return [self.channels[id(tensor)] for tensor in model.outputs]
 
@@ -95,7 +95,7 @@ class Trace:
             *_, known = self.record.resizes.setdefault(key, (node.operation, key[1], atoms))
             self.record.ties.append((known, atoms, prefix + node.operation.name))
 
-    def _call(self, node, prefix):
+    def call(self, node, prefix):
         """Returns the channels of a call's outputs, one `Channels` each."""
         path = prefix + node.operation.name
         self.paths.add(path)
@@ -127,7 +127,7 @@ def _resolve(model, trace):
     """Turns atoms and ties into numbered units."""
     record = trace.record
     producers = list(record.producers.values())
-    root = _roots(record)
+    root = roots(record)
     is_whole = np.zeros(record.num_atoms, bool)
     for atoms, _, _ in record.wholes:
         is_whole[root[atoms]] = True
@@ -190,7 +190,7 @@ def _real(units):
     return np.unique(units[units != WHOLE])
 
 
-def _roots(record):
+def roots(record):
     """Returns the smallest atom each atom is tied to; what is tied to no atom becomes whole."""
     first, second = [np.zeros(0, int)], [np.zeros(0, int)]
     for left, right, _ in record.ties:

@@ -6,14 +6,18 @@ copy that is not compiled: names, shared layers, models inside the model and the
 
 from keras_slim.rewriting.accuracy_control import quantize_within
 from keras_slim.rewriting.adderization import adderize
+from keras_slim.rewriting.bias_correction import correct_biases
 from keras_slim.rewriting.calibration import calibrate
 from keras_slim.rewriting.dequantization import dequantize
 from keras_slim.rewriting.description import LayerDescription, ModelDescription, describe
+from keras_slim.rewriting.equalization import equalize
 from keras_slim.rewriting.folding import fold_batch_normalization
+from keras_slim.rewriting.kernel_joints import JointDescription, joints
 from keras_slim.rewriting.quantization import quantize
 from keras_slim.rewriting.sensitivity import LayerSensitivity, Measured, QuantizationReport, quantization_report
 
 __all__ = [
+    "JointDescription",
     "LayerDescription",
     "LayerSensitivity",
     "Measured",
@@ -21,9 +25,12 @@ __all__ = [
     "QuantizationReport",
     "adderize",
     "calibrate",
+    "correct_biases",
     "dequantize",
     "describe",
+    "equalize",
     "fold_batch_normalization",
+    "joints",
     "quantization_report",
     "quantize",
     "quantize_within",
