@@ -74,6 +74,23 @@ def lenet_5():
     return keras.Sequential([keras.Input((28, 28, 1)), *stack, *dense], name="lenet_5")
 
 
+def convolutional_lenet(width=16, pool_first=False):
+    """LeNet-5 with its third layer a convolution, as LeCun et al. (1998) have it, and with batch norm.
+
+    Args:
+        width: Filters of the first layer; the second has twice, the third eight times as many.
+        pool_first: Whether to pool before batch norm, as networks with signs have it.
+    """
+    inputs = x = keras.Input((28, 28, 1))
+    for filters, size in ((width, 5), (2 * width, 5), (8 * width, 4)):
+        is_pooled = filters < 8 * width
+        x = layers.Conv2D(filters, size, use_bias=False)(x)
+        x = layers.MaxPooling2D()(x) if is_pooled and pool_first else x
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+        x = layers.MaxPooling2D()(x) if is_pooled and not pool_first else x
+    return keras.Model(inputs, layers.Dense(10)(layers.Flatten()(x)))
+
+
 def _classified(inputs, x):
     return keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
 

@@ -25,9 +25,8 @@ TOOL, REFERENCE = "TFMOT", "keras_slim"
 CLOSE = 0.005  # how far two files may differ and still count as equal
 
 
-def dense_network(weights, width):
-    """Returns the network with the weights of the one in Keras 3, and the largest difference of their outputs."""
-    model = networks.residual(width, blocks=3)
+def dense_network(weights, model):
+    """Gives a network the weights of the one in Keras 3; returns it, and the largest difference of their outputs."""
     for kind, layers in by_creation(model.layers).items():
         for number, layer in enumerate(layers):
             layer.set_weights([weights[f"{kind}/{number}/{index}"] for index in range(len(layer.weights))])
@@ -126,7 +125,7 @@ def main(folder, seed):
     with np.load(folder / "data.npz") as file:
         data = {name: file[name] for name in file.files}
     with np.load(folder / f"dense-{seed}.npz") as file:
-        dense, difference = dense_network(dict(file), options.width)
+        dense, difference = dense_network(dict(file), networks.residual(options.width, blocks=3))
     cells, versions = Cells(folder), {name: version(name) for name in ("tf_keras", "tensorflow-model-optimization")}
     for speed_up in options.speed_ups:
         key = {"tool": TOOL, "variant": "magnitude", "speed_up": speed_up, "seed": seed}

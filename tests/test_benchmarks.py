@@ -22,6 +22,10 @@ SMALL = {
         *("--images", "128", "--dense-epochs", "1", "--epochs", "1", "--sharing-epochs", "1", "--levels", "1"),
         *("--networks", "LeNet-300-100", "--starts", "dense"),
     ],
+    "few_bits": [
+        *("--images", "128", "--epochs", "1", "--tuning-epochs", "1", "--width", "2", "--file-samples", "20"),
+        *("--networks", "LeNet", "--ways", "2 bits, after training", "ternary", "XNOR"),
+    ],
     "lottery": ["--images", "128", "--rounds", "1", "--steps", "8", "--every", "4", "--batch", "32"],
 }
 
