@@ -37,13 +37,8 @@ EXAMPLES = {
     "fold_batch_normalization": ({}, layers.Dense, OwnDense, layers.Dense),
     "quantize": ({"activations": "int", "skip": ()}, layers.Dense, OwnDense, QuantDense),
 }
-REPLACE_NOTHING = (
-    "calibrate",
-    "describe",
-    "joints",
-    "quantization_report",
-    "quantize_within",
-)  # own files in tests/rewriting
+# They have files of their own in tests/rewriting.
+REPLACE_NOTHING = ("calibrate", "describe", "joints", "quantization_report", "quantize_within")
 VERBS = [name for name in rewriting.__all__ if name.islower() and name not in REPLACE_NOTHING]
 every = pytest.mark.parametrize("name", VERBS)
 
