@@ -68,6 +68,11 @@ def with_blocks():
 pytestmark = pytest.mark.filterwarnings("ignore:A file of model")  # which has a test of its own
 
 MODELS = {"subclassed": Own, "with blocks": with_blocks}
+SUBCLASSED, WITH_BLOCKS = (pytest.param(make, id=name) for name, make in MODELS.items())
+# What is done with both once they are read: one of them is enough where time is short, in turns.
+SLOWLY_SUBCLASSED, SLOWLY_WITH_BLOCKS = (
+    pytest.param(make, id=name, marks=pytest.mark.slow) for name, make in MODELS.items()
+)
 
 
 def compiled(make, optimizer="sgd"):
@@ -91,8 +96,15 @@ def units(model):
     return slim.plan_pruning(model, 0).before.units
 
 
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
-@pytest.mark.parametrize("data", [None, (X, Y)], ids=["weights alone", "with data"])
+@pytest.mark.parametrize(
+    ("make", "data"),
+    [
+        pytest.param(Own, (X, Y), id="subclassed, with data"),
+        pytest.param(with_blocks, None, id="with blocks, weights alone"),
+        pytest.param(Own, None, id="subclassed, weights alone", marks=pytest.mark.slow),
+        pytest.param(with_blocks, (X, Y), id="with blocks, with data", marks=pytest.mark.slow),
+    ],
+)
 def test_units_go_in_its_own_fit(make, data):
     model = compiled(make)
     pruning = slim.callbacks.ProgressiveGlobalPruning(**TWICE, data=data)
@@ -114,7 +126,7 @@ def test_the_gradients_of_the_loss_rank_the_units_of_a_subclassed_model():
 
 
 @pytest.mark.filterwarnings("ignore:.*which is not a metric of validation")
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("make", [SUBCLASSED, SLOWLY_WITH_BLOCKS])
 def test_a_search_goes_back(make):
     model = compiled(make)
     search = slim.callbacks.ProgressiveGlobalPruning(
@@ -127,7 +139,7 @@ def test_a_search_goes_back(make):
     fit(model, epochs=1)
 
 
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("make", [SUBCLASSED, SLOWLY_WITH_BLOCKS])
 def test_it_learns_from_the_dense_network(make):
     model = compiled(make)
     distillation = slim.distillation.Distillation(keras.distillation.LogitsDistillation(loss="mse"))
@@ -135,7 +147,7 @@ def test_it_learns_from_the_dense_network(make):
     assert "compute_loss" not in vars(model)
 
 
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
+@pytest.mark.parametrize("make", [WITH_BLOCKS, SLOWLY_SUBCLASSED])
 def test_tickets_are_found(make):
     model = compiled(make)
     lottery = slim.callbacks.StructuredLotteryTicket(1, 0.5, **TICKET)

@@ -117,14 +117,14 @@ def test_a_cut_with_a_teacher(prune, every):
     assert len(ours.rounds_done) == 1
 
 
-@each(47)
+@each(23)
 def test_a_lottery_ticket(every):
     begin, ours = Begin("on_epoch_begin", 1), slim.callbacks.StructuredLotteryTicket(1, 0.5, verbose=0)
     model = check_fits([begin, ours], begin, Steps(*CALLBACKS, most=1, every=every), units=[4], epochs=2)
     assert ours.ticket.count_params() == model.count_params() == 4 * 5 + 4 * 2
 
 
-@each(97, slow=3)
+@each(43, slow=3)
 def test_a_search_that_goes_back(prune, every):
     """Kept when epoch 1 begins, cut then, too much, back when epoch 2 begins, and cut by less."""
     begin, ours = Begin("on_epoch_begin", 2), prune(**SEARCH, ratio_per_round=(0.5, 0.25))
@@ -133,7 +133,7 @@ def test_a_search_that_goes_back(prune, every):
     assert model.layers[0].units == 6
 
 
-@each(47)
+@each(23)
 def test_a_search_that_goes_back_at_the_end(prune, every):
     begin, ours = Begin("on_train_end"), prune(**SEARCH, ratio_per_round=0.5)
     callbacks, steps = [Scripted([0.9, 0.5]), begin, ours], Steps(*CALLBACKS, most=1, every=every)
@@ -154,7 +154,7 @@ def killed(prune, tmp_path):
     return callbacks
 
 
-@each(97, slow=4)
+@each(43, slow=4)
 def test_taking_up_a_fit_that_was_killed(killed, every):
     """The same model begins again after each failure."""
     others, ours = killed()

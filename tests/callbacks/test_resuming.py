@@ -125,7 +125,7 @@ def units(model):
 
 @pytest.mark.parametrize(
     ("first", "kills"),
-    [(FIRST, [1, 2, 3, 4, 5, 6]), (LAST, [1, 2, 4, 5, 6])],
+    [(FIRST, [1, 2, 3, 4, 5, 6]), (LAST, [2, 4, 6])],
     ids=str,
 )
 def test_a_killed_fit_ends_as_an_undisturbed_one(momentum, halve, train, undisturbed, first, kills):
@@ -136,7 +136,11 @@ def test_a_killed_fit_ends_as_an_undisturbed_one(momentum, halve, train, undistu
 
 @pytest.mark.parametrize(
     ("optimizer", "kind", "kill"),
-    [("SGD with momentum", "functional", 3), ("Adam", "sequential", 5), ("loss scaled", "functional", 3)],
+    [
+        pytest.param("SGD with momentum", "functional", 3, marks=pytest.mark.slow),  # as above, but not Sequential
+        ("Adam", "sequential", 5),
+        ("loss scaled", "functional", 3),
+    ],
 )
 def test_slots_of_optimizers_fit(build, halve, train, undisturbed, optimizer, kind, kill):
     def made():
@@ -219,7 +223,7 @@ def test_random_layers_go_on_where_they_were(halve, train, undisturbed):
         model.compile("sgd", "mse", run_eagerly=True)
         return model
 
-    check_equal(train(made, halve, [1, 3, 5]), undisturbed("random layers", made, halve))
+    check_equal(train(made, halve, [1, 3]), undisturbed("random layers", made, halve))
 
 
 @pytest.mark.parametrize("kills", [[1], [2, 4]], ids=str)

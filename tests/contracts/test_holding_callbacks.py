@@ -58,6 +58,7 @@ KINDS = [name for name in NAMES if " " not in name]  # one of each class
 # What a class does at the end of `fit`, wanted or not, it does whatever its arguments: one of each is enough where time
 # is short, and all of them are slow tests.
 SHORT = [pytest.param(name, marks=[] if name in KINDS else pytest.mark.slow) for name in NAMES]
+TAKEN_UP = [*KINDS, "DenseSparseDense twice", "LotteryTicket at random"]  # they count, or draw, from round to round
 WITH_CONFIG = [name for name in NAMES if not name.startswith("HoldMasks")]
 EPOCHS = 4
 BATCHES = batches(X, Y, 24)
@@ -217,7 +218,13 @@ def test_it_does_nothing_in_evaluate_and_predict(name):
         np.testing.assert_array_equal(new, old)
 
 
-@pytest.mark.parametrize(("name", "first"), list(zip(NAMES, itertools.cycle([True, False]), strict=False)))
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        pytest.param(name, first, marks=[] if name in TAKEN_UP else pytest.mark.slow)
+        for name, first in zip(NAMES, itertools.cycle([True, False]), strict=False)
+    ],
+)
 def test_a_fit_that_is_killed_again_and_again_is_taken_up(name, first, tmp_path):
     """In two epochs, and after the last one: nothing is left then but the end, and what the callback tells."""
 

@@ -118,7 +118,9 @@ def test_compiled_convolutions_are_the_formulas(name, dtype, tolerance):
 
 
 @pytest.mark.skipif(not ON_TENSORFLOW, reason="only TensorFlow has tensors whose sizes are not known")
-@pytest.mark.parametrize(("strides", "padding"), [((1, 1), "same"), ((2, 2), "same"), ((2, 1), "valid")])
+@pytest.mark.parametrize(
+    ("strides", "padding"), [((1, 1), "same"), ((2, 2), "same"), pytest.param((2, 1), "valid", marks=pytest.mark.slow)]
+)
 def test_sizes_that_are_not_known_beforehand(strides, padding):
     import tensorflow as tf
 
