@@ -10,6 +10,7 @@ from keras_slim.export.adder_forms import AdderForms
 from keras_slim.export.argmax import without_guarded_argmax
 from keras_slim.export.conversion import QUANTIZATIONS, convert
 from keras_slim.export.dense_twin import is_sparse, sparsity_of, without_zeros
+from keras_slim.export.islands import find_islands
 from keras_slim.export.latency import time_file
 from keras_slim.export.learned_ranges import check_ranges, has_ranges, spread
 from keras_slim.export.precision import check_not_quantized, in_float32
@@ -103,6 +104,7 @@ def export_tflite(
             random_samples=data is None,
             agreement=agreement,
             latency=latency,
+            float_islands=find_islands(model, file) if quantize == "int8" else (),
         )
         os.replace(scratch, path)
     warn_of_weaknesses(report)
