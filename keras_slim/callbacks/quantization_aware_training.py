@@ -8,9 +8,9 @@ import numpy as np
 from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.callbacks.cutting_callback import CuttingCallback
 from keras_slim.callbacks.in_place import check_config, say_opened, warn_of_strangers
-from keras_slim.callbacks.kept_statistics import KeptStatistics
 from keras_slim.callbacks.resuming import is_in_fit
 from keras_slim.callbacks.saying import say, warn
+from keras_slim.callbacks.statistics_in_steps import KeptStatistics, RangesOfFrozenLayers
 from keras_slim.callbacks.weight_sharing import WeightSharing
 from keras_slim.distribution import scope_of
 from keras_slim.errors import UnsupportedLayerError, in_short, invalid_argument
@@ -44,10 +44,12 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
     already when `fit` begins goes on to.
 
     Whenever something more is rounded, `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint(save_best_only=True)`
-    forget their best value: they judge the rounded network by its own epochs. Callbacks that prune, hold or share
-    weights can stand beside, behind it in the list: zeros stay zero. Beside `WeightSharing` each kernel has one range,
-    so that weights that share a value share an integer. A `fit` that was killed is taken up beside
-    `keras.callbacks.BackupAndRestore`.
+    forget their best value: they judge the rounded network by its own epochs. Frozen layers are rounded too, and learn
+    their ranges.
+
+    Callbacks that prune, hold or share weights can stand beside it, those that cut layers behind it in the list. Zeros
+    stay zero. Beside `WeightSharing` each kernel has one range, so that weights that share a value share an integer. A
+    `fit` that was killed is taken up beside `keras.callbacks.BackupAndRestore`.
 
     With `data`, the logs of each epoch hold `float_loss`, the loss on it if nothing were rounded, and
     `quantization_gap`, how much more it is as it is.
@@ -115,12 +117,12 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         self.data = data
         self.steps = steps
         self.verbose = verbose
-        self._kept: KeptStatistics | None = None
+        self._in_steps: Any = None
 
     def set_params(self, params):
         super().set_params(params)
         if is_in_fit(self):
-            self._kept = self._function = None
+            self._in_steps = self._function = None
             self._check_fellows()
             self._batches = self._read_data()
             if not _rounding(self.model):
@@ -132,10 +134,10 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         asked = _most([self._begun, self._scheduled(epoch)])
         is_kept = self.params["epochs"] - epoch <= self.frozen_epochs and _have_ranges(layers)
         rounds_more = any(layer.rounding != asked for layer in layers)
-        if rounds_more or is_kept != (self._kept is not None):
+        if rounds_more or is_kept != isinstance(self._in_steps, KeptStatistics):
             _let_round(layers, asked)
-            self._kept = KeptStatistics(self.model) if is_kept else None
             compile_anew(self.model)
+        self._in_steps = KeptStatistics(self.model) if is_kept else RangesOfFrozenLayers(self.model)
         if rounds_more:
             forget_best(beside(self))
             bits = sorted({place.bits for layer in layers for place in layer.places.values() if place.is_weight})
@@ -143,12 +145,10 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
             say(self.verbose, f"Epoch {epoch + 1}: {what} are rounded from here on")
 
     def on_train_batch_begin(self, batch, logs=None):
-        if self._kept is not None:
-            self._kept.__enter__()
+        self._in_steps.__enter__()
 
     def on_train_batch_end(self, batch, logs=None):
-        if self._kept is not None:
-            self._kept.__exit__()
+        self._in_steps.__exit__()
 
     def on_epoch_end(self, epoch, logs=None):
         if self._batches is not None and logs is not None:
@@ -157,8 +157,7 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
             logs["quantization_gap"] = self._loss() - logs["float_loss"] if is_rounding else 0.0
 
     def on_train_end(self, logs=None):
-        if self._kept is not None:
-            self._kept, self.model.train_function = None, None  # the next `fit` compiles its steps anew
+        self.model.train_function = None  # the next `fit` compiles its steps anew
         if any(layer.rounding != ALL for layer in _rounding(self.model)):
             warn(
                 f"Training ended before `{type(self).__name__}` had rounded all. Expected more epochs than "

@@ -5,8 +5,9 @@ from typing import Any
 
 import keras
 
+from keras_slim.errors import invalid_argument
 from keras_slim.graph.copying import copy_and_stacks
-from keras_slim.graph.nodes import operations
+from keras_slim.graph.nodes import is_graph, operations
 from keras_slim.graph.opening import readable
 from keras_slim.layers.quant_twins import QUANTIZED, quant_twin
 from keras_slim.layers.quantize import Quantize
@@ -54,8 +55,8 @@ def quantize(
 
     Raises:
         TypeError: If the model is no Keras model, or an argument is none of these.
-        ValueError: If there is no such quantizer; if `skip` or a key names what is not there, or `skip` leaves nothing
-            to round; if the model is not built.
+        ValueError: If there is no such quantizer; if `skip` or a key names what is not there, a key of `kernel` a layer
+            without a twin, or `skip` leaves nothing to round; if the model is not built.
         UnsupportedLayerError: If the model decides in its own code which layers it calls, or a layer cannot be copied.
 
     Warns:
@@ -95,8 +96,19 @@ def quantized(
     of_weights = PerLayer(model, kernel, _reader(argument, owner), argument, owner)
     of_inputs = PerLayer(model, activations, _reader("activations", owner), "activations", owner)
     named = {each for each in operations(model) if of_weights.is_named(each)}
+    _check_named(named, kernel, owner, argument)
     replaced = layers_to_replace(model, QUANTIZED, skip, owner, named, stacklevel=4)
     return _Quantizing(model, replaced, of_weights, of_inputs).copy()
+
+
+def _check_named(named, kernel, owner, argument):
+    """Raises `ValueError` if a layer that was named cannot round weights."""
+    for each in named:
+        if not isinstance(each, tuple(QUANTIZED)) and not is_graph(each):
+            names = ", ".join(f"`{kind.__name__}`" for kind in QUANTIZED)
+            expected = f"names of layers whose weights can be rounded, of {names}; '{each.name}' is a "
+            expected += f"`{type(each).__name__}`"
+            raise ValueError(invalid_argument(argument, owner, expected=expected, received=kernel))
 
 
 def _reader(name, owner):

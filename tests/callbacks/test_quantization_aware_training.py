@@ -146,14 +146,19 @@ def test_the_first_epoch_with_ranges_is_never_frozen():
     assert float(model.get_layer("dense").places["inputs"].variables["batches"]) == 1
 
 
-def test_a_layer_that_is_frozen_stays_frozen():
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_a_layer_that_is_frozen_stays_frozen_and_learns_its_range(compiled):
     model = build("sequential")
     model.get_layer("inner").trainable = False
     kernel = model.get_layer("inner").get_layer("deep").kernel.numpy()
-    model.compile("sgd", "mse", run_eagerly=True)
-    model.fit(**DATA, epochs=2, callbacks=[TRAIN()])
-    np.testing.assert_array_equal(model.get_layer("inner").get_layer("deep").kernel, kernel)
-    assert not model.get_layer("inner").get_layer("deep").trainable
+    model.compile("sgd", "mse", run_eagerly=not compiled, jit_compile=False)
+    model.fit(**DATA, validation_data=DATA["x"], epochs=2, callbacks=[TRAIN(frozen_epochs=0)])
+    deep = model.get_layer("inner").get_layer("deep")
+    np.testing.assert_array_equal(deep.kernel, kernel)
+    assert not deep.trainable
+    assert not deep.is_watching
+    for layer in (deep, model.get_layer("dense")):
+        assert float(layer.places["inputs"].variables["batches"]) == 2  # not those of validation
     assert model.get_layer("dense").trainable
 
 
@@ -334,6 +339,7 @@ def test_wrong_arguments_are_refused(name):
 IN_FIT = {
     "too late": ({"begin": 1, "delay": 1}, "begin.*below the 2 epochs of `fit`. Received: begin=2"),
     "no such layer": ({"bits": {"haed": 4}}, "`bits` of `QuantizationAwareTraining`.*Did you mean 'head'"),
+    "no such kind": ({"bits": {"norm": 4}}, "'norm' is a `BatchNormalization`. Received"),
     "nothing left": ({"skip": ["dense", "head"]}, "skip"),
     "data of another shape": ({"data": (X[:, :2], Y)}, "batches of shape"),
     "data without targets": ({"data": X}, "samples with targets"),
