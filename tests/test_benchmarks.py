@@ -118,3 +118,24 @@ def test_each_aim_for_processor_time_beside_the_peer_is_a_line(results):
     assert "4.50 (4.50 to 4.50)" in compensated
     assert "(Taylor, against magnitude, global). The aim is at most 5: met." in compensated
     assert not list(table.compared_seconds(ours, 2))
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_rounding_after_training_runs_and_resumes(data_dir, results, monkeypatch, capsys):
+    benchmark = importlib.import_module("after_training")
+    monkeypatch.setattr(benchmark, "TEST", 50)
+    monkeypatch.setattr(benchmark, "BITS", (3,))
+    options = ["--images", "128", "--epochs", "1", "--seeds", "1", "--networks", "sequential, CIFAR-10"]
+    monkeypatch.setattr(sys, "argv", ["after_training.py", "--data-dir", str(data_dir), *options])
+    benchmark.main()
+    assert "after_training: sequential, CIFAR-10 0 ..." in capsys.readouterr().out
+    (rounded,) = json.loads((results / "after_training.json").read_text())["measured"]["sequential, CIFAR-10"].values()
+    found = {(each["bits"], each["scales"], each["variant"]): each["db"] for each in rounded["rounded"]}
+    assert len(found) == 12
+    assert found[3, "per tensor", "corrected"] > found[3, "per tensor", "as it is"]
+
+    written = (results / "after_training.md").read_text()
+    assert "nan" not in written
+    benchmark.main()
+    assert " ..." not in capsys.readouterr().out
+    assert (results / "after_training.md").read_text() == written

@@ -109,7 +109,10 @@ class _Scaling:
         ranges = np.zeros_like(self._scales)
         for kernel, of_elements in ends:
             size = self._sizes[kernel] * self._factor(kernel)
-            np.maximum.at(ranges, np.broadcast_to(self._positions(of_elements), size.shape), size)
+            positions = np.atleast_2d(self._positions(of_elements))
+            others = tuple(axis for axis, count in enumerate(positions.shape) if count == 1)
+            size = size.max(axis=others, keepdims=True)
+            np.maximum.at(ranges, np.broadcast_to(positions, size.shape), size)
         return ranges[units]
 
     def _positions(self, units):

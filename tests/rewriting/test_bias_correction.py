@@ -58,15 +58,15 @@ def test_two_layers_worked_out_by_hand():
     first, second = np.array([[1.0, 1.0], [0.3, 0.3]]), np.array([[-1.0], [0.6]])
     dense = keras.layers.Dense
     model = keras.Sequential([keras.Input((2,)), dense(2, "relu", name="a"), dense(1, name="b")])
-    model.set_weights([first, np.array([0.0, -1.0]), second, np.array([0.5])])
+    model.set_weights([first, np.array([0.0, -2.0]), second, np.array([0.5])])
     x = np.array([[1.0, 1.0], [2.0, 3.0]])
-    real, rounded = x @ first + [0, -1], x @ np.array([[1.0, 1.0], [0.0, 0.0]]) + [0, -1]
+    real, rounded = x @ first + [0, -2], x @ np.array([[1.0, 1.0], [0.0, 0.0]]) + [0, -2]
     shift = real.mean(axis=0) - rounded.mean(axis=0)  # 0.3 * 2 in both
     np.testing.assert_allclose(shift, [0.6, 0.6])
     rounded = np.maximum(rounded + shift, 0)
     last = np.mean(np.maximum(real, 0) @ second) - np.mean(rounded @ np.array([[-1.0], [1.0]]))
     corrected = slim.correct_biases(model, x, Int(2, per_channel=False))
-    np.testing.assert_allclose(corrected.get_layer("a").bias, [0.6, -0.4], atol=1e-6)
+    np.testing.assert_allclose(corrected.get_layer("a").bias, [0.6, -1.4], atol=1e-6)
     np.testing.assert_allclose(corrected.get_layer("b").bias, [0.5 + last], atol=1e-6)
     for name, kernel in (("a", first), ("b", second)):
         np.testing.assert_array_equal(corrected.get_layer(name).kernel, kernel.astype("float32"))

@@ -15,17 +15,11 @@ from keras_slim.rewriting import joints
 
 BUILDERS = [
     zoo.residual,
-    zoo.perceptron,
     zoo.sum_of_concatenations,
-    zoo.dense_concatenation,
     zoo.nested,
     rarer.grouped,
     rarer.depthwise,
-    rarer.squeeze_and_excite,
-    rarer.one_dimensional_rarer,
     rarer.decoder,
-    of_operations.channel_shuffle,
-    of_operations.units_as_positions,
     of_operations.reshaped_otherwise,
 ]
 
@@ -80,8 +74,10 @@ def largest(kernel, axes):
     return np.abs(np.asarray(kernel)).max(axis=axes)
 
 
-@pytest.mark.parametrize("name", PAIRS)
-@pytest.mark.parametrize("between", [layers.ReLU, lambda: layers.LeakyReLU(0.3), layers.PReLU, layers.MaxPooling2D])
+@pytest.mark.parametrize(
+    ("name", "between"),
+    [*zip(PAIRS, [layers.ReLU, lambda: layers.LeakyReLU(0.3), layers.PReLU, layers.MaxPooling2D], strict=True)],
+)
 def test_ranges_on_both_sides_are_equal(name, between):
     first, of_first, second, of_second = PAIRS[name]
     made = [type(each).from_config(each.get_config()) for each in (first, second)]
