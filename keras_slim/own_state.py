@@ -63,9 +63,9 @@ def variables_of(old: keras.Operation, new: keras.Operation) -> tuple[list, list
 
 
 def variables_alike(old: keras.layers.Layer, new: keras.layers.Layer) -> list[tuple]:
-    """Returns pairs of the variables of a layer and those of one in its place: of another type, those named alike."""
-    if type(old) is type(new):
-        return list(zip(*variables_of(old, new), strict=True))
+    """Returns pairs of the variables of a layer and those of one in its place; those named alike, if it has others."""
+    if type(old) is type(new) and len(old.variables) == len(new.variables):
+        return list(zip(old.variables, new.variables, strict=True))
     named = {variable.name: variable for variable in new.variables}
     return [(variable, named[variable.name]) for variable in old.variables if variable.name in named]
 

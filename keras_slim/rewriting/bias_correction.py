@@ -16,6 +16,7 @@ from keras_slim.graph.running import KeptState
 from keras_slim.kernels.backends import without_gradients
 from keras_slim.layers.quant_twins import PLAIN, QUANTIZED, quant_twin
 from keras_slim.layers.quantized import Quantized
+from keras_slim.own_state import variables_alike
 from keras_slim.quantizers import get
 from keras_slim.rewriting.per_layer import PerLayer
 from keras_slim.rewriting.skipping import layers_to_replace
@@ -124,7 +125,7 @@ def _with_biases(model, quantizers):
 
     copy = copy_replacing(model, in_place_of)
     for old, new in made.items():
-        _take_values(new, old)
+        _copy_values(old, new)
     rounded = {each: _Rounded(each) for each in operations(copy) if isinstance(each, Quantized)}
     for old, new in made.items():
         if old not in quantizers:
@@ -138,12 +139,10 @@ def _sums(operation):
     return type(operation) in PLAIN and hasattr(operation, "use_bias")
 
 
-def _take_values(layer, other):
-    """Gives the variables of a layer the values of those of another with the same names."""
-    values = {variable.name: variable for variable in other.variables}
-    for variable in layer.variables:
-        if variable.name in values:
-            variable.assign(values[variable.name])
+def _copy_values(layer, other):
+    """Gives a layer the values of the variables of another."""
+    for old, new in variables_alike(layer, other):
+        new.assign(old)
 
 
 class _Rounded:
@@ -160,7 +159,7 @@ class _Rounded:
         self._sums = sums or layer
         if sums:
             sums.build_from_config(layer.get_build_config())
-            _take_values(sums, layer)
+            _copy_values(layer, sums)
         self.is_corrected = bool(sums) and any(place.is_weight for place in sums.places.values())
 
     def sums(self, call, real, rounded):
