@@ -12,6 +12,7 @@ from keras_slim.export.conversion import QUANTIZATIONS, convert
 from keras_slim.export.dense_twin import is_sparse, sparsity_of, without_zeros
 from keras_slim.export.latency import time_file
 from keras_slim.export.learned_ranges import check_ranges, has_ranges, spread
+from keras_slim.export.left_real import with_real_apart
 from keras_slim.export.precision import check_not_quantized, in_float32
 from keras_slim.export.report import ExportReport, warn_of_weaknesses, weigh
 from keras_slim.export.samples import check_numbers, draw_samples, fix_shapes, read_samples
@@ -19,6 +20,7 @@ from keras_slim.export.signature import read_signature
 from keras_slim.export.tflite_file import TfliteFile
 from keras_slim.export.tracing import Trace, check_backend
 from keras_slim.export.verification import check_tolerance, least_db, measure_agreement
+from keras_slim.export.within_drop import round_within
 from keras_slim.validation import check_choice, check_writable
 
 _OWNER = "export_tflite"
@@ -35,6 +37,7 @@ def export_tflite(
     data: object = None,
     tolerance: float | None = None,
     verbose: int = 1,
+    max_drop: float | None = None,
 ) -> ExportReport:
     """Writes a model as a LiteRT file for a phone, proved to answer like the model.
 
@@ -55,6 +58,10 @@ def export_tflite(
         tolerance: Least signal-to-error ratio in decibels to accept; None takes 60 for float32, 40 for `"float16"`,
             20 for `"dynamic"`, 10 for `"int8"`, for the reasons given in `verify_tflite`.
         verbose: 0 for silence, 1 for one line at the end, 2 for the converter's own messages too.
+        max_drop: For `"int8"`: how much worse the metric of the compiled model may become, its first one or its loss;
+            0.01 is a point of accuracy. Then `data` are samples with targets, `(x, y)` or batches, of which the first
+            1,000 are taken, and the layers that cost most are left in floats, as by `slim.quantize_within`; the report
+            names them. Optional.
 
     Returns:
         An `ExportReport`: size, latency, and agreement with Keras.
@@ -64,6 +71,7 @@ def export_tflite(
             by `model.quantize`, or a free dimension has no size.
         ExportError: If the model does not convert with built-in operations, or the file does not answer like it.
         RuntimeError: If Keras does not run on TensorFlow.
+        UnreachableTargetError: If the metric does not hold before all layers are left in floats.
 
     Example:
 
@@ -78,6 +86,9 @@ def export_tflite(
     check_not_quantized(model, _OWNER)
     check_backend(_OWNER)
     check_numbers(signature, _OWNER)
+    left = ()
+    if max_drop is not None:
+        model, data, left = round_within(model, data, max_drop, quantize, verbose, _OWNER)
     takes_ranges = quantize == "int8" and has_ranges(model)
     if takes_ranges:
         check_ranges(model, _OWNER)
@@ -103,6 +114,7 @@ def export_tflite(
             random_samples=data is None,
             agreement=agreement,
             latency=latency,
+            left_real=left,
         )
         os.replace(scratch, path)
     warn_of_weaknesses(report)
@@ -150,15 +162,19 @@ def _choose_samples(signature, data, is_needed):
 
 def _convert_checked(model, scratch, signature, quantize, samples, verbose):
     model = without_guarded_argmax(in_float32(model))
+    takes_ranges = quantize == "int8" and has_ranges(model)
+    if takes_ranges:
+        model = with_real_apart(model)
     forms = AdderForms(model)
     with forms.by_filter():
         trace = Trace(model, signature)
-    takes_ranges = quantize == "int8" and has_ranges(model)
     if quantize == "int8" and not takes_ranges and trace.has_loop:
         raise ExportError(
             f"The model '{model.name}' holds a loop, such as a recurrent layer has, and the converter's int8 "
-            "calibration crashes on loops. Give quantize='dynamic' for int8 weights. Layers built with unroll=True do "
-            "convert, but the file holds every step by itself: it is often larger than the float32 file with the loop."
+            "calibration crashes on loops. Give quantize='dynamic' for int8 weights. Or export "
+            "`slim.calibrate(slim.quantize(model, 'int', 'int', skip=()), data)`: there the loop alone stays in floats, "
+            "as nothing in it has a range. Layers built with unroll=True do convert, but the file holds every step by "
+            "itself: it is often larger than the float32 file with the loop."
         )
     with forms.fastest(quantize, lambda layer: load_unproved(layer, quantize, _OWNER)):
         convert(model, scratch, signature, quantize, None if takes_ranges else samples, verbose=verbose > 1)

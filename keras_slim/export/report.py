@@ -26,6 +26,7 @@ class ExportReport:
         random_samples: Whether the check ran on random samples, for want of the user's.
         agreement: The file beside the model.
         latency: Milliseconds for one sample on this machine.
+        left_real: Paths of the layers that `max_drop` has left in floats.
     """
 
     path: str
@@ -38,6 +39,7 @@ class ExportReport:
     random_samples: bool
     agreement: Agreement
     latency: Latency
+    left_real: tuple[str, ...] = ()
 
     def to_dict(self) -> dict:
         """Returns the numbers as plain Python values, as JSON can hold them."""
@@ -50,6 +52,7 @@ class ExportReport:
             ("precision", self._precision()),
             ("size", f"{self.bytes:,} bytes, {self.gzip_bytes:,} after gzip, {self.parameters:,} parameters"),
             *self._zeros(),
+            *([("in floats", ", ".join(self.left_real))] if self.left_real else []),
             ("latency", str(self.latency)),
             *self.agreement.rows(),
         ]
