@@ -14,6 +14,7 @@ apart (`agreement`).
 
 from keras_slim.export.agreement import Agreement, OutputAgreement
 from keras_slim.export.exporting import export_tflite
+from keras_slim.export.islands import FloatIsland
 from keras_slim.export.latency import Latency, benchmark_tflite
 from keras_slim.export.report import ExportReport
 from keras_slim.export.verification import verify_tflite
@@ -21,6 +22,7 @@ from keras_slim.export.verification import verify_tflite
 __all__ = [
     "Agreement",
     "ExportReport",
+    "FloatIsland",
     "Latency",
     "OutputAgreement",
     "benchmark_tflite",

@@ -10,6 +10,7 @@ from keras_slim.export.adder_forms import AdderForms
 from keras_slim.export.argmax import without_guarded_argmax
 from keras_slim.export.conversion import QUANTIZATIONS, convert
 from keras_slim.export.dense_twin import is_sparse, sparsity_of, without_zeros
+from keras_slim.export.islands import find_islands
 from keras_slim.export.latency import time_file
 from keras_slim.export.learned_ranges import check_ranges, has_ranges, spread
 from keras_slim.export.left_real import with_real_apart
@@ -115,6 +116,7 @@ def export_tflite(
             agreement=agreement,
             latency=latency,
             left_real=left,
+            float_islands=find_islands(model, file) if quantize == "int8" else (),
         )
         os.replace(scratch, path)
     warn_of_weaknesses(report)
@@ -172,7 +174,7 @@ def _convert_checked(model, scratch, signature, quantize, samples, verbose):
         raise ExportError(
             f"The model '{model.name}' holds a loop, such as a recurrent layer has, and the converter's int8 "
             "calibration crashes on loops. Give quantize='dynamic' for int8 weights. Or export "
-            "`slim.calibrate(slim.quantize(model, 'int', 'int', skip=()), data)`: there the loop alone stays in floats, "
+            "`slim.calibrate(slim.quantize(model, 'int', 'int', skip=()), data)`: the loop alone stays in floats there, "
             "as nothing in it has a range. Layers built with unroll=True do convert, but the file holds every step by "
             "itself: it is often larger than the float32 file with the loop."
         )

@@ -31,11 +31,32 @@ class FileContents:
         )
         return dict(counts.most_common())
 
+    def float_operations(self):
+        """Returns the operations that take or give floats, but those that turn them to integers and back.
+
+        Returns:
+            A list of pairs: the operation's name, and the names of its tensors, outputs first, then weights.
+        """
+        found = []
+        for subgraph in self._subgraphs:
+            for index in range(subgraph.OperatorsLength()):
+                operator = subgraph.Operators(index)
+                name = self._operation_name(self._model.OperatorCodes(operator.OpcodeIndex()))
+                inputs, outputs = ([subgraph.Tensors(k) for k in every if k >= 0] for every in _tensors_of(operator))
+                tensors = outputs + sorted(inputs, key=self._is_computed)
+                is_float = any(tensor.Type() == self._schema.TensorType.FLOAT32 for tensor in tensors)
+                if is_float and name not in ("QUANTIZE", "DEQUANTIZE"):
+                    found.append((name, [tensor.Name().decode() for tensor in tensors]))
+        return found
+
     def weight_types(self):
         """Returns the types in which constants are stored, a set of names such as `"INT8"`."""
         names = _names(self._schema.TensorType)
         tensors = [subgraph.Tensors(k) for subgraph in self._subgraphs for k in range(subgraph.TensorsLength())]
-        return {names[tensor.Type()] for tensor in tensors if self._model.Buffers(tensor.Buffer()).DataLength()}
+        return {names[tensor.Type()] for tensor in tensors if not self._is_computed(tensor)}
+
+    def _is_computed(self, tensor):
+        return not self._model.Buffers(tensor.Buffer()).DataLength()
 
     def _operation_name(self, code):
         custom = code.CustomCode()
@@ -47,6 +68,12 @@ class FileContents:
 def count_partitions(interpreter):
     """Returns the number of parts that XNNPACK runs; one is best, each further one costs a hand-over."""
     return sum(details["op_name"] == "DELEGATE" for details in interpreter._get_ops_details())
+
+
+def _tensors_of(operator):
+    """Returns the positions of the inputs and of the outputs of an operation."""
+    inputs = [operator.Inputs(k) for k in range(operator.InputsLength())]
+    return inputs, [operator.Outputs(k) for k in range(operator.OutputsLength())]
 
 
 def _names(enumeration):

@@ -6,6 +6,7 @@ import warnings
 
 from keras_slim.errors import SlimWarning
 from keras_slim.export.agreement import Agreement
+from keras_slim.export.islands import FloatIsland
 from keras_slim.export.latency import Latency
 
 _LEAST_SAME_CLASS = 0.9
@@ -27,6 +28,8 @@ class ExportReport:
         agreement: The file beside the model.
         latency: Milliseconds for one sample on this machine.
         left_real: Paths of the layers that `max_drop` has left in floats.
+        float_islands: What computes with floats in a file with integers: a `FloatIsland` for each layer, with its
+            operations and why. Each costs a way to floats and back.
     """
 
     path: str
@@ -40,11 +43,14 @@ class ExportReport:
     agreement: Agreement
     latency: Latency
     left_real: tuple[str, ...] = ()
+    float_islands: tuple[FloatIsland, ...] = ()
 
     def to_dict(self) -> dict:
         """Returns the numbers as plain Python values, as JSON can hold them."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return plain | {"agreement": self.agreement.to_dict(), "latency": self.latency.to_dict()}
+        islands = [dataclasses.asdict(island) for island in self.float_islands]
+        of_parts = {"agreement": self.agreement.to_dict(), "latency": self.latency.to_dict()}
+        return plain | of_parts | {"float_islands": islands}
 
     def __str__(self) -> str:
         rows = [
@@ -55,6 +61,7 @@ class ExportReport:
             *([("in floats", ", ".join(self.left_real))] if self.left_real else []),
             ("latency", str(self.latency)),
             *self.agreement.rows(),
+            *self._islands(),
         ]
         if self.random_samples:
             rows.append(("samples", "random, as no data was given"))
@@ -65,6 +72,11 @@ class ExportReport:
             return []
         dense = f"{self.dense_gzip_bytes:,} bytes after gzip without them"
         return [("zeros", f"{self.sparsity:.1%} of the kernels; {dense}")]
+
+    def _islands(self):
+        if self.quantize != "int8":
+            return []
+        return [("floats", "; ".join(map(str, self.float_islands)) or "none: integers from end to end")]
 
     def _precision(self):
         if self.quantize == "dynamic" and self.agreement.quantize is None:
@@ -92,6 +104,12 @@ def weaknesses(report):
         found.append(
             f"XNNPACK runs {report.path} in {agreement.partitions} partitions instead of one, so it may be slow on a "
             f"phone. Its operations: {', '.join(agreement.operations)}."
+        )
+    unread = dict.fromkeys(f"'{island.layer}': {island.why}" for island in report.float_islands if island.is_avoidable)
+    if unread:
+        found.append(
+            f"Layers with few bits compute with floats in {report.path}: {'; '.join(unread)}. "
+            "`keras_slim.quantize(model, 'int', 'int', skip=())` makes ranges that phones can read."
         )
     if not report.random_samples and agreement.same_class is not None and agreement.same_class < _LEAST_SAME_CLASS:
         found.append(

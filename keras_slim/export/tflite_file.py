@@ -31,6 +31,7 @@ class TfliteFile:
         self.interpreter = self._load(content, threads)
         contents = FileContents(content)
         self.operations = contents.operations()
+        self.float_operations = contents.float_operations()
         self._check_operations()
         self._allocate()
         self.size = len(content)
