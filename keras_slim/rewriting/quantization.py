@@ -10,6 +10,7 @@ from keras_slim.graph.nodes import operations
 from keras_slim.graph.opening import readable
 from keras_slim.layers.quant_twins import QUANTIZED, quant_twin
 from keras_slim.layers.quantize import Quantize
+from keras_slim.own_state import give
 from keras_slim.quantizers import Int, get
 from keras_slim.rewriting.names import Names
 from keras_slim.rewriting.per_layer import PerLayer
@@ -110,7 +111,7 @@ class _Quantizing:
             values = {variable.name: variable for variable in layer.weights}
             for variable in twin.weights:
                 if variable.name in values:
-                    variable.assign(values[variable.name])
+                    give(variable, values[variable.name])
         return copy
 
     def _in_place_of(self, operation, changes):
