@@ -174,9 +174,9 @@ def _convert_checked(model, scratch, signature, quantize, samples, verbose):
         raise ExportError(
             f"The model '{model.name}' holds a loop, such as a recurrent layer has, and the converter's int8 "
             "calibration crashes on loops. Give quantize='dynamic' for int8 weights. Or export "
-            "`slim.calibrate(slim.quantize(model, 'int', 'int', skip=()), data)`: the loop alone stays in floats there, "
-            "as nothing in it has a range. Layers built with unroll=True do convert, but the file holds every step by "
-            "itself: it is often larger than the float32 file with the loop."
+            "`slim.calibrate(slim.quantize(model, 'int', 'int', skip=()), data)`: the loop alone stays in floats "
+            "there, as nothing in it has a range. Layers built with unroll=True do convert, but the file holds every "
+            "step by itself: it is often larger than the float32 file with the loop."
         )
     with forms.fastest(quantize, lambda layer: load_unproved(layer, quantize, _OWNER)):
         convert(model, scratch, signature, quantize, None if takes_ranges else samples, verbose=verbose > 1)
