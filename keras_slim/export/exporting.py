@@ -51,11 +51,13 @@ def export_tflite(
         model: A Functional or Sequential model, or a subclassed one that has been called.
         path: Path of the file, which ends with `.tflite`.
         quantize: None for float32; `"float16"` for half the size; `"dynamic"` for int8 weights, a quarter of the size;
-            `"int8"` for int8 throughout, in and out, which is the fastest on most phones and needs `data`.
+            `"int8"` for int8 throughout, in and out, which is the fastest on most phones and needs `data`. Of a model
+            with few bits that has learned ranges, these are taken, without `data`; what is real in it stays float, and
+            the report names it.
         data: Samples to check the file on (the first 128) and, for `"int8"`, to take the ranges of all activations
             from (all of them; 100 to 500 typical ones): an array, or a list or dictionary of arrays like the model's
             inputs, without labels; or batches as `fit` takes them, in a dataset or a generator, of which the first 500
-            samples are taken. None checks on 16 random samples.
+            samples are taken. None checks on 16 random samples. Learned ranges are taken as they are, whatever comes.
         tolerance: Least signal-to-error ratio in decibels to accept; None takes 60 for float32, 40 for `"float16"`,
             20 for `"dynamic"`, 10 for `"int8"`, for the reasons given in `verify_tflite`.
         verbose: 0 for silence, 1 for one line at the end, 2 for the converter's own messages too.
@@ -70,8 +72,9 @@ def export_tflite(
     Raises:
         ValueError: If an argument is wrong, `data` is missing or does not fit, the model is not built or was changed
             by `model.quantize`, or a free dimension has no size.
-        ExportError: If the model does not convert with built-in operations, or the file does not answer like it.
-        RuntimeError: If Keras does not run on TensorFlow.
+        ExportError: If the model does not convert with built-in operations, the file does not answer like it, or a
+            learned range has collapsed to 0.
+        RuntimeError: If Keras does not run on TensorFlow, or the ranges of a model with few bits were never learned.
         UnreachableTargetError: If the metric does not hold before all layers are left in floats.
 
     Example:
