@@ -47,7 +47,12 @@ def carry_state(old: keras.Operation, new: keras.Operation) -> None:
 def copy_variables(old: keras.Operation, new: keras.Operation) -> None:
     """Gives the variables of a copy of a layer, seeds included, the values of those of the layer."""
     for variable, value in zip(*variables_of(old, new), strict=True):
-        value.assign(variable)
+        give(value, variable)
+
+
+def give(variable: keras.Variable, value) -> None:
+    """Gives a variable a value of its own: on JAX, whoever trains one model of two that share it takes it from both."""
+    variable.assign(keras.ops.copy(value))
 
 
 def variables_of(old: keras.Operation, new: keras.Operation) -> tuple[list, list]:

@@ -11,8 +11,9 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "keras_slim"
 
 # A room imports only rooms of a lower number. Profiling reads a model through `graph`, so it stands half a step above.
 # So does sharing, above the weights that sparsity finds and holds.
-# Export tells what a model weighs and takes as a file, so it stands below pruning, which asks before it decides. The
-# front door, `keras_slim/__init__.py`, shows every room but the command line.
+# Export tells what a model weighs and takes as a file, so it stands below pruning, which asks before it decides, and
+# above rewriting, which leaves layers real so that a metric holds. The front door,
+# `keras_slim/__init__.py`, shows every room but the command line.
 RANKS = {
     "errors": 0,
     "validation": 0,
@@ -38,8 +39,8 @@ RANKS = {
     "graph": 3,
     "profiling": 3.5,
     "scoring": 4,
-    "export": 4,
-    "rewriting": 5,
+    "rewriting": 4.2,
+    "export": 4.5,
     "pruning": 5,
     "sparsity": 5,
     "compression": 5,

@@ -13,6 +13,7 @@ from keras_slim.export.dense_twin import is_sparse, sparsity_of, without_zeros
 from keras_slim.export.islands import find_islands
 from keras_slim.export.latency import time_file
 from keras_slim.export.learned_ranges import check_ranges, has_ranges, spread
+from keras_slim.export.left_real import with_real_apart
 from keras_slim.export.precision import check_not_quantized, in_float32
 from keras_slim.export.report import ExportReport, warn_of_weaknesses, weigh
 from keras_slim.export.samples import check_numbers, draw_samples, fix_shapes, read_samples
@@ -20,6 +21,7 @@ from keras_slim.export.signature import read_signature
 from keras_slim.export.tflite_file import TfliteFile
 from keras_slim.export.tracing import Trace, check_backend
 from keras_slim.export.verification import check_tolerance, least_db, measure_agreement
+from keras_slim.export.within_drop import round_within
 from keras_slim.validation import check_choice, check_writable
 
 _OWNER = "export_tflite"
@@ -36,6 +38,7 @@ def export_tflite(
     data: object = None,
     tolerance: float | None = None,
     verbose: int = 1,
+    max_drop: float | None = None,
 ) -> ExportReport:
     """Writes a model as a LiteRT file for a phone, proved to answer like the model.
 
@@ -48,14 +51,20 @@ def export_tflite(
         model: A Functional or Sequential model, or a subclassed one that has been called.
         path: Path of the file, which ends with `.tflite`.
         quantize: None for float32; `"float16"` for half the size; `"dynamic"` for int8 weights, a quarter of the size;
-            `"int8"` for int8 throughout, in and out, which is the fastest on most phones and needs `data`.
+            `"int8"` for int8 throughout, in and out, which is the fastest on most phones and needs `data`. Of a model
+            with few bits that has learned ranges, these are taken, without `data`; what is real in it stays float, and
+            the report names it.
         data: Samples to check the file on (the first 128) and, for `"int8"`, to take the ranges of all activations
             from (all of them; 100 to 500 typical ones): an array, or a list or dictionary of arrays like the model's
             inputs, without labels; or batches as `fit` takes them, in a dataset or a generator, of which the first 500
-            samples are taken. None checks on 16 random samples.
+            samples are taken. None checks on 16 random samples. Learned ranges are taken as they are, whatever comes.
         tolerance: Least signal-to-error ratio in decibels to accept; None takes 60 for float32, 40 for `"float16"`,
             20 for `"dynamic"`, 10 for `"int8"`, for the reasons given in `verify_tflite`.
         verbose: 0 for silence, 1 for one line at the end, 2 for the converter's own messages too.
+        max_drop: For `"int8"`: how much worse the metric of the compiled model may become, its first one or its loss;
+            0.01 is a point of accuracy. Then `data` are samples with targets, `(x, y)` or batches, of which the first
+            1,000 are taken, and the layers that cost most are left in floats, as by `slim.quantize_within`; the report
+            names them. Optional.
 
     Returns:
         An `ExportReport`: size, latency, and agreement with Keras.
@@ -63,8 +72,10 @@ def export_tflite(
     Raises:
         ValueError: If an argument is wrong, `data` is missing or does not fit, the model is not built or was changed
             by `model.quantize`, or a free dimension has no size.
-        ExportError: If the model does not convert with built-in operations, or the file does not answer like it.
-        RuntimeError: If Keras does not run on TensorFlow.
+        ExportError: If the model does not convert with built-in operations, the file does not answer like it, or a
+            learned range has collapsed to 0.
+        RuntimeError: If Keras does not run on TensorFlow, or the ranges of a model with few bits were never learned.
+        UnreachableTargetError: If the metric does not hold before all layers are left in floats.
 
     Example:
 
@@ -79,6 +90,9 @@ def export_tflite(
     check_not_quantized(model, _OWNER)
     check_backend(_OWNER)
     check_numbers(signature, _OWNER)
+    left = ()
+    if max_drop is not None:
+        model, data, left = round_within(model, data, max_drop, quantize, verbose, _OWNER)
     takes_ranges = quantize == "int8" and has_ranges(model)
     if takes_ranges:
         check_ranges(model, _OWNER)
@@ -104,6 +118,7 @@ def export_tflite(
             random_samples=data is None,
             agreement=agreement,
             latency=latency,
+            left_real=left,
             float_islands=find_islands(model, file) if quantize == "int8" else (),
         )
         os.replace(scratch, path)
@@ -152,15 +167,19 @@ def _choose_samples(signature, data, is_needed):
 
 def _convert_checked(model, scratch, signature, quantize, samples, verbose):
     model = without_guarded_argmax(in_float32(model))
+    takes_ranges = quantize == "int8" and has_ranges(model)
+    if takes_ranges:
+        model = with_real_apart(model)
     forms = AdderForms(model)
     with forms.by_filter():
         trace = Trace(model, signature)
-    takes_ranges = quantize == "int8" and has_ranges(model)
     if quantize == "int8" and not takes_ranges and trace.has_loop:
         raise ExportError(
             f"The model '{model.name}' holds a loop, such as a recurrent layer has, and the converter's int8 "
-            "calibration crashes on loops. Give quantize='dynamic' for int8 weights. Layers built with unroll=True do "
-            "convert, but the file holds every step by itself: it is often larger than the float32 file with the loop."
+            "calibration crashes on loops. Give quantize='dynamic' for int8 weights. Or export "
+            "`slim.calibrate(slim.quantize(model, 'int', 'int', skip=()), data)`: the loop alone stays in floats "
+            "there, as nothing in it has a range. Layers built with unroll=True do convert, but the file holds every "
+            "step by itself: it is often larger than the float32 file with the loop."
         )
     with forms.fastest(quantize, lambda layer: load_unproved(layer, quantize, _OWNER)):
         convert(model, scratch, signature, quantize, None if takes_ranges else samples, verbose=verbose > 1)

@@ -5,7 +5,7 @@ import numpy as np
 from keras_slim.errors import ExportError
 from keras_slim.export.tflite_file import dequantize, is_quantized, match_names, quantize
 from keras_slim.held import layers_within
-from keras_slim.layers.quantized import INPUTS, Quantized
+from keras_slim.layers.quantized import Quantized
 from keras_slim.quantizers import Int
 
 _SPREADS_IN_A_RANGE = 6  # of normal numbers, of which then one in 400 lies outside
@@ -28,12 +28,12 @@ def check_ranges(model, owner):
         ExportError: If a range has collapsed to 0.
     """
     places = _places_with_ranges(model)
-    unlearned = [layer.name for layer, place in places if not float(place.variables["batches"])]
+    unlearned = dict.fromkeys(layer.name for layer, place in places if not float(place.variables["batches"]))
     if unlearned:
         raise RuntimeError(
             f"`{owner}` takes the ranges that layers with few bits have learned, and these have learned none: "
-            f"{unlearned}. Train the model first, if only for some batches, and without `trainable=False`; or set "
-            "`layer.is_watching = True` on each, call the model on typical samples, and set it back."
+            f"{[*unlearned]}. Train the model first, if only for some batches, and without `trainable=False`; or take "
+            "them from typical samples, `slim.calibrate(model, data)`."
         )
     collapsed = [layer.name for layer, place in places if place.quantizer.ends(place) == (0, 0)]
     if collapsed:
@@ -81,12 +81,9 @@ def _spread(array, details):
 
 
 def _places_with_ranges(model):
-    return [
-        (layer, layer.places[INPUTS])
-        for layer in layers_within(model)
-        if isinstance(layer, Quantized) and layer.rounding == "all" and _has_range(layer.places.get(INPUTS))
-    ]
+    layers = [layer for layer in layers_within(model) if isinstance(layer, Quantized) and layer.rounding == "all"]
+    return [(layer, place) for layer in layers for place in layer.places.values() if _has_range(place)]
 
 
 def _has_range(place):
-    return place is not None and isinstance(place.quantizer, Int) and place.quantizer.has_range(place)
+    return isinstance(place.quantizer, Int) and place.quantizer.has_range(place)

@@ -27,6 +27,7 @@ class ExportReport:
         random_samples: Whether the check ran on random samples, for want of the user's.
         agreement: The file beside the model.
         latency: Milliseconds for one sample on this machine.
+        left_real: Paths of the layers that `max_drop` has left in floats.
         float_islands: What computes with floats in a file with integers: a `FloatIsland` for each layer, with its
             operations and why. Each costs a way to floats and back.
     """
@@ -41,6 +42,7 @@ class ExportReport:
     random_samples: bool
     agreement: Agreement
     latency: Latency
+    left_real: tuple[str, ...] = ()
     float_islands: tuple[FloatIsland, ...] = ()
 
     def to_dict(self) -> dict:
@@ -56,6 +58,7 @@ class ExportReport:
             ("precision", self._precision()),
             ("size", f"{self.bytes:,} bytes, {self.gzip_bytes:,} after gzip, {self.parameters:,} parameters"),
             *self._zeros(),
+            *([("in floats", ", ".join(self.left_real))] if self.left_real else []),
             ("latency", str(self.latency)),
             *self.agreement.rows(),
             *self._islands(),

@@ -62,27 +62,35 @@ def quantize_within(
         UnsupportedLayerError: If the model decides in its own code which layers it calls, or a layer cannot be copied
             or fails on the data.
     """
-    check_number(max_drop, "max_drop", OWNER)
-    check_choice(mode, "mode", OWNER, ("auto", "min", "max"))
-    check_count(samples, "samples", OWNER)
-    read = readable(model, OWNER)
-    quality = Quality(model, metric, OWNER)
+    twin, _ = within(model, data, max_drop, metric, mode, kernel, activations, samples, verbose, OWNER)
+    return twin
+
+
+def within(model, data, max_drop, metric, mode, kernel, activations, samples, verbose, owner):
+    """Returns what `quantize_within` does, and the paths of the layers that are left real; for another one to call."""
+    check_number(max_drop, "max_drop", owner)
+    check_choice(mode, "mode", owner, ("auto", "min", "max"))
+    check_count(samples, "samples", owner)
+    read = readable(model, owner)
+    quality = Quality(model, metric, owner)
     if metric is None and not model.compiled:
-        hint = "Give a function, such as `keras.metrics.SparseCategoricalAccuracy()`, or compile the model."
+        hint = (
+            "Compile the model, or give `quantize_within` a function, as `keras.metrics.SparseCategoricalAccuracy()`."
+        )
         expected = "a metric, as the model is not compiled"
-        raise ValueError(invalid_argument("metric", OWNER, expected=expected, received=metric, hint=hint))
+        raise ValueError(invalid_argument("metric", owner, expected=expected, received=metric, hint=hint))
     if rounding_layers(read):
         expected = "a model that rounds nothing yet"
         hint = "`slim.dequantize` brings it back."
-        raise ValueError(invalid_argument("model", OWNER, expected=expected, received=f"'{model.name}'", hint=hint))
-    batches = first_samples(data, read, samples, owner=OWNER, targets=True, reason="to measure the metric on")
-    switches = switches_of(read, kernel, activations, batches, OWNER)
-    control = _Control(switches, batches, quality, max_drop)
+        raise ValueError(invalid_argument("model", owner, expected=expected, received=f"'{model.name}'", hint=hint))
+    batches = first_samples(data, read, samples, owner=owner, targets=True, reason="to measure the metric on")
+    switches = switches_of(read, kernel, activations, batches, owner)
+    control = _Control(switches, batches, quality, max_drop, owner)
     control.infer(mode, model)
     twin, left, value = control.search(lambda names: _without(read, names, kernel, activations, batches), verbose)
     if verbose:
         print(control.describe(left, value))
-    return twin
+    return twin, tuple(left)
 
 
 def _without(model, names, kernel, activations, batches):
@@ -100,7 +108,8 @@ def _but(option, names):
 class _Control:
     """Leaves the worst layers real until the metric holds."""
 
-    def __init__(self, switches, batches, quality, max_drop):
+    def __init__(self, switches, batches, quality, max_drop, owner):
+        self._owner = owner
         self._switches, self._batches, self._quality, self._max_drop = switches, batches, quality, max_drop
         self._everything = list(switches.parts)
         self._answers = switches.answers(batches, ())
@@ -110,7 +119,7 @@ class _Control:
 
     def infer(self, mode, model):
         """Takes which way the metric is better."""
-        mode = infer_mode(self._quality.name, model, OWNER) if mode == "auto" else mode
+        mode = infer_mode(self._quality.name, model, self._owner) if mode == "auto" else mode
         self._sign = 1 if mode == "max" else -1
 
     def search(self, build, verbose):
@@ -132,7 +141,7 @@ class _Control:
                     if self._holds(value):
                         return twin, left, value
         raise UnreachableTargetError(
-            f"`{OWNER}` cannot keep {self._quality.name} of model '{self._switches.model.name}' within "
+            f"`{self._owner}` cannot keep {self._quality.name} of model '{self._switches.model.name}' within "
             f"max_drop={self._max_drop:g}: it is {self._real:.4g} with real numbers and {self._whole:.4g} with all "
             "layers rounded, and does not hold while one of them rounds. Expected a larger `max_drop` or more bits; "
             "or train the model that `slim.quantize` returns."

@@ -16,7 +16,7 @@ from keras_slim.graph.running import KeptState
 from keras_slim.kernels.backends import without_gradients
 from keras_slim.layers.quant_twins import PLAIN, QUANTIZED, quant_twin
 from keras_slim.layers.quantized import Quantized
-from keras_slim.own_state import variables_alike
+from keras_slim.own_state import give, variables_alike
 from keras_slim.quantizers import get
 from keras_slim.rewriting.per_layer import PerLayer
 from keras_slim.rewriting.skipping import layers_to_replace
@@ -142,7 +142,7 @@ def _sums(operation):
 def _copy_values(layer, other):
     """Gives a layer the values of the variables of another."""
     for old, new in variables_alike(layer, other):
-        new.assign(old)
+        give(new, old)
 
 
 class _Rounded:

@@ -12,6 +12,7 @@ from keras_slim.held import layers_within
 from keras_slim.layers.quant_twins import PLAIN, plain_twin
 from keras_slim.layers.quantize import Quantize
 from keras_slim.layers.quantized import INPUTS, Quantized
+from keras_slim.own_state import give
 
 FEW = 3
 """Values of inputs that are nothing like real numbers: a model that has seen only these is lost without them."""
@@ -65,7 +66,7 @@ def dequantize(model: keras.Model) -> keras.Model:
     for layer, plain in made.items():
         values = {variable.name: variable for variable in layer.weights}
         for variable in plain.weights:
-            variable.assign(layer.rounded(variable.name, values[variable.name]))
+            give(variable, layer.rounded(variable.name, values[variable.name]))
     return copy
 
 

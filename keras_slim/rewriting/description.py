@@ -97,7 +97,7 @@ def _rounds(layer):
 
 def _described(layer, path):
     places = layer.places if _rounds(layer) else {}
-    of_weights = [place for name, place in places.items() if name != INPUTS]
+    of_weights = [place for place in places.values() if place.is_weight]
     weights = _words(of_weights[0].quantizer) if of_weights else None
     inputs = _words(places[INPUTS].quantizer) if INPUTS in places else None
     bits = max((place.bits for place in of_weights or places.values()), default=None)

@@ -11,7 +11,7 @@ from keras_slim.graph.nodes import is_graph, operations
 from keras_slim.graph.opening import readable
 from keras_slim.layers.quant_twins import QUANTIZED, quant_twin
 from keras_slim.layers.quantize import Quantize
-from keras_slim.own_state import variables_alike
+from keras_slim.own_state import give, variables_alike
 from keras_slim.quantizers import Int, get
 from keras_slim.rewriting.names import Names
 from keras_slim.rewriting.per_layer import PerLayer
@@ -141,7 +141,7 @@ class _Quantizing:
         copy, stacks = copy_and_stacks(self._model, self._in_place_of)
         for layer, twin in self._made.items():
             for old, new in variables_alike(layer, twin):
-                new.assign(old)
+                give(new, old)
         return copy, stacks
 
     def _in_place_of(self, operation, changes):

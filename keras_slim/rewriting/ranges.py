@@ -126,8 +126,8 @@ def _name(operation):
 
 
 def _hands_on(operation):
-    is_nearest = getattr(operation, "interpolation", "nearest") == "nearest"
-    return is_stock(type(operation)) and _name(operation) in HAND_ON.split() and is_nearest
+    is_between = getattr(operation, "interpolation", "nearest") in ("nearest", "bilinear")
+    return is_stock(type(operation)) and _name(operation) in HAND_ON.split() and is_between
 
 
 def _has_kernels(operation):

@@ -3,6 +3,8 @@
 import json
 
 import keras
+import model_zoo
+import model_zoo_layers
 import numpy as np
 import pytest
 from keras import layers
@@ -20,6 +22,51 @@ def exported(model, tmp_path, **options):
     """The report of the file with integers of a model, whose ranges are learned from random samples."""
     watch(model, inputs_for(model, 16))
     return slim.export_tflite(model, tmp_path / "integers.tflite", "int8", verbose=0, **options)
+
+
+WITH_INTEGERS = [
+    model_zoo.sequential,
+    model_zoo.residual,
+    model_zoo.sum_of_concatenations,
+    model_zoo.one_dimensional,
+    model_zoo_layers.depthwise,
+    model_zoo_layers.grouped,
+    model_zoo_layers.squeeze_and_excite,
+    model_zoo_layers.softmaxes,
+]
+# The rest of the zoo has layers without integers: ELU, layers over volumes, layer normalization, recurrent layers ...
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:XNNPACK runs")
+@pytest.mark.parametrize("build", WITH_INTEGERS)
+def test_no_floats_are_left_in_any_model_of_the_zoo_with_integers_for_all_its_layers(build, tmp_path):
+    report = exported(slim.quantize(randomise(build()), "int", "int", skip=()), tmp_path)
+    assert report.float_islands == ()
+    assert report.agreement.sqnr_db > 25
+
+
+@pytest.mark.slow
+def test_a_trained_network_answers_as_its_file_and_puts_nearly_all_into_the_same_class(tmp_path):
+    (x, y), (val_x, val_y), _ = slim.datasets.load_digits()
+    inputs = keras.Input((8, 8, 1))
+    z = layers.ReLU()(
+        layers.BatchNormalization(momentum=0.9)(layers.Conv2D(16, 3, padding="same", use_bias=False)(inputs))
+    )
+    for _ in range(2):
+        other = layers.Conv2D(16, 1)(layers.DepthwiseConv2D(3, padding="same")(z))
+        z = layers.ReLU()(layers.Add()([z, layers.BatchNormalization(momentum=0.9)(other)]))
+    outputs = layers.Dense(10)(layers.Flatten()(layers.MaxPooling2D(2)(z)))
+    twin = slim.quantize(keras.Model(inputs, outputs), Int(4), "int", skip=())
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    twin.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"])
+    twin.fit(x, y, epochs=4, verbose=0)
+    report = slim.export_tflite(twin, tmp_path / "digits.tflite", "int8", verbose=0)
+    agreement = slim.verify_tflite(twin, report.path, val_x)
+    assert report.float_islands == ()
+    assert twin.evaluate(val_x, val_y, verbose=0)[1] > 0.9
+    assert agreement.sqnr_db > 25
+    assert agreement.same_class >= 0.97
 
 
 @pytest.mark.parametrize("build", [nested, several_ends])

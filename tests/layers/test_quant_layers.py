@@ -62,7 +62,10 @@ def test_without_quantizers_it_is_the_layer_of_keras(name):
 
 @pytest.mark.parametrize(
     ("name", "quantizer"),
-    [*((name, "int") for name in LAYERS), ("causal", "step"), ("depthwise", "signs"), ("transposed", "trained")],
+    [
+        *((name, "int") for name in LAYERS if name != "separable"),  # which rounds once more, as told below
+        *[("separable", "step"), ("causal", "step"), ("depthwise", "signs"), ("transposed", "trained")],
+    ],
 )
 def test_it_answers_as_the_layer_of_keras_with_rounded_weights_on_rounded_inputs(name, quantizer):
     layer, twin, x = made(name, QUANTIZERS[quantizer])
@@ -74,6 +77,25 @@ def test_it_answers_as_the_layer_of_keras_with_rounded_weights_on_rounded_inputs
             assert (keras.ops.convert_to_numpy(variable) != before).any()
     inputs = rounded(layer.places["inputs"], x) if "inputs" in layer.places else x
     np.testing.assert_allclose(answers(layer, x), answers(twin, inputs), rtol=1e-5, atol=1e-5)
+
+
+def test_the_halves_of_a_separable_convolution_are_integers_with_a_range_between_them():
+    layer, _, x = made("separable", Int(8))
+    layer(x, training=True)
+    first = ours.QuantDepthwiseConv2D(
+        2, depth_multiplier=2, use_bias=False, kernel_quantizer="int", input_quantizer="int"
+    )
+    second = ours.QuantConv2D(3, 1, kernel_quantizer="int", input_quantizer="int")
+    first.build(x.shape)
+    second.build((None, 5, 4, 8))
+    first.kernel.assign(layer.depthwise_kernel)
+    second.kernel.assign(layer.pointwise_kernel)
+    second.bias.assign(layer.bias)
+    expected = second(first(x, training=True), training=True)
+    np.testing.assert_allclose(answers(layer, x, training=True), expected, rtol=1e-5, atol=1e-5)
+    assert float(layer.places["between"].variables["batches"]) == 2
+    unkept, _, _ = made("separable", Int(8, per_channel=True))
+    assert set(unkept.places) == {"depthwise_kernel", "pointwise_kernel", "inputs"}
 
 
 @pytest.mark.channels_first

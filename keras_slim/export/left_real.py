@@ -1,0 +1,71 @@
+"""What a model with ranges leaves real: the converter must not round it.
+
+It rounds the weights of every convolution and dense layer that has a range before it and behind it, by their largest,
+whether the model rounds them or not; just the weights that were left real for what that costs.
+"""
+
+import keras
+
+from keras_slim.graph.copying import copy_replacing
+from keras_slim.graph.nodes import is_graph
+from keras_slim.graph.running import run
+from keras_slim.layers.quantize import Quantize
+from keras_slim.layers.quantized import Quantized
+from keras_slim.rewriting.names import Names
+from keras_slim.rewriting.ranges import HAND_ON, KNOWN, activation_of
+
+
+class Apart(keras.layers.Layer):
+    """Hands on what it is given, with operations that the converter has no integers for and does not fold.
+
+    `x + 0 floor(x)` is `x` for finite numbers. Casts to float64 and back serve as well, but break the file into parts.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
+    def call(self, inputs):
+        """Returns the inputs."""
+        return inputs + 0 * keras.ops.floor(inputs)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+def with_real_apart(model: keras.Model) -> keras.Model:
+    """Returns a copy of a model in which the converter leaves real weights as they are; itself if it does so anyway."""
+    real = _real_behind_ranges(model) if is_graph(model) else ()
+    if not real:
+        return model
+    names = Names(model)
+
+    def in_place_of(operation, changes):
+        if operation not in real:
+            return None
+        return [Apart(name=names.unused(f"{operation.name}_apart"), dtype=operation.dtype_policy), operation]
+
+    return copy_replacing(model, in_place_of)
+
+
+def _real_behind_ranges(model):
+    """Returns the layers with real weights whose inputs have a range."""
+    found = set()
+
+    def call(node, given, args, kwargs):
+        operation = node.operation
+        if is_graph(operation):
+            return run(operation, given, call)
+        if given == [True] and _has_real_kernels(operation):
+            found.add(operation)
+        has_range = isinstance(operation, Quantize) or activation_of(operation) in KNOWN
+        hands_on = type(operation).__name__ in HAND_ON.split() and given[0]
+        return [has_range or hands_on] * len(node.outputs)
+
+    run(model, [False] * len(model.inputs), call)
+    return found
+
+
+def _has_real_kernels(operation):
+    rounds = isinstance(operation, Quantized) and operation.rounding != "nothing" and bool(operation.places)
+    return not rounds and any(len(weight.shape) > 1 for weight in getattr(operation, "weights", ()))
