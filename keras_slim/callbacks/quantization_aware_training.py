@@ -23,6 +23,7 @@ from keras_slim.pruning.subject import Subject
 from keras_slim.pruning.surgery import Transfer
 from keras_slim.quantizers import Int, get
 from keras_slim.quantizers.bits import check_bits
+from keras_slim.rewriting.per_layer import by_layer
 from keras_slim.rewriting.quantization import quantized
 from keras_slim.scoring.data import as_batches, drawn, num_samples
 from keras_slim.validation import check_count, check_names
@@ -215,11 +216,11 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
     def _quantizers(self):
         """Returns the quantizers of weights and of activations, as `quantize` takes them."""
         is_shared = any(isinstance(each, WeightSharing) for each in beside(self))
-        bits = {keras.layers.Layer: 8, **self.bits} if _is_told(self.bits) else self.bits
-        owner = type(self).__name__
+        owner, per_channel = type(self).__name__, False if is_shared else None
+        bits = {keras.layers.Layer.__name__: 8, **by_layer(self.bits)}
         return (
-            _mapped(lambda option: _of_weights(option, owner, False if is_shared else None), bits),
-            _mapped(lambda option: get(option, "activations", owner), self.activations),
+            {key: _of_weights(option, owner, per_channel) for key, option in bits.items()},
+            {key: get(option, "activations", owner) for key, option in by_layer(self.activations).items()},
         )
 
     def _check_epochs(self):
@@ -324,20 +325,12 @@ def _of_weights(option, owner, per_channel):
     return get(option, "bits", owner)
 
 
-def _is_told(value):
-    return isinstance(value, dict) and "class_name" not in value
-
-
-def _mapped(function, value):
-    """Returns an option, or each in a dictionary, with a function applied."""
-    return {key: function(each) for key, each in value.items()} if _is_told(value) else function(value)
-
-
-def _plain(value):
+def _plain(options):
     """Returns options as plain values, types of layers as their names."""
-    if _is_told(value):
-        return {key.__name__ if isinstance(key, type) else key: _plain(each) for key, each in value.items()}
-    return value if isinstance(value, int | str | None) else keras.saving.serialize_keras_object(get(value, "bits", ""))
+    if by_layer(options) is options:
+        return {key.__name__ if isinstance(key, type) else key: _plain(option) for key, option in options.items()}
+    is_plain = isinstance(options, int | str | None)
+    return options if is_plain else keras.saving.serialize_keras_object(get(options, "", ""))
 
 
 def _listed(numbers):

@@ -8,6 +8,7 @@ from keras_slim.errors import UnreachableTargetError, invalid_argument
 from keras_slim.graph.opening import readable
 from keras_slim.progress_display import progress
 from keras_slim.rewriting.calibration import learn_ranges, rounding_layers
+from keras_slim.rewriting.per_layer import by_layer
 from keras_slim.rewriting.quantization import quantize
 from keras_slim.rewriting.sensitivity import SAMPLES, switches_of
 from keras_slim.rewriting.switches import Switches, signal_to_noise
@@ -101,8 +102,7 @@ def _without(model, names, kernel, activations, batches):
 
 
 def _but(option, names):
-    is_told = isinstance(option, dict) and "class_name" not in option
-    return {**(option if is_told else {keras.layers.Layer: option}), **dict.fromkeys(names)}
+    return {**by_layer(option), **dict.fromkeys(names)}
 
 
 class _Control:

@@ -28,8 +28,7 @@ class PerLayer:
 
     def __init__(self, model: keras.Model, value, read: Callable, name: str, owner: str):
         self._ways = _ways(model)
-        is_told = isinstance(value, dict) and "class_name" not in value
-        options = value if is_told else {keras.layers.Layer: value}
+        options = by_layer(value)
         self._check(options, operations(model), name, owner)
         self._options = {key: read(option) for key, option in options.items()}
 
@@ -66,6 +65,12 @@ class PerLayer:
                     raise ValueError(invalid_argument(name, owner, expected=expected, received=options, hint=hint))
             elif not (isinstance(key, type) and issubclass(key, keras.Operation)):
                 raise TypeError(invalid_argument(name, owner, expected=expected, received=options))
+
+
+def by_layer(value) -> dict:
+    """Returns an option for all layers as a dictionary with the one key for all; one that has keys as it is."""
+    is_told = isinstance(value, dict) and "class_name" not in value  # not the config of a quantizer
+    return value if is_told else {keras.layers.Layer: value}
 
 
 def paths(model: keras.Model) -> dict[keras.Operation, str]:
