@@ -299,12 +299,12 @@ def test_what_it_left_is_exported_and_made_plain(tmp_path):
         ({layers.Dense: slim.quantizers.Int(4, momentum=0.9), "head": "ternary", "Flatten": None}, "int(bits=4, mom"),
         ({layers.Layer: 5}, "int(bits=5)"),
         (6, "int(bits=6)"),
-        (slim.quantizers.Ternary(optimal=True), "ternary(optimal=True)"),
+        (slim.quantizers.Ternary(0.5), "ternary(threshold=0.5)"),
     ],
     ids=["each", "all in a dictionary", "bits", "a quantizer"],
 )
 def test_a_config_makes_the_same_callback(bits, told):
-    callback = TRAIN(bits, begin=1, delay=2, frozen_epochs=3, skip=("last",), steps=4)
+    callback = TRAIN(bits, begin=1, frozen_epochs=3, skip=("last",), steps=4)
     config = json.loads(json.dumps(callback.get_config()))
     again = QuantizationAwareTraining.from_config(config)
     assert json.loads(json.dumps(again.get_config())) == config
@@ -315,7 +315,7 @@ def test_a_config_makes_the_same_callback(bits, told):
 
 def self_trained(callback):
     model = build()
-    model.fit(**DATA, epochs=4, callbacks=[callback])
+    model.fit(**DATA, epochs=2, callbacks=[callback])
     return model
 
 
