@@ -28,7 +28,7 @@ class KeptStatistics:
             within = [*layers_within(layer), *layer.variables]
             flags = [(each, each.trainable) for each in within]
             layer.trainable = False
-            for variable, flag in flags[-len(layer.variables) :]:
+            for variable, flag in flags[len(within) - len(layer.variables) :]:
                 variable.trainable = flag
             self._flags += flags
 

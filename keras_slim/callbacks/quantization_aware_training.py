@@ -11,6 +11,7 @@ from keras_slim.callbacks.in_place import check_config, say_opened, warn_of_stra
 from keras_slim.callbacks.kept_statistics import KeptStatistics
 from keras_slim.callbacks.resuming import is_in_fit
 from keras_slim.callbacks.saying import say, warn
+from keras_slim.callbacks.steps_within import StepsWithin
 from keras_slim.callbacks.weight_sharing import WeightSharing
 from keras_slim.distribution import scope_of
 from keras_slim.errors import UnsupportedLayerError, in_short, invalid_argument
@@ -115,12 +116,13 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         self.data = data
         self.steps = steps
         self.verbose = verbose
-        self._kept: KeptStatistics | None = None
+        self._around: type | None = None
+        self._steps: StepsWithin | None = None
 
     def set_params(self, params):
         super().set_params(params)
         if is_in_fit(self):
-            self._kept = self._function = None
+            self._around = self._steps = self._function = None
             self._check_fellows()
             self._batches = self._read_data()
             if not _rounding(self.model):
@@ -132,9 +134,10 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         asked = _most([self._begun, self._scheduled(epoch)])
         is_kept = self.params["epochs"] - epoch <= self.frozen_epochs and _have_ranges(layers)
         rounds_more = any(layer.rounding != asked for layer in layers)
-        if rounds_more or is_kept != (self._kept is not None):
+        around = KeptStatistics if is_kept else None
+        if rounds_more or around is not self._around:
             _let_round(layers, asked)
-            self._kept = KeptStatistics(self.model) if is_kept else None
+            self._around = around
             compile_anew(self.model)
         if rounds_more:
             forget_best(beside(self))
@@ -143,12 +146,10 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
             say(self.verbose, f"Epoch {epoch + 1}: {what} are rounded from here on")
 
     def on_train_batch_begin(self, batch, logs=None):
-        if self._kept is not None:
-            self._kept.__enter__()
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self._kept is not None:
-            self._kept.__exit__()
+        if self._around is not None:
+            if self.model.train_function is not None:  # compiled anew since the last batch
+                self._steps = StepsWithin(self.model, self._around(self.model))
+            self.model.train_function = self._steps
 
     def on_epoch_end(self, epoch, logs=None):
         if self._batches is not None and logs is not None:
@@ -157,8 +158,7 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
             logs["quantization_gap"] = self._loss() - logs["float_loss"] if is_rounding else 0.0
 
     def on_train_end(self, logs=None):
-        if self._kept is not None:
-            self._kept, self.model.train_function = None, None  # the next `fit` compiles its steps anew
+        self._around = self._steps = None
         if any(layer.rounding != ALL for layer in _rounding(self.model)):
             warn(
                 f"Training ended before `{type(self).__name__}` had rounded all. Expected more epochs than "

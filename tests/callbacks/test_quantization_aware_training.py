@@ -396,3 +396,47 @@ def test_a_fit_that_ends_before_it_begins_is_told_of():
         model.fit(**DATA, epochs=6, callbacks=[TRAIN(begin=5), stopping])
     model.fit(**DATA, callbacks=[TRAIN()])
     assert rounding(model) == {"all"}
+
+
+class Stop(keras.callbacks.Callback):
+    """Interrupts a `fit` in an epoch, as a person would."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.is_now = epoch == self.epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.is_now:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_interrupted_in_the_last_epochs_it_leaves_nothing_frozen(compiled):
+    model = build(run_eagerly=not compiled, jit_compile=False)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(**DATA, epochs=2, callbacks=[Stop(1), TRAIN()])
+    assert all(each.trainable for each in model._flatten_layers())
+    before = state_of(model)
+    model.fit(**DATA)
+    assert all(now != then for now, then in zip(state_of(model), before, strict=True))
+
+
+def test_a_file_of_the_last_epochs_can_be_trained_on(tmp_path):
+    model = build()
+    saving = keras.callbacks.ModelCheckpoint(tmp_path / "net.keras", save_freq=1)
+    model.fit(**DATA, epochs=2, callbacks=[saving, TRAIN()])
+    again = keras.saving.load_model(tmp_path / "net.keras")
+    assert all(each.trainable for each in again._flatten_layers())
+
+
+def test_averages_stay_in_the_last_epochs_of_a_model_that_is_cut_in_them(watch):
+    model, seen = build(), watch(lambda model: (state_of(model), model.get_layer("dense").units))
+    guards = slim.pruning.Guards(align=1, min_units=1)
+    pruning = slim.callbacks.ProgressiveGlobalPruning(0.5, criterion="l2", rounds=1, guards=guards, verbose=0)
+    model.fit(**DATA, epochs=4, callbacks=[TRAIN(frozen_epochs=3), pruning, seen])
+    (states, units) = zip(*seen.at_end, strict=True)
+    assert units[1] < units[0]
+    assert states[1][1] == states[2][1] == states[3][1]
