@@ -9,6 +9,7 @@ from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.callbacks.cutting_callback import CuttingCallback
 from keras_slim.callbacks.in_place import check_config, say_opened, warn_of_strangers
 from keras_slim.callbacks.kept_statistics import KeptStatistics
+from keras_slim.callbacks.learned_ranges import LearnedRanges
 from keras_slim.callbacks.resuming import is_in_fit
 from keras_slim.callbacks.saying import say, warn
 from keras_slim.callbacks.steps_within import StepsWithin
@@ -38,7 +39,8 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
     of convolutions, dense layers and tables, and a `Quantize` where a phone needs a range. It is the same object, with
     its compilation, its weights and what its optimizer remembers. At first nothing is rounded. From epoch `begin` on
     the weights are, and from `delay` epochs later on the activations too, whose ranges are watched meanwhile. In the
-    last epochs, ranges and the averages of batch normalizations stay as they are, and only weights are trained.
+    last epochs, ranges and the averages of batch normalizations stay as they are, and only weights are trained. Layers
+    that are frozen learn their ranges, and nothing else.
 
     Afterwards `keras_slim.export_tflite(model, path, "int8")` writes these integers, without any data, and
     `keras_slim.dequantize(model)` makes layers of Keras of it, with the rounded weights in them. A model that rounds
@@ -134,7 +136,8 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         asked = _most([self._begun, self._scheduled(epoch)])
         is_kept = self.params["epochs"] - epoch <= self.frozen_epochs and _have_ranges(layers)
         rounds_more = any(layer.rounding != asked for layer in layers)
-        around = KeptStatistics if is_kept else None
+        learns_frozen = asked != NOTHING and not all(layer.trainable for layer in layers)
+        around = KeptStatistics if is_kept else LearnedRanges if learns_frozen else None
         if rounds_more or around is not self._around:
             _let_round(layers, asked)
             self._around = around

@@ -440,3 +440,17 @@ def test_averages_stay_in_the_last_epochs_of_a_model_that_is_cut_in_them(watch):
     (states, units) = zip(*seen.at_end, strict=True)
     assert units[1] < units[0]
     assert states[1][1] == states[2][1] == states[3][1]
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_frozen_layers_learn_their_ranges(compiled):
+    model = build()
+    for name in ("dense", "norm"):
+        model.get_layer(name).trainable = False
+    model.compile("sgd", "mse", run_eagerly=not compiled, jit_compile=False)
+    kernel = model.get_layer("dense").kernel.numpy()
+    model.fit(20 * X, Y, epochs=2, batch_size=16, verbose=0, callbacks=[TRAIN()])
+    dense = model.get_layer("dense")
+    np.testing.assert_array_equal(dense.kernel, kernel)
+    assert float(dense.places["inputs"].variables["high"]) > 20
+    assert (dense.trainable, dense.is_watching) == (False, False)
