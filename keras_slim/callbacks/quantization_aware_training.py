@@ -16,7 +16,7 @@ from keras_slim.callbacks.steps_within import StepsWithin
 from keras_slim.callbacks.weight_sharing import WeightSharing
 from keras_slim.distribution import scope_of
 from keras_slim.errors import UnsupportedLayerError, in_short, invalid_argument
-from keras_slim.graph.nodes import is_graph
+from keras_slim.graph.nodes import check_graph, is_graph
 from keras_slim.held import layers_within
 from keras_slim.layers.quantized import ROUNDING, Quantized
 from keras_slim.own_state import variables_alike
@@ -126,6 +126,7 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         if is_in_fit(self):
             self._around = self._steps = self._function = None
             self._check_fellows()
+            self._check_built()
             self._batches = self._read_data()
             if not _rounding(self.model):
                 self._become_twin()
@@ -225,6 +226,11 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
             _mapped(lambda option: _of_weights(option, owner, False if is_shared else None), bits),
             _mapped(lambda option: get(option, "activations", owner), self.activations),
         )
+
+    def _check_built(self):
+        """Raises `ValueError` if the model has no layers yet that could be exchanged."""
+        if isinstance(self.model, keras.Sequential):
+            check_graph(self.model, type(self).__name__)
 
     def _check_epochs(self):
         begin, epochs = self.begin + self.delay, self.params["epochs"]

@@ -454,3 +454,10 @@ def test_frozen_layers_learn_their_ranges(compiled):
     np.testing.assert_array_equal(dense.kernel, kernel)
     assert float(dense.places["inputs"].variables["high"]) > 20
     assert (dense.trainable, dense.is_watching) == (False, False)
+
+
+def test_a_model_that_is_not_built_is_told_what_to_do():
+    model = keras.Sequential([layers.Flatten(), layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    with pytest.raises(ValueError, match=r"is not built.*Start it with a `keras.Input\(shape\)`"):
+        model.fit(**DATA, callbacks=[TRAIN(data=(X, Y))])
