@@ -120,11 +120,13 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         self.verbose = verbose
         self._around: type | None = None
         self._steps: StepsWithin | None = None
+        self._layers: list[Quantized] = []
 
     def set_params(self, params):
         super().set_params(params)
         if is_in_fit(self):
-            self._around = self._steps = self._function = None
+            self._around = self._steps = None
+            self._layers, self._function = [], None
             self._check_fellows()
             self._check_built()
             self._batches = self._read_data()
@@ -163,6 +165,7 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._around = self._steps = None
+        self._layers, self._function = [], None
         if any(layer.rounding != ALL for layer in _rounding(self.model)):
             warn(
                 f"Training ended before `{type(self).__name__}` had rounded all. Expected more epochs than "
@@ -282,8 +285,10 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         return float(np.average(losses, weights=sizes))
 
     def _float_loss(self):
-        """Returns the loss on the data if nothing were rounded. The function for it is compiled once."""
+        """Returns the loss on the data if nothing were rounded. The function for it is compiled once for each cut."""
         layers, model = _rounding(self.model), self.model
+        if layers != self._layers:
+            self._layers, self._function = layers, None
         now = _most(layer.rounding for layer in layers)
         model.test_function, self._function = self._function, model.test_function
         _let_round(layers, NOTHING)

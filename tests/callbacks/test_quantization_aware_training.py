@@ -461,3 +461,14 @@ def test_a_model_that_is_not_built_is_told_what_to_do():
     model.compile("sgd", "mse", run_eagerly=True)
     with pytest.raises(ValueError, match=r"is not built.*Start it with a `keras.Input\(shape\)`"):
         model.fit(**DATA, callbacks=[TRAIN(data=(X, Y))])
+
+
+def test_the_gap_is_that_of_a_model_that_is_cut_while_its_steps_are_compiled():
+    model = build(run_eagerly=False, jit_compile=False)
+    guards = slim.pruning.Guards(align=1, min_units=1)
+    pruning = slim.callbacks.ProgressiveGlobalPruning(0.5, criterion="l2", rounds=1, guards=guards, verbose=0)
+    training = TRAIN(begin=1, data=(X, Y))
+    history = model.fit(**DATA, epochs=3, callbacks=[training, pruning]).history
+    assert model.get_layer("dense").units < 6
+    quantized = history["float_loss"][-1] + history["quantization_gap"][-1]
+    np.testing.assert_allclose(quantized, model.evaluate(**DATA), rtol=1e-5)
