@@ -32,8 +32,8 @@ def check_ranges(model, owner):
     if unlearned:
         raise RuntimeError(
             f"`{owner}` takes the ranges that layers with few bits have learned, and these have learned none: "
-            f"{unlearned}. Train the model first, if only for some batches, and without `trainable=False`; or set "
-            "`layer.is_watching = True` on each, call the model on typical samples, and set it back."
+            f"{unlearned}. Train the model first, if only for some batches, and without `trainable=False`; or export "
+            "what `keras_slim.calibrate(model, samples)` returns, a copy with the ranges of typical samples."
         )
     collapsed = [layer.name for layer, place in places if place.quantizer.ends(place) == (0, 0)]
     if collapsed:
