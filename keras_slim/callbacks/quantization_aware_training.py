@@ -137,7 +137,7 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         layers = _rounding(self.model)
         asked = _most([self._begun, self._scheduled(epoch)])
-        is_kept = self.params["epochs"] - epoch <= self.frozen_epochs and _have_ranges(layers)
+        is_kept = self.params["epochs"] - epoch <= self.frozen_epochs and self._have_ranges(layers, epoch)
         rounds_more = any(layer.rounding != asked for layer in layers)
         learns_frozen = asked != NOTHING and not all(layer.trainable for layer in layers)
         around = KeptStatistics if is_kept else LearnedRanges if learns_frozen else None
@@ -196,6 +196,14 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         if epoch < self.begin:
             return NOTHING
         return WEIGHTS if epoch < self.begin + self.delay else ALL
+
+    def _have_ranges(self, layers, epoch):
+        """Tells whether ranges were learned; where there are none to learn, whether an epoch was trained with bits."""
+        places = [place.variables for layer in layers for place in layer.places.values()]
+        counts = [variables["batches"] for variables in places if "batches" in variables]
+        if not counts:
+            return epoch > self.begin + self.delay
+        return any(keras.ops.convert_to_numpy(count) > 0 for count in counts)
 
     def _become_twin(self):
         """Makes the model one whose layers can round, and do not yet."""
@@ -312,14 +320,6 @@ def _let_round(layers, what):
 def _most(roundings):
     """Returns what rounds most."""
     return min(roundings, key=ROUNDING.index)
-
-
-def _have_ranges(layers):
-    """Tells whether ranges were learned, as far as there are any to learn."""
-    counts = [
-        place.variables["batches"] for each in layers for place in each.places.values() if "batches" in place.variables
-    ]
-    return not counts or any(keras.ops.convert_to_numpy(count) > 0 for count in counts)
 
 
 def _transfers(stacks):

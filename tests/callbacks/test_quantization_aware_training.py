@@ -472,3 +472,9 @@ def test_the_gap_is_that_of_a_model_that_is_cut_while_its_steps_are_compiled():
     assert model.get_layer("dense").units < 6
     quantized = history["float_loss"][-1] + history["quantization_gap"][-1]
     np.testing.assert_allclose(quantized, model.evaluate(**DATA), rtol=1e-5)
+
+
+def test_the_first_epoch_is_never_frozen_where_no_ranges_are_learned(watch):
+    model, seen = build(), watch(lambda model: model.get_layer("norm").moving_mean.numpy().tolist())
+    model.fit(**DATA, epochs=2, callbacks=[TRAIN("binary", None, frozen_epochs=5), seen])
+    assert seen.before[0] != seen.at_end[0] == seen.at_end[1]
