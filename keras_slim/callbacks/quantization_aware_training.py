@@ -3,29 +3,24 @@
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.callbacks.cutting_callback import CuttingCallback
-from keras_slim.callbacks.in_place import check_config, say_opened, warn_of_strangers
+from keras_slim.callbacks.float_loss import FloatLoss
+from keras_slim.callbacks.low_bit_twin import become_twin
 from keras_slim.callbacks.resuming import is_in_fit
 from keras_slim.callbacks.saying import say, warn
 from keras_slim.callbacks.statistics_in_steps import KeptStatistics, RangesOfFrozenLayers
+from keras_slim.callbacks.steps_within import StepsWithin
 from keras_slim.callbacks.weight_sharing import WeightSharing
-from keras_slim.distribution import scope_of
-from keras_slim.errors import UnsupportedLayerError, in_short, invalid_argument
-from keras_slim.graph.nodes import is_graph
-from keras_slim.held import layers_within
-from keras_slim.layers.quantized import ROUNDING, Quantized
-from keras_slim.own_state import variables_alike
+from keras_slim.errors import invalid_argument
+from keras_slim.graph.nodes import check_graph, is_graph
+from keras_slim.layers.quantized import ROUNDING
 from keras_slim.pruning.adopt import compile_anew
-from keras_slim.pruning.subject import Subject
-from keras_slim.pruning.surgery import Transfer
 from keras_slim.quantizers import Int, get
 from keras_slim.quantizers.bits import check_bits
-from keras_slim.rewriting.per_layer import by_layer
-from keras_slim.rewriting.quantization import quantized
-from keras_slim.scoring.data import as_batches, drawn, num_samples
+from keras_slim.rewriting.calibration import rounding_layers
+from keras_slim.rewriting.per_layer import PerLayer, by_layer
 from keras_slim.validation import check_count, check_names
 
 ALL, WEIGHTS, NOTHING = ROUNDING
@@ -35,14 +30,15 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
     """Trains a model with the integers that a phone will compute with.
 
     When `fit` begins, the model becomes what `keras_slim.quantize` makes of it: layers with few bits stand in the place
-    of convolutions, dense layers and tables, and a `Quantize` where a phone needs a range. It is the same object, with
-    its compilation, its weights and what its optimizer remembers. At first nothing is rounded. From epoch `begin` on
+    of convolutions, dense layers and tables, and a `Quantize` where a phone needs a range ("fake quantization"). It is
+    the same object, with its compilation, its weights and what its optimizer remembers; models inside it are others.
+    At first nothing is rounded. From epoch `begin` on
     the weights are, and from `delay` epochs later on the activations too, whose ranges are watched meanwhile. In the
     last epochs, ranges and the averages of batch normalizations stay as they are, and only weights are trained.
 
     Afterwards `keras_slim.export_tflite(model, path, "int8")` writes these integers, without any data, and
     `keras_slim.dequantize(model)` makes layers of Keras of it, with the rounded weights in them. A model that rounds
-    already when `fit` begins goes on to.
+    already when `fit` begins goes on to, with the quantizers that it has.
 
     Whenever something more is rounded, `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint(save_best_only=True)`
     forget their best value: they judge the rounded network by its own epochs. Frozen layers are rounded too, and learn
@@ -77,6 +73,10 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         TypeError: If an argument is none of these kinds.
         UnsupportedLayerError: In `fit`, before training starts, if the model decides in its own code which layers it
             calls.
+
+    Warns:
+        SlimWarning: If a model that rounds already has other quantizers than were asked for; if layers stay real since
+            they derive from a type that can round; if `fit` ends before all is rounded.
 
     Reference:
         Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
@@ -118,48 +118,58 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
         self.data = data
         self.steps = steps
         self.verbose = verbose
-        self._in_steps: Any = None
+        self._around: Any = None
+        self._steps: StepsWithin | None = None
 
     def set_params(self, params):
         super().set_params(params)
         if is_in_fit(self):
-            self._in_steps = self._function = None
+            model, owner = self.model, type(self).__name__
+            self._around = self._steps = None
             self._check_fellows()
-            self._batches = self._read_data()
-            if not _rounding(self.model):
-                self._become_twin()
-            self._begun = _most(layer.rounding for layer in _rounding(self.model))
+            if isinstance(model, keras.Sequential):
+                check_graph(model, owner)  # says that it is not built
+            self._losses = None if self.data is None else FloatLoss(model, self.data, self.steps, owner)
+            if rounding_layers(model):
+                self._warn_of_other_quantizers()
+            else:
+                self._check_epochs()
+                become_twin(model, *self._quantizers(), self.skip, owner, self.verbose)
+            self._begun = _most(layer.rounding for layer in rounding_layers(model))
 
     def on_epoch_begin(self, epoch, logs=None):
-        layers = _rounding(self.model)
-        asked = _most([self._begun, self._scheduled(epoch)])
-        is_kept = self.params["epochs"] - epoch <= self.frozen_epochs and _have_ranges(layers)
-        rounds_more = any(layer.rounding != asked for layer in layers)
-        if rounds_more or is_kept != isinstance(self._in_steps, KeptStatistics):
-            _let_round(layers, asked)
+        layers = rounding_layers(self.model)
+        now = _most([self._begun, self._scheduled(epoch)])
+        rounds_more = any(layer.rounding != now for layer in layers)
+        is_kept = self.params["epochs"] - epoch <= self.frozen_epochs and self._have_ranges(layers, epoch)
+        has_frozen = now != NOTHING and not all(layer.trainable for layer in layers)
+        around = KeptStatistics if is_kept else RangesOfFrozenLayers if has_frozen else None
+        if rounds_more or around is not self._around:
+            for layer in layers:
+                layer.rounding = now
+            self._around = around
             compile_anew(self.model)
-        self._in_steps = KeptStatistics(self.model) if is_kept else RangesOfFrozenLayers(self.model)
         if rounds_more:
             forget_best(beside(self))
             bits = sorted({place.bits for layer in layers for place in layer.places.values() if place.is_weight})
-            what = f"weights ({_listed(bits)} bits){' and activations' if asked == ALL else ''}"
+            what = f"weights ({_listed(bits)} bits){' and activations' if now == ALL else ''}"
             say(self.verbose, f"Epoch {epoch + 1}: {what} are rounded from here on")
 
     def on_train_batch_begin(self, batch, logs=None):
-        self._in_steps.__enter__()
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._in_steps.__exit__()
+        if self._around is not None:
+            if self.model.train_function is not None:  # compiled anew since the last batch
+                self._steps = StepsWithin(self.model, self._around(self.model))
+            self.model.train_function = self._steps
 
     def on_epoch_end(self, epoch, logs=None):
-        if self._batches is not None and logs is not None:
-            logs["float_loss"] = self._float_loss()
-            is_rounding = any(layer.rounding != NOTHING for layer in _rounding(self.model))
-            logs["quantization_gap"] = self._loss() - logs["float_loss"] if is_rounding else 0.0
+        if self._losses is not None and logs is not None:
+            logs["float_loss"] = self._losses.unrounded()
+            is_rounding = any(layer.rounding != NOTHING for layer in rounding_layers(self.model))
+            logs["quantization_gap"] = self._losses.now() - logs["float_loss"] if is_rounding else 0.0
 
     def on_train_end(self, logs=None):
-        self.model.train_function = None  # the next `fit` compiles its steps anew
-        if any(layer.rounding != ALL for layer in _rounding(self.model)):
+        self._around = self._steps = self._losses = None
+        if any(layer.rounding != ALL for layer in rounding_layers(self.model)):
             warn(
                 f"Training ended before `{type(self).__name__}` had rounded all. Expected more epochs than "
                 f"begin + delay = {self.begin + self.delay}. Received a `fit` that was stopped early. Begin earlier, "
@@ -190,28 +200,13 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
             return NOTHING
         return WEIGHTS if epoch < self.begin + self.delay else ALL
 
-    def _become_twin(self):
-        """Makes the model one whose layers can round, and do not yet."""
-        self._check_epochs()
-        if not is_graph(self.model):
-            raise UnsupportedLayerError(
-                f"`{type(self).__name__}` puts layers between those of a model, which the code of model "
-                f"'{self.model.name}' of class `{type(self.model).__name__}` would not call. Expected a Functional or "
-                "Sequential model. Train `keras_slim.functional(model)`, which has the same weights."
-            )
-        check_config(self.model, "with layers that round")
-        subject = Subject(self.model, owner=type(self).__name__)
-        opened = subject.opened
-        warn_of_strangers(subject, type(self).__name__)
-        with scope_of(self.model):
-            twin, stacks = quantized(
-                subject.twin, *self._quantizers(), self.skip, owner=type(self).__name__, argument="bits"
-            )
-            _let_round(_rounding(twin), NOTHING)
-            subject.adopt(twin, list(_transfers(stacks)), stacks)
-            if not self.model.optimizer.built:
-                self.model.optimizer.build(self.model.trainable_variables)  # so that a backup can be loaded
-        say_opened(self.verbose, self.model.name, opened)
+    def _have_ranges(self, layers, epoch):
+        """Tells whether ranges were learned; where there are none to learn, whether an epoch was trained with bits."""
+        places = [place.variables for layer in layers for place in layer.places.values()]
+        counts = [variables["batches"] for variables in places if "batches" in variables]
+        if not counts:
+            return epoch > self.begin + self.delay
+        return any(keras.ops.convert_to_numpy(count) > 0 for count in counts)
 
     def _quantizers(self):
         """Returns the quantizers of weights and of activations, as `quantize` takes them."""
@@ -222,6 +217,21 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
             {key: _of_weights(option, owner, per_channel) for key, option in bits.items()},
             {key: get(option, "activations", owner) for key, option in by_layer(self.activations).items()},
         )
+
+    def _warn_of_other_quantizers(self):
+        """Warns if a model that rounds already does so otherwise than is asked."""
+        model, owner = self.model, type(self).__name__
+        if not is_graph(model):
+            return
+        asked = PerLayer(model, self._quantizers()[0], lambda quantizer: quantizer, "bits", owner)
+        layers = [each for each in rounding_layers(model) if each.of_weights]
+        others = [each.name for each in layers if repr(getattr(each, each.of_weights)) != repr(asked.of(each))]
+        if others:
+            warn(
+                f"Model '{model.name}' rounds already, and these layers keep the quantizers that they have: {others}. "
+                f"Expected those of `bits`. To have others, `{owner}` needs a model that rounds nothing: "
+                "`keras_slim.dequantize(model)`."
+            )
 
     def _check_epochs(self):
         begin, epochs = self.begin + self.delay, self.params["epochs"]
@@ -245,77 +255,10 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
                     f"`{owner}` before it in the list of callbacks. Received: {name}, {owner}. Exchange the two."
                 )
 
-    def _read_data(self):
-        """Returns the function that starts a pass over the data, or `None`; raises what is wrong with it."""
-        if self.data is None:
-            return None
-        owner = type(self).__name__
-        data = drawn(self.data, self.steps, owner)
-        batches = as_batches(data, self.model, owner=owner, targets=False, steps=self.steps)
-        first = next(batches(), None)
-        try:
-            if first is not None:
-                self.model.test_on_batch(*first)
-        except Exception as error:
-            expected = "samples with targets, as `evaluate` takes them"
-            raise ValueError(invalid_argument("data", owner, expected=expected, received=in_short(error))) from error
-        finally:
-            self.model.reset_metrics()
-        return batches
-
-    def _loss(self):
-        """Returns the mean loss on the data."""
-        losses, sizes = [], []
-        for x, *others in self._batches():
-            losses.append(self.model.test_on_batch(x, *others, return_dict=True)["loss"])
-            sizes.append(num_samples(x))
-        self.model.reset_metrics()
-        return float(np.average(losses, weights=sizes))
-
-    def _float_loss(self):
-        """Returns the loss on the data if nothing were rounded. The function for it is compiled once."""
-        layers, model = _rounding(self.model), self.model
-        now = _most(layer.rounding for layer in layers)
-        model.test_function, self._function = self._function, model.test_function
-        _let_round(layers, NOTHING)
-        try:
-            return self._loss()
-        finally:
-            _let_round(layers, now)
-            model.test_function, self._function = self._function, model.test_function
-
-
-def _rounding(model):
-    """Returns the layers of a model that can round."""
-    return [each for each in layers_within(model) if isinstance(each, Quantized)]
-
-
-def _let_round(layers, what):
-    for layer in layers:
-        layer.rounding = what
-
 
 def _most(roundings):
     """Returns what rounds most."""
     return min(roundings, key=ROUNDING.index)
-
-
-def _have_ranges(layers):
-    """Tells whether ranges were learned, as far as there are any to learn."""
-    counts = [
-        place.variables["batches"] for each in layers for place in each.places.values() if "batches" in place.variables
-    ]
-    return not counts or any(keras.ops.convert_to_numpy(count) > 0 for count in counts)
-
-
-def _transfers(stacks):
-    """Yields how variables come from those of layers in whose place others stand."""
-    for layer, (first, *_) in stacks.items():
-        if not is_graph(layer):
-            for old, new in variables_alike(layer, first):
-                if new.trainable != old.trainable:
-                    new.trainable = old.trainable
-                yield Transfer(old, new, {})
 
 
 def _of_weights(option, owner, per_channel):

@@ -1,6 +1,7 @@
 """What is cut of a model that is being trained: the whole of it or a part, in a form that can be read."""
 
 import warnings
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -32,6 +33,8 @@ class Subject:
         part: Name of the attribute, or of the layer, that holds the part, a model. Optional.
         ignore: Names of layers to leave whole.
         owner: Name of the callback, for error messages.
+        opens: Function that tells of a layer in a functional model, whose inside cannot be seen, whether it is to be
+            read too; if one is, all are. Defaults to those with weights.
 
     Attributes:
         model: The model.
@@ -41,11 +44,19 @@ class Subject:
         UnsupportedLayerError: If what is to be cut cannot be read.
     """
 
-    def __init__(self, model: keras.Model, part: str | None = None, ignore=(), owner: str = "Subject"):
+    def __init__(
+        self,
+        model: keras.Model,
+        part: str | None = None,
+        ignore=(),
+        owner: str = "Subject",
+        opens: Callable = lambda layer: bool(layer.weights),
+    ):
         self.model = model
         self._part = None if part is None else _part_of(model, part, owner)
         self._ignore = ignore
         self._owner = owner
+        self._opens = opens
         self._target = model
         self._last: Reading | None = None
         self._stuck: list[str] | None = None
@@ -161,9 +172,9 @@ class Subject:
         """Reads the whole; or the part alone, if the whole cannot be read or does not call it."""
         self._target = self.model
         if self._part is None:
-            return _read(self.model, self._owner)
+            return self._read_whole(self.model)
         try:
-            reading = _read(self.model, self._owner)
+            reading = self._read_whole(self.model)
         except UnsupportedLayerError:
             reading = None
         if reading is not None and self._inside(reading) & {id(each) for each in all_layers(reading.twin)}:
@@ -172,7 +183,13 @@ class Subject:
             expected = "a model, or a layer that the whole model calls in a way that can be read"
             raise ValueError(invalid_argument("part", self._owner, expected=expected, received=self._part))
         self._target = self._part
-        return _read(self._part, self._owner)
+        return self._read_whole(self._part)
+
+    def _read_whole(self, model):
+        """Reads a model; layers in a functional one are opened if one of them is to be."""
+        if is_graph(model) and not any(is_closed(layer) and self._opens(layer) for layer in layers_within(model)):
+            return Reading(model, {})
+        return read_to_prune(model, self._owner)
 
     def _inside(self, reading):
         """Returns the ids of the layers of the part, and of those in what stands for them."""
@@ -186,13 +203,6 @@ class Subject:
             return []
         inside = self._inside(self._reading)
         return [path for path, layer in layers_by_path(self.twin) if layer.weights and id(layer) not in inside]
-
-
-def _read(model, owner):
-    """Reads a model; layers in a functional one are opened if some of them hold weights."""
-    if is_graph(model) and not any(is_closed(layer) and layer.weights for layer in layers_within(model)):
-        return Reading(model, {})
-    return read_to_prune(model, owner)
 
 
 def _part_of(model, name, owner):

@@ -1,6 +1,7 @@
 """What every quantizer is, and how one is told by a string, a class, an instance or a config."""
 
 import abc
+import inspect
 
 import keras
 
@@ -48,6 +49,14 @@ class Quantizer(abc.ABC):
     def get_config(self) -> dict:
         """Returns the constructor's arguments, as plain values."""
         return {}
+
+    def __repr__(self):
+        """Returns its name, with the options that are not the usual ones: `int(bits=4)`."""
+        usual = inspect.signature(type(self)).parameters
+        config = self.get_config().items()
+        options = [f"{name}={value!r}" for name, value in config if name not in usual or value != usual[name].default]
+        name = self.alias or type(self).__name__
+        return f"{name}({', '.join(options)})" if options else name
 
     @classmethod
     def from_config(cls, config: dict) -> "Quantizer":

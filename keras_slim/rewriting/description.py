@@ -1,7 +1,6 @@
 """In words, how a model computes: which layers round, to how many bits, and why others do not."""
 
 import dataclasses
-import inspect
 
 import keras
 
@@ -9,7 +8,6 @@ from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.opening import readable
 from keras_slim.layers.quant_twins import QUANTIZED
 from keras_slim.layers.quantized import INPUTS, Quantized
-from keras_slim.quantizers import Quantizer
 from keras_slim.rewriting.per_layer import paths
 from keras_slim.rewriting.skipping import left_because
 
@@ -98,20 +96,11 @@ def _rounds(layer):
 def _described(layer, path):
     places = layer.places if _rounds(layer) else {}
     of_weights = [place for place in places.values() if place.is_weight]
-    weights = _words(of_weights[0].quantizer) if of_weights else None
-    inputs = _words(places[INPUTS].quantizer) if INPUTS in places else None
+    weights = repr(of_weights[0].quantizer) if of_weights else None
+    inputs = repr(places[INPUTS].quantizer) if INPUTS in places else None
     bits = max((place.bits for place in of_weights or places.values()), default=None)
     kind = type(layer).__name__
     return LayerDescription(path, kind, weights, inputs, bits, "" if weights or inputs else _why(layer))
-
-
-def _words(quantizer: Quantizer) -> str:
-    """Returns a quantizer as its name, with the options that are not the usual ones."""
-    usual = inspect.signature(type(quantizer)).parameters
-    config = quantizer.get_config().items()
-    options = [f"{name}={value!r}" for name, value in config if name not in usual or value != usual[name].default]
-    name = quantizer.alias or type(quantizer).__name__
-    return f"{name}({', '.join(options)})" if options else name
 
 
 def _why(layer):

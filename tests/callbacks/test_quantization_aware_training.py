@@ -11,8 +11,7 @@ from batching import batches
 from killing import KilledError, Killer
 
 import keras_slim as slim
-from keras_slim.callbacks import QuantizationAwareTraining
-from keras_slim.callbacks import quantization_aware_training as module
+from keras_slim.callbacks import QuantizationAwareTraining, low_bit_twin
 from keras_slim.errors import SlimWarning, UnsupportedLayerError
 from keras_slim.layers.quantized import Quantized
 
@@ -395,7 +394,7 @@ def test_if_it_fails_the_model_is_as_it_was(monkeypatch):
     model = build()
     model.fit(**DATA)
     before, kept = values(model), list(model.layers)
-    monkeypatch.setattr(module, "variables_alike", lambda old, new: 1 / 0)
+    monkeypatch.setattr(low_bit_twin, "variables_alike", lambda old, new: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model.fit(**DATA, callbacks=[TRAIN()])
     monkeypatch.undo()
@@ -411,3 +410,85 @@ def test_a_fit_that_ends_before_it_begins_is_told_of():
         model.fit(**DATA, epochs=6, callbacks=[TRAIN(begin=5), stopping])
     model.fit(**DATA, callbacks=[TRAIN()])
     assert rounding(model) == {"all"}
+
+
+class Stop(keras.callbacks.Callback):
+    """Interrupts a `fit` in an epoch, as a person would."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.is_now = epoch == self.epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.is_now:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_interrupted_in_the_last_epochs_it_leaves_nothing_frozen(compiled):
+    model = build(run_eagerly=not compiled, jit_compile=False)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(**DATA, epochs=2, callbacks=[Stop(1), TRAIN()])
+    assert all(each.trainable for each in model._flatten_layers())
+    before = state_of(model)
+    model.fit(**DATA)
+    assert all(now != then for now, then in zip(state_of(model), before, strict=True))
+
+
+def test_a_file_of_the_last_epochs_can_be_trained_on(tmp_path):
+    model = build()
+    saving = keras.callbacks.ModelCheckpoint(tmp_path / "net.keras", save_freq=1)
+    model.fit(**DATA, epochs=2, callbacks=[saving, TRAIN()])
+    again = keras.saving.load_model(tmp_path / "net.keras")
+    assert all(each.trainable for each in again._flatten_layers())
+
+
+def test_averages_stay_in_the_last_epochs_of_a_model_that_is_cut_in_them(watch):
+    model, seen = build(), watch(lambda model: (state_of(model), model.get_layer("dense").units))
+    guards = slim.pruning.Guards(align=1, min_units=1)
+    pruning = slim.callbacks.ProgressiveGlobalPruning(0.5, criterion="l2", rounds=1, guards=guards, verbose=0)
+    model.fit(**DATA, epochs=4, callbacks=[TRAIN(frozen_epochs=3), pruning, seen])
+    (states, units) = zip(*seen.at_end, strict=True)
+    assert units[1] < units[0]
+    assert states[1][1] == states[2][1] == states[3][1]
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_frozen_layers_learn_their_ranges(compiled):
+    model = build()
+    for name in ("dense", "norm"):
+        model.get_layer(name).trainable = False
+    model.compile("sgd", "mse", run_eagerly=not compiled, jit_compile=False)
+    kernel = model.get_layer("dense").kernel.numpy()
+    model.fit(20 * X, Y, epochs=2, batch_size=16, verbose=0, callbacks=[TRAIN()])
+    dense = model.get_layer("dense")
+    np.testing.assert_array_equal(dense.kernel, kernel)
+    assert float(dense.places["inputs"].variables["high"]) > 20
+    assert (dense.trainable, dense.is_watching) == (False, False)
+
+
+def test_a_model_that_is_not_built_is_told_what_to_do():
+    model = keras.Sequential([layers.Flatten(), layers.Dense(1)])
+    model.compile("sgd", "mse", run_eagerly=True)
+    with pytest.raises(ValueError, match=r"is not built.*Start it with a `keras.Input\(shape\)`"):
+        model.fit(**DATA, callbacks=[TRAIN(data=(X, Y))])
+
+
+def test_the_gap_is_that_of_a_model_that_is_cut_while_its_steps_are_compiled():
+    model = build(run_eagerly=False, jit_compile=False)
+    guards = slim.pruning.Guards(align=1, min_units=1)
+    pruning = slim.callbacks.ProgressiveGlobalPruning(0.5, criterion="l2", rounds=1, guards=guards, verbose=0)
+    training = TRAIN(begin=1, data=(X, Y))
+    history = model.fit(**DATA, epochs=3, callbacks=[training, pruning]).history
+    assert model.get_layer("dense").units < 6
+    quantized = history["float_loss"][-1] + history["quantization_gap"][-1]
+    np.testing.assert_allclose(quantized, model.evaluate(**DATA), rtol=1e-5)
+
+
+def test_the_first_epoch_is_never_frozen_where_no_ranges_are_learned(watch):
+    model, seen = build(), watch(lambda model: model.get_layer("norm").moving_mean.numpy().tolist())
+    model.fit(**DATA, epochs=2, callbacks=[TRAIN("binary", None, frozen_epochs=5), seen])
+    assert seen.before[0] != seen.at_end[0] == seen.at_end[1]
