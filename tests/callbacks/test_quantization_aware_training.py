@@ -492,3 +492,46 @@ def test_the_first_epoch_is_never_frozen_where_no_ranges_are_learned(watch):
     model, seen = build(), watch(lambda model: model.get_layer("norm").moving_mean.numpy().tolist())
     model.fit(**DATA, epochs=2, callbacks=[TRAIN("binary", None, frozen_epochs=5), seen])
     assert seen.before[0] != seen.at_end[0] == seen.at_end[1]
+
+
+@keras.saving.register_keras_serializable("mine")
+class Mine(layers.Dense):
+    """Derives from a layer that can round."""
+
+
+def test_what_stays_real_is_told_and_layers_of_the_users_own_types_stay_what_they_are(capsys):
+    stack = [Mine(4, name="mine"), layers.GRU(3, name="loop"), layers.Dense(1, name="head")]
+    model = keras.Sequential([keras.Input((6, 3)), *stack], name="net")
+    model.compile("sgd", "mse", run_eagerly=True)
+    with pytest.warns(SlimWarning, match=r"leaves these layers as they are: 'mine' \("):
+        model.fit(**DATA, callbacks=[QuantizationAwareTraining()])
+    assert "These layers of model 'net' stay real: 'mine' (Mine), 'loop' (GRU)\n" in capsys.readouterr().out
+    assert [type(each) for each in model.layers[:3]] == [Mine, layers.GRU, slim.layers.QuantDense]
+
+
+class Block(layers.Layer):
+    """Layers that can round, where they cannot be seen."""
+
+    def __init__(self):
+        super().__init__(name="block")
+        self.inner = layers.Dense(4, name="inner")
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+def test_a_model_with_blocks_becomes_a_plain_one(capsys):
+    model = keras.Sequential([keras.Input((6, 3)), Block(), layers.Flatten(), layers.Dense(1)], name="net")
+    model.compile("sgd", "mse", run_eagerly=True)
+    model.fit(**DATA, callbacks=[QuantizationAwareTraining()])
+    assert "Model 'net' is a plain functional model from now on, and so are 'block' in it" in capsys.readouterr().out
+    assert isinstance(model.get_layer("block").get_layer("inner"), slim.layers.QuantDense)
+
+
+def test_a_model_that_rounds_keeps_its_quantizers_and_says_so():
+    model = build()
+    model.fit(**DATA, callbacks=[TRAIN({"head": 4})])
+    with pytest.warns(SlimWarning, match=r"rounds already.*that they have: \['head'\]"):
+        model.fit(**DATA, callbacks=[TRAIN()])
+    assert model.get_layer("head").kernel_quantizer.bits == 4
+    model.fit(**DATA, callbacks=[TRAIN({"head": 4})])  # as it is asked: no word
