@@ -35,7 +35,7 @@ RANGES = 512  # training images from which ranges are taken after training
 ANY = -100.0  # decibels: a network that two bits have ruined is a result, too
 AIM = 1.5  # how long a step may take, as a share of the time of the float network
 COLUMNS = [
-    *("", "seeds", "test accuracy, %", "against float", "file: accuracy, %", "as the model, %"),
+    *("", "seeds (with a file)", "test accuracy, %", "against float", "file: accuracy, %", "as the model, %"),
     *("bytes of the file", "gzip", "`save_compressed`", "LiteRT time, share", "step, share"),
 ]
 NOTE = (
@@ -126,30 +126,42 @@ def answers(path, x):
 def examine(network, way, seed, task, data):
     """Returns accuracies and bytes of a network in one way, and of its file."""
     model = made(network, way, seed, task, data)
-    networks.compiled(model, 1e-3)
-    scores = model.predict(data[2][0], batch_size=500, verbose=0)
-    validation = model.predict(data[1][0], batch_size=500, verbose=0)
+    validation, scores = (scores_of(model, x) for x, _ in data[1:])
+    plain = model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", slim.errors.SlimWarning)  # the table says what it would
-        exported = exports(model, file_of(network, way, seed), WAYS.get(way), data[0][0][:RANGES])
+        if way in WAYS:
+            plain = slim.dequantize(model)
+        exported = exports(model, plain, network, way, seed, data[0][0]) if task.file_samples else {}
     return {
         "validation": tasks.accuracy(validation, data[1][1]),
         "test": tasks.accuracy(scores, data[2][1]),
+        "compressed": compressed_bytes(plain),
         **exported,
-        **of_file(file_of(network, way, seed), scores, task, data),
+        **(of_file(file_of(network, way, seed), scores, task, data) if exported else {}),
     }
 
 
-def exports(model, path, how, samples):
-    """Writes the LiteRT file of a model; returns its operations, and the bytes of the compressed plain model."""
+def scores_of(model, x, batch=500):
+    """Returns what a model answers, without compiling it: that would take longer than to run a small one."""
+    batches = (x[first : first + batch] for first in range(0, len(x), batch))
+    return np.concatenate([keras.ops.convert_to_numpy(model(each, training=False)) for each in batches])
+
+
+def exports(model, plain, network, way, seed, x):
+    """Writes the LiteRT file of a model, and returns its operations."""
+    path, how = file_of(network, way, seed), WAYS.get(way)
     path.parent.mkdir(parents=True, exist_ok=True)
-    plain = slim.dequantize(model) if how else model
-    exported = plain if how is None or how.is_plain else model
+    given = plain if how is None or how.is_plain else model
     precision = how.quantize if how else None
-    report = slim.export_tflite(exported, path, precision, data=samples, tolerance=ANY, verbose=0)
+    report = slim.export_tflite(given, path, precision, data=x[:RANGES], tolerance=ANY, verbose=0)
+    return {"operations": report.agreement.operations}
+
+
+def compressed_bytes(model):
+    """Returns what a model's compressed file weighs."""
     with tempfile.TemporaryDirectory() as folder:
-        compressed = slim.save_compressed(plain, f"{folder}/model.h5").file_bytes
-    return {"operations": report.agreement.operations, "compressed": compressed}
+        return slim.save_compressed(model, f"{folder}/model.h5").file_bytes
 
 
 def of_file(path, scores, task, data):
@@ -175,7 +187,7 @@ def examine_tfmot(network, seed, task, data, options):
         inputs = data[1][0][:256]
         np.savez(given, inputs=inputs, outputs=model.predict(inputs, verbose=0), **named_weights(model))
         script = pathlib.Path(__file__).with_name("few_bits_tfmot.py")
-        command = [options.tfmot_python, script, given, file, network, seed, json.dumps(task.settings)]
+        command = [options.tfmot_python, script, given, file, network, seed, json.dumps(task.settings_of_numbers)]
         if options.data_dir:
             command += ["--data-dir", options.data_dir]
         if options.threads:
@@ -210,12 +222,13 @@ def measure(network, task, options):
             held["data"] = task.data(options.data_dir)
         return held["data"]
 
-    def found(name, make):
+    def found(name, make, task=task):
         if options.as_is:
-            return measured_before(NAME, name, task.settings)
-        return cell(NAME, name, task.settings, make)
+            either = task, dataclasses.replace(task, file_samples=0)
+            return next(filter(None, (measured_before(NAME, name, each.settings_of_numbers) for each in either)), None)
+        return cell(NAME, name, task.settings_of_numbers, make)
 
-    def one(way, seed):
+    def one(way, seed, task):
         if way == TFMOT:
             return examine_tfmot(network, seed, task, data(), options)
         return examine(network, way, seed, task, data())
@@ -223,7 +236,9 @@ def measure(network, task, options):
     measured = {}
     for seed in range(options.seeds):
         for way in [FLOAT, *options.ways]:
-            run = found(label(network, way, seed), functools.partial(one, way, seed))
+            has_file = seed < options.file_seeds or way == TFMOT
+            this = task if has_file else dataclasses.replace(task, file_samples=0)
+            run = found(label(network, way, seed), functools.partial(one, way, seed, this), this)
             keras.backend.clear_session()
             if run:
                 measured.setdefault(way, {"runs": []})["runs"].append({"seed": seed, **run})
@@ -232,7 +247,7 @@ def measure(network, task, options):
             of_way["steps"] = found(f"{network}-{way}-steps", lambda way=way: step_ratios(way, task, data()))
         elif way == TFMOT:
             of_way["steps"] = [ratio for run in of_way["runs"] for ratio in run["steps"]]
-        if way != FLOAT:
+        if way != FLOAT and options.file_seeds:
             of_way["time"] = found(f"{network}-{way}-time", lambda way=way: time_ratio(network, way, 0))
     return measured
 
@@ -242,17 +257,18 @@ def rows(measured):
     for way, of_way in measured.items():
         runs = of_way["runs"]
 
-        def mean(key, runs=runs):
-            return np.mean([run[key] for run in runs]) if key in runs[0] else None
+        def mean(key, form, runs=runs):
+            values = [run[key] for run in runs if key in run]
+            return format(np.mean(values), form) if values else ""
 
         yield [
             way,
-            len(runs),
+            f"{len(runs)} ({sum('file' in run for run in runs)})",
             mean_and_range([run["test"] for run in runs], 1),
-            "" if way == FLOAT else f"{-lost(measured, way):+.1f}",
-            f"{mean('file'):.1f} ({mean('model on these'):.1f})",
-            f"{mean('same'):.1f}",
-            *("" if mean(key) is None else f"{mean(key):,.0f}" for key in ("bytes", "gzip", "compressed")),
+            "" if way == FLOAT else f"{0 - round(lost(measured, way), 1):+.1f}",
+            f"{mean('file', '.1f')} ({mean('model on these', '.1f')})" if mean("file", ".1f") else "",
+            mean("same", ".1f"),
+            *(mean(key, ",.0f") for key in ("bytes", "gzip", "compressed")),
             f"{of_way['time']:.2f}" if of_way.get("time") else "",
             f"{statistics.median(of_way['steps']):.2f}" if of_way.get("steps") else "",
         ]
@@ -337,6 +353,7 @@ def main():
     parser.add_argument("--tfmot-python", help="interpreter that has tensorflow-model-optimization and tf_keras")
     parser.add_argument("--threads", type=int, help="threads of an operation; by default TensorFlow's own choice")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--file-seeds", type=int, default=3, help="seeds with LiteRT files; TFMOT has one for each")
     parser.add_argument("--as-is", action="store_true", help="measure nothing more, and write what there is")
     options = parser.parse_args()
     options.ways = list(dict.fromkeys([*options.ways, *([TFMOT] if options.tfmot_python or options.as_is else [])]))
@@ -344,7 +361,9 @@ def main():
         parser.error(f"{TFMOT!r} needs --tfmot-python")
     if options.threads:
         tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    changes = {key: getattr(options, key) for key in SETTINGS if getattr(options, key, None) is not None}
+    changes = {
+        key: getattr(options, key) for key in (*SETTINGS, "file_samples") if getattr(options, key, None) is not None
+    }
     chosen = {name: dataclasses.replace(TASKS[name], **changes) for name in options.networks}
     found = {network: measure(network, task, options) for network, task in chosen.items()}
     found = {network: each for network, each in found.items() if FLOAT in each}

@@ -11,7 +11,7 @@ import keras
 import networks
 import numpy as np
 
-SETTINGS = ("images", "epochs", "tuning_epochs", "batch", "rate", "tuning_rate", "width", "file_samples")
+SETTINGS = ("images", "epochs", "tuning_epochs", "batch", "rate", "tuning_rate", "width")
 VALIDATION = 2_000
 
 
@@ -29,7 +29,7 @@ class Task:
         batch: Images of a batch.
         rate: Learning rate of Adam for the float network, which falls along a cosine.
         tuning_rate: The same for each way from there.
-        file_samples: Number of test images that files are asked.
+        file_samples: Number of test images that LiteRT files are asked; without any there are none.
         in_order: Makes the network in the order of layers that signs want; by default they stand for its ReLUs.
     """
 
@@ -38,7 +38,7 @@ class Task:
     width: int
     epochs: int
     tuning_epochs: int = 4
-    images: int = 5_000
+    images: int = 4_000
     batch: int = 64
     rate: float = 2e-3
     tuning_rate: float = 1e-3
@@ -47,8 +47,13 @@ class Task:
 
     @property
     def settings(self):
-        """What the numbers depend on."""
+        """What the network depends on."""
         return {key: getattr(self, key) for key in SETTINGS}
+
+    @property
+    def settings_of_numbers(self):
+        """What the numbers depend on."""
+        return {**self.settings, "file_samples": self.file_samples}
 
     def data(self, data_dir):
         """Returns training, validation and test images with labels."""
@@ -65,9 +70,9 @@ TASKS = {
         images=8_000,
         in_order=functools.partial(networks.convolutional_lenet, pool_first=True),
     ),
-    "depthwise": Task(networks.depthwise, images.load_cifar10, width=12, epochs=15),
-    "VGG": Task(networks.sequential, images.load_cifar10, width=8, epochs=15),
-    "ResNet-20": Task(functools.partial(networks.residual, blocks=3), images.load_cifar10, width=6, epochs=15),
+    "depthwise": Task(networks.depthwise, images.load_cifar10, width=8, epochs=12),
+    "VGG": Task(networks.sequential, images.load_cifar10, width=8, epochs=12),
+    "ResNet-20": Task(functools.partial(networks.residual, blocks=3), images.load_cifar10, width=4, epochs=12),
 }
 
 
