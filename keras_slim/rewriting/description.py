@@ -78,10 +78,11 @@ def describe(model: keras.Model) -> ModelDescription:
     >>> model = keras.Sequential([keras.Input((8,)), *(dense(8, name=name) for name in "abc")], name="m")
     >>> print(describe(slim.quantize(model, slim.quantizers.Int(4), "int", skip=("last",))))
     Model 'm'
-    layer  type        weights      inputs  bits
-    a      QuantDense  int(bits=4)  int     4
-    b      QuantDense  int(bits=4)  int     4
-    c      Dense       real         real    -     left out by name, place or type
+    layer       type        weights      inputs  bits
+    a           QuantDense  int(bits=4)  int     4
+    b           QuantDense  int(bits=4)  int     4
+    b_quantize  Quantize    real         int     8
+    c           Dense       real         real    -     left out by name, place or type
     """
     model = readable(model, "describe")
     found = {each: path for each, path in paths(model).items() if not is_graph(each)}
