@@ -20,6 +20,7 @@ RNG = np.random.default_rng(3)
 X = RNG.normal(size=(32, 6, 3)).astype("float32")
 Y = np.tanh(X.mean(axis=(1, 2)))[:, np.newaxis]
 DATA = {"x": batches(X, Y), "verbose": 0}
+SLOW = pytest.mark.slow
 TRAIN = functools.partial(QuantizationAwareTraining, verbose=0)
 
 
@@ -194,7 +195,7 @@ def test_data_to_compare_on_comes_in_any_form(kind):
     assert history["float_loss"][1] != history["float_loss"][0]
 
 
-@pytest.mark.parametrize("first", [True, False], ids=["backup first", "backup last"])
+@pytest.mark.parametrize("first", [True, pytest.param(False, marks=SLOW)], ids=["backup first", "backup last"])
 def test_a_fit_that_is_killed_again_and_again_is_taken_up(first, tmp_path):
     def fit(*others):
         model = build(optimizer=keras.optimizers.Adam(0.01))
@@ -287,7 +288,7 @@ def test_what_it_left_is_exported_and_made_plain(tmp_path):
     model.fit(**DATA, epochs=2, callbacks=[TRAIN()])
     plain = slim.dequantize(model)
     assert not any(isinstance(each, Quantized) for each in plain._flatten_layers())
-    report = slim.export_tflite(model, tmp_path / "net.tflite", "int8", X, verbose=0)
+    report = slim.export_tflite(model, tmp_path / "net.tflite", "int8", verbose=0)  # no data is needed
     assert report.agreement.operations["FULLY_CONNECTED"] == 2
     assert report.agreement.sqnr_db > 20
 
@@ -427,7 +428,7 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=SLOW)], ids=["eager", "compiled"])
 def test_interrupted_in_the_last_epochs_it_leaves_nothing_frozen(compiled):
     model = build(run_eagerly=not compiled, jit_compile=False)
     with pytest.raises(KeyboardInterrupt):
@@ -454,20 +455,6 @@ def test_averages_stay_in_the_last_epochs_of_a_model_that_is_cut_in_them(watch):
     (states, units) = zip(*seen.at_end, strict=True)
     assert units[1] < units[0]
     assert states[1][1] == states[2][1] == states[3][1]
-
-
-@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
-def test_frozen_layers_learn_their_ranges(compiled):
-    model = build()
-    for name in ("dense", "norm"):
-        model.get_layer(name).trainable = False
-    model.compile("sgd", "mse", run_eagerly=not compiled, jit_compile=False)
-    kernel = model.get_layer("dense").kernel.numpy()
-    model.fit(20 * X, Y, epochs=2, batch_size=16, verbose=0, callbacks=[TRAIN()])
-    dense = model.get_layer("dense")
-    np.testing.assert_array_equal(dense.kernel, kernel)
-    assert float(dense.places["inputs"].variables["high"]) > 20
-    assert (dense.trainable, dense.is_watching) == (False, False)
 
 
 def test_a_model_that_is_not_built_is_told_what_to_do():
