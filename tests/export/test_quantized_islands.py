@@ -69,7 +69,7 @@ def test_a_trained_network_answers_as_its_file_and_puts_nearly_all_into_the_same
     assert agreement.same_class >= 0.97
 
 
-@pytest.mark.parametrize("build", [nested, several_ends])
+@pytest.mark.parametrize("build", [nested, pytest.param(several_ends, marks=pytest.mark.slow)])
 def test_no_floats_are_left_in_a_model_of_layers_with_integers(build, tmp_path):
     report = exported(slim.quantize(randomise(build()), "int", "int", skip=()), tmp_path)
     assert report.float_islands == ()
