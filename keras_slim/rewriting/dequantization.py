@@ -12,7 +12,7 @@ from keras_slim.held import layers_within
 from keras_slim.layers.quant_twins import PLAIN, plain_twin
 from keras_slim.layers.quantize import Quantize
 from keras_slim.layers.quantized import INPUTS, Quantized
-from keras_slim.own_state import give
+from keras_slim.own_state import give, variables_alike
 
 FEW = 3
 """Values of inputs that are nothing like real numbers: a model that has seen only these is lost without them."""
@@ -64,9 +64,8 @@ def dequantize(model: keras.Model) -> keras.Model:
 
     copy = copy_replacing(model, in_place_of)
     for layer, plain in made.items():
-        values = {variable.name: variable for variable in layer.weights}
-        for variable in plain.weights:
-            give(variable, layer.rounded(variable.name, values[variable.name]))
+        for old, new in variables_alike(layer, plain):
+            give(new, layer.rounded(old.name, old))
     return copy
 
 
