@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_slim.errors import in_short, invalid_argument
+from keras_slim.layers.quantized import rounding_only
 from keras_slim.rewriting.calibration import rounding_layers
 from keras_slim.scoring.data import as_batches, drawn, num_samples
 
@@ -50,13 +51,9 @@ class FloatLoss:
         layers, model = rounding_layers(self._model), self._model
         if layers != self._layers:
             self._layers, self._function = layers, None
-        before = [layer.rounding for layer in layers]
         model.test_function, self._function = self._function, model.test_function
-        for layer in layers:
-            layer.rounding = "nothing"
         try:
-            return self.now()
+            with rounding_only("nothing", layers):
+                return self.now()
         finally:
-            for layer, rounding in zip(layers, before, strict=True):
-                layer.rounding = rounding
             model.test_function, self._function = self._function, model.test_function

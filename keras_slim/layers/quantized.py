@@ -1,5 +1,6 @@
 """What layers with rounded weights and inputs share; each is one of Keras's in all else."""
 
+import contextlib
 from typing import Any
 
 import keras
@@ -134,6 +135,19 @@ class Quantized:
                 for name, axes in self.kept.items()
             }
         return {**super().get_config(), **own}
+
+
+@contextlib.contextmanager
+def rounding_only(what, layers):
+    """A context in which layers with few bits round what is said, as their attribute `rounding`, and no more."""
+    before = [layer.rounding for layer in layers]
+    try:
+        for layer in layers:
+            layer.rounding = what
+        yield
+    finally:
+        for layer, rounding in zip(layers, before, strict=True):
+            layer.rounding = rounding
 
 
 def kept_by_place(kept):

@@ -15,7 +15,7 @@ from keras_slim.graph.program import Program
 from keras_slim.graph.running import KeptState
 from keras_slim.kernels.backends import without_gradients
 from keras_slim.layers.quant_twins import PLAIN, QUANTIZED, quant_twin
-from keras_slim.layers.quantized import Quantized
+from keras_slim.layers.quantized import Quantized, rounding_only
 from keras_slim.own_state import give, variables_alike
 from keras_slim.quantizers import get
 from keras_slim.rewriting.per_layer import PerLayer
@@ -164,12 +164,9 @@ class _Rounded:
 
     def sums(self, call, real, rounded):
         """Returns what the layer sums, or computes, of real values, and of those of the rounded network."""
-        call, rounding = dataclasses.replace(call, operation=self._sums), self._sums.rounding
-        try:
-            self._sums.rounding = "nothing"
+        call = dataclasses.replace(call, operation=self._sums)
+        with rounding_only("nothing", [self._sums]):
             found = call(real)
-        finally:
-            self._sums.rounding = rounding
         return found, call(rounded)
 
     def finished(self, found):

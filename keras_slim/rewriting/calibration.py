@@ -11,7 +11,7 @@ from keras_slim.graph.opening import readable
 from keras_slim.graph.running import KeptState, observed_run
 from keras_slim.held import layers_within
 from keras_slim.kernels.backends import without_gradients
-from keras_slim.layers.quantized import Quantized
+from keras_slim.layers.quantized import Quantized, rounding_only
 from keras_slim.rewriting.per_layer import paths
 from keras_slim.scoring.data import first_samples, flat_inputs
 from keras_slim.validation import check_count
@@ -37,21 +37,22 @@ def learn_ranges(model: keras.Model, batches) -> None:
         batches: Batches `(x, y, sample_weight)` that fit it.
     """
     layers = rounding_layers(model)
-    before = [(layer.rounding, layer.is_watching) for layer in layers]
+    before = [layer.is_watching for layer in layers]
     variables = [
         variable for layer in layers for place in layer.places.values() for variable in place.variables.values()
     ]
     with KeptState(model):
         try:
             for layer in layers:
-                layer.rounding, layer.is_watching = "nothing", True
+                layer.is_watching = True
                 for place in layer.places.values():
                     place.forget()
-            for inputs in _in_large_batches(model, batches):
-                observed_run(model, inputs, ())
+            with rounding_only("nothing", layers):
+                for inputs in _in_large_batches(model, batches):
+                    observed_run(model, inputs, ())
         finally:
-            for layer, (rounding, is_watching) in zip(layers, before, strict=True):
-                layer.rounding, layer.is_watching = rounding, is_watching
+            for layer, is_watching in zip(layers, before, strict=True):
+                layer.is_watching = is_watching
         values = [keras.ops.convert_to_numpy(variable) for variable in variables]
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
