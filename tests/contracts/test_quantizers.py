@@ -90,7 +90,7 @@ def test_a_range_that_collapsed_gives_zeros_also_for_what_comes_later(quantizer,
     np.testing.assert_array_equal(rounded(place, zeros), zeros)
     if "batches" in place.variables:
         x = numbers(3, 4)
-        np.testing.assert_array_equal(rounded(place, x), zeros)
+        np.testing.assert_allclose(rounded(place, x), zeros, atol=1e-29)  # the range of one operation cannot be 0
         np.testing.assert_array_equal(slope(place, x, x), zeros)
 
 
