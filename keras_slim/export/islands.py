@@ -71,7 +71,7 @@ def _why(layer):
         return f"its `rounding` is {layer.rounding!r}", False
     place = layer.places.get(INPUTS)
     if place is None:
-        return "its inputs are not rounded", False
+        return "its inputs are not rounded, or there is no range behind it", False
     quantizer = place.quantizer
     if not isinstance(quantizer, Int):
         return f"converters read no range from '{quantizer.alias or type(quantizer).__name__}' of its inputs", True

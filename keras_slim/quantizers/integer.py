@@ -102,8 +102,9 @@ class Int(Quantizer):
         if has_range and n == 255 and self._ranges(place) == "average":
             # The same in one operation, which has its own gradient: a step of training takes less time.
             scale, safe, zero = _grid(low, high, n)
-            lowest, highest = (ops.stop_gradient(end * safe) for end in (-zero, n - zero))
-            return keras.quantizers.fake_quant_with_min_max_vars(x, lowest, ops.where(scale > 0, highest, NOTHING))
+            lowest = -zero * safe
+            highest = ops.where(scale > 0, lowest + n * safe, NOTHING)
+            return keras.quantizers.fake_quant_with_min_max_vars(x, *map(ops.stop_gradient, (lowest, highest)))
 
         def values(x, low, high):
             scale, safe, zero = _grid(low, high, n)

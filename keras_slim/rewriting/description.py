@@ -9,6 +9,7 @@ from keras_slim.graph.opening import readable
 from keras_slim.layers.quant_twins import QUANTIZED
 from keras_slim.layers.quantized import INPUTS, Quantized
 from keras_slim.rewriting.per_layer import paths
+from keras_slim.rewriting.ranges import Ranges
 from keras_slim.rewriting.skipping import left_because
 
 
@@ -20,7 +21,7 @@ class LayerDescription:
         path: Its name, after those of the models around it: `"encoder/dense"`.
         kind: Name of its type.
         weights: Quantizer of its weights with its options, `"int(bits=4)"`; `None` if they are real or there are none.
-        inputs: Quantizer of its inputs; `None` if they are taken as they come.
+        inputs: Quantizer of its inputs, its own or that of the `Quantize` they come from; `None` if they are real.
         bits: Bits of one of its rounded weights, or of its rounded inputs if its weights are real; `None` if both are.
         why: Why it rounds nothing, a phrase; empty if it does.
     """
@@ -86,7 +87,9 @@ def describe(model: keras.Model) -> ModelDescription:
     """
     model = readable(model, "describe")
     found = {each: path for each, path in paths(model).items() if not is_graph(each)}
-    rows = (_described(each, path) for each, path in found.items() if getattr(each, "weights", ()) or _rounds(each))
+    found = {each: path for each, path in found.items() if getattr(each, "weights", ()) or _rounds(each)}
+    ranges = Ranges(model, ())
+    rows = (_described(each, path, ranges.quantizers_before(each)) for each, path in found.items())
     return ModelDescription(model.name, tuple(rows))
 
 
@@ -94,11 +97,12 @@ def _rounds(layer):
     return isinstance(layer, Quantized)
 
 
-def _described(layer, path):
+def _described(layer, path, quantizers_before):
     places = layer.places if _rounds(layer) else {}
     of_weights = [place for place in places.values() if place.is_weight]
     weights = repr(of_weights[0].quantizer) if of_weights else None
-    inputs = repr(places[INPUTS].quantizer) if INPUTS in places else None
+    of_inputs = [places[INPUTS].quantizer] if INPUTS in places else quantizers_before if of_weights else []
+    inputs = ", ".join(dict.fromkeys(map(repr, of_inputs))) or None
     bits = max((place.bits for place in of_weights or places.values()), default=None)
     kind = type(layer).__name__
     return LayerDescription(path, kind, weights, inputs, bits, "" if weights or inputs else _why(layer))

@@ -32,10 +32,11 @@ def quantize(
     layers inside a wrapper such as `TimeDistributed`. `keras_slim.rewriting.describe` tells of each layer.
 
     For a phone: `quantize(model, "int", "int", skip=())`. Where `activations` are `"int"`, all that a phone computes
-    has a range: a layer `Quantize` is put behind sums, joins, averages, activations and outputs that no layer with few
-    bits reads. Activations inside a layer, other than a clip at 0, become layers of their own, with a `Quantize` before
-    them. What follows from real numbers alone, from inputs of the model or layers that stay, is left real until a layer
-    rounds it. Frozen layers stay frozen, and learn no ranges.
+    has a range: a layer `Quantize` is put behind sums, joins, averages, activations and outputs, unless layers with few
+    bits alone read them. What it has rounded is not rounded again by a layer with few bits that reads it, too.
+    Activations inside a layer, other than a clip at 0, become layers of their own, with a `Quantize` before them. What
+    follows from real numbers alone, from inputs of the model or layers that stay, is left real until a layer rounds it.
+    Frozen layers stay frozen, and learn no ranges.
 
     Args:
         model: A Functional, built Sequential or subclassed model. It is not changed.
@@ -127,7 +128,12 @@ class _Quantizing:
             for layer, (weights, inputs) in self._twins.items()
             if weights and (inputs or not QUANTIZED[type(layer)].of_inputs)
         }
-        self._missing = Ranges(model, self._rounding).missing()
+        ranges = Ranges(model, self._rounding)
+        self._missing = ranges.missing()
+        for layer in self._rounding:
+            weights, inputs = self._twins[layer]
+            if inputs and self._is_rounded_before(ranges.origins(layer), inputs):
+                self._twins[layer] = weights, None
         self._names = Names(model)
         self._made = {}
 
@@ -135,6 +141,17 @@ class _Quantizing:
     def _quantizers(layer, of_weights, of_inputs):
         inputs = of_inputs.of(layer) if QUANTIZED[type(layer)].of_inputs else None
         return of_weights.of(layer), inputs
+
+    def _is_rounded_before(self, origins, quantizer):
+        """Tells whether all that a layer reads has been rounded so where it was made: a second time is no use."""
+        return bool(origins) and all(_alike(self._rounded_by(origin), quantizer) for origin in origins)
+
+    def _rounded_by(self, origin):
+        """Returns the quantizer of what an operation gives, or `None`."""
+        if isinstance(origin, Quantize):
+            return origin.quantizer
+        quantizer = self._of_activations.of(origin) if origin in self._missing else None
+        return quantizer if isinstance(quantizer, Int) else None
 
     def copy(self):
         """Returns the copy of the model, with its weights, and the layers in the place of each."""
@@ -176,3 +193,7 @@ class _Quantizing:
         policy = getattr(operation, "dtype_policy", f"mixed_{dtype}" if dtype in HALF else dtype)
         axis = 1 if getattr(operation, "data_format", None) == "channels_first" else -1
         return [Quantize(quantizer, axis, name=self._names.unused(f"{operation.name}_quantize"), dtype=policy)]
+
+
+def _alike(one, other):
+    return type(one) is type(other) and one.get_config() == other.get_config()

@@ -4,6 +4,7 @@ What converters do with ranges was tried, operation by operation. Some operation
 are computed in one with the layer before; some have outputs whose range is known; all others need one on each side.
 """
 
+import dataclasses
 from collections.abc import Container
 
 import keras
@@ -12,7 +13,7 @@ from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.running import run
 from keras_slim.held import is_stock
 from keras_slim.layers.quantize import Quantize
-from keras_slim.layers.quantized import Quantized
+from keras_slim.layers.quantized import INPUTS, Quantized
 
 # Names, since operations of `keras.ops` have no public classes; most are layers and operations at once.
 HAND_ON = """
@@ -22,6 +23,7 @@ HAND_ON = """
     AveragePooling1D AveragePooling2D AveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D
     MaxPooling1D MaxPooling2D MaxPooling3D
 """
+AVERAGE = {"AveragePooling1D", "AveragePooling2D", "AveragePooling3D"}
 SUMS = {"Add", "Subtract", "Multiply"}
 JOINS = {"Concatenate"}
 CLIPPED = {"Relu", "Relu6"}
@@ -39,6 +41,14 @@ INPUT = "input"
 OUTPUT = "output"
 
 
+@dataclasses.dataclass(frozen=True)
+class _Tensor:
+    """Which operation makes a tensor, and whether its numbers have been averaged since."""
+
+    origin: keras.Operation | str
+    is_averaged: bool = False
+
+
 class Ranges:
     """Finds where ranges are missing in a model whose layers are to round their inputs.
 
@@ -52,9 +62,10 @@ class Ranges:
         self._readers: dict = {}
         self._calls: dict = {}
         self._given: dict = {}
-        outputs = run(model, [INPUT] * len(model.inputs), self._call)
-        for origin in keras.tree.flatten(outputs):
-            self._readers.setdefault(origin, []).append(OUTPUT)
+        self._averaging: set = set()
+        outputs = run(model, [_Tensor(INPUT)] * len(model.inputs), self._call)
+        for tensor in keras.tree.flatten(outputs):
+            self._readers.setdefault(tensor.origin, []).append(OUTPUT)
         self._real = {INPUT}
         for operation, origins in self._given.items():
             if not self._rounds(operation) and (_has_kernels(operation) or origins <= self._real):
@@ -70,22 +81,36 @@ class Ranges:
             and keras.backend.is_float_dtype(nodes[0].outputs[0].dtype)
         }
 
+    def origins(self, operation: keras.Operation) -> set:
+        """Returns the operations whose outputs one reads as they are; none if some are averaged before."""
+        return set() if operation in self._averaging else self._given.get(operation, set())
+
+    def quantizers_before(self, operation: keras.Operation) -> list:
+        """Returns the quantizers of all that an operation reads, if all of it comes from layers `Quantize`."""
+        origins = self.origins(operation)
+        are_rounded = all(isinstance(origin, Quantize) for origin in origins)
+        return [origin.quantizer for origin in origins] if are_rounded else []
+
     def _call(self, node, given, args, kwargs):
         operation = node.operation
         if is_graph(operation):
             return run(operation, given, self._call)
         if _hands_on(operation) and len(given) == len(node.outputs) == 1:
-            return given
-        for origin in given:
-            self._readers.setdefault(origin, []).append(operation)
+            return [_Tensor(given[0].origin, given[0].is_averaged or _averages(operation))]
+        for tensor in given:
+            self._readers.setdefault(tensor.origin, []).append(operation)
+            if tensor.is_averaged:
+                self._averaging.add(operation)
         self._calls.setdefault(operation, []).append(node)
-        self._given.setdefault(operation, set()).update(given)
-        return [operation] * len(node.outputs)
+        self._given.setdefault(operation, set()).update(tensor.origin for tensor in given)
+        return [_Tensor(operation)] * len(node.outputs)
 
     def _rounds(self, operation):
         if not isinstance(operation, Quantized):
             return operation in self._rounding
-        return "inputs" in operation.places or (not operation.of_inputs and bool(operation.places))
+        if not operation.places:
+            return False
+        return INPUTS in operation.places or not operation.of_inputs or bool(self.quantizers_before(operation))
 
     def _needs(self, origin, reader):
         is_real = origin in self._real
@@ -128,6 +153,10 @@ def _name(operation):
 def _hands_on(operation):
     is_between = getattr(operation, "interpolation", "nearest") in ("nearest", "bilinear")
     return is_stock(type(operation)) and _name(operation) in HAND_ON.split() and is_between
+
+
+def _averages(operation):
+    return _name(operation) in AVERAGE or getattr(operation, "interpolation", "nearest") != "nearest"
 
 
 def _has_kernels(operation):

@@ -169,6 +169,40 @@ def test_ranges_are_put_where_no_layer_rounds_and_the_converter_needs_one():
     assert made.get_layer("narrow").activation is keras.activations.relu
 
 
+def rounding_their_inputs(model):
+    """The names of the convolutions and dense layers that round what they read."""
+    return {layer.name for layer in model.layers if "inputs" in getattr(layer, "places", ())} - added(model)
+
+
+@pytest.mark.parametrize(
+    ("activations", "expected"),
+    [
+        ("int", {"stem", "smooth"}),
+        ({ALL: "int", "plain": Int(4)}, {"stem", "smooth", "plain"}),
+        ({layers.Conv2D: "int", "sum": "int"}, {"stem", "smooth", "plain", "pooled"}),  # none behind `clip`
+        ({ALL: LearnedStep(4)}, {"stem", "smooth", "plain", "pooled"}),
+    ],
+)
+def test_what_was_rounded_for_another_reader_is_not_rounded_again(activations, expected):
+    image = keras.Input((6, 6, 2))
+    x = layers.ReLU(name="clip")(layers.Conv2D(2, 3, padding="same", name="stem")(image))
+    smooth = layers.Conv2D(2, 1, name="smooth")(layers.AveragePooling2D(3, 1, "same")(x))  # numbers between the steps
+    pooled = layers.Conv2D(2, 1, name="pooled")(layers.MaxPooling2D(3, 1, "same")(x))
+    outputs = layers.Add(name="sum")([x, layers.Conv2D(2, 1, name="plain")(x), smooth, pooled])
+    model = keras.Model(image, outputs)
+    made = slim.quantize(model, "int", activations, skip=())
+    assert rounding_their_inputs(made) == expected
+    in_two = slim.quantize(slim.quantize(model, "int", activations, skip=("pooled",)), "int", activations, skip=())
+    assert (added(in_two), rounding_their_inputs(in_two)) == (added(made), expected)
+
+
+def test_it_is_not_rounded_again_behind_a_layer_that_rounds_by_hand():
+    made = slim.quantize(chain(Quantize("int"), layers.Dropout(0.5)), "int", "int", skip=())
+    assert rounding_their_inputs(made) == {"stem"}
+    other = slim.quantize(chain(Quantize(Int(4))), "int", "int", skip=())
+    assert rounding_their_inputs(other) == {"stem", "head"}
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
