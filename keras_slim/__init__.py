@@ -3,10 +3,12 @@
 Prune inside `fit` with `keras_slim.callbacks`, or a trained model with `prune`; look with `profile`; export a file
 that is checked against the model with `export_tflite`.
 
-Names are imported when they are first used, so that `keras-slim --help` does not wait for Keras.
+Names are imported when they are first used, so that `keras-slim --help` does not wait for Keras. Where Keras is there
+already, the layers are imported at once: `keras.models.load_model` finds them in files then.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -127,3 +129,7 @@ def __getattr__(name):
 
 def __dir__():
     return __all__
+
+
+if "keras" in sys.modules:
+    importlib.import_module("keras_slim.layers")
