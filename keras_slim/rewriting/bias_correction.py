@@ -20,7 +20,7 @@ from keras_slim.own_state import give, variables_alike
 from keras_slim.quantizers import get
 from keras_slim.rewriting.per_layer import PerLayer
 from keras_slim.rewriting.skipping import layers_to_replace
-from keras_slim.scoring.data import as_batches, flat_inputs, num_samples
+from keras_slim.scoring.data import first_samples, flat_inputs
 from keras_slim.validation import check_count
 
 OWNER = "correct_biases"
@@ -93,24 +93,10 @@ def correct_biases(model: keras.Model, data: Any, kernel: Any = "int", samples: 
         raise ValueError(invalid_argument("model", OWNER, expected=expected, received=model, hint=hint))
     with KeptState(copy), without_gradients():
         shifts = _Shifts(copy, rounded)
-        for inputs in _some(data, copy, samples):
-            shifts.add(inputs)
+        for x, *_ in first_samples(data, copy, samples, owner=OWNER):
+            shifts.add(flat_inputs(copy, x))
     shifts.assign()
     return copy
-
-
-def _some(data, model, samples):
-    """Yields batches of inputs, flat, of as many samples."""
-    seen = 0
-    for x, _, _ in as_batches(data, model, owner=OWNER, targets=False, steps=samples)():
-        inputs = [each[: samples - seen] for each in flat_inputs(model, x)]
-        yield inputs
-        seen += num_samples(inputs)
-        if seen >= samples:
-            return
-    if not seen:
-        hint = "A generator may be used up."
-        raise ValueError(invalid_argument("data", OWNER, expected="at least one batch", received="none", hint=hint))
 
 
 def _with_biases(model, quantizers):
