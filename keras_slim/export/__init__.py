@@ -14,6 +14,7 @@ apart (`agreement`).
 
 from keras_slim.export.agreement import Agreement, OutputAgreement
 from keras_slim.export.exporting import export_tflite
+from keras_slim.export.file_tensor import FileTensor
 from keras_slim.export.islands import FloatIsland
 from keras_slim.export.latency import Latency, benchmark_tflite
 from keras_slim.export.report import ExportReport
@@ -22,6 +23,7 @@ from keras_slim.export.verification import verify_tflite
 __all__ = [
     "Agreement",
     "ExportReport",
+    "FileTensor",
     "FloatIsland",
     "Latency",
     "OutputAgreement",

@@ -84,6 +84,7 @@ class Agreement:
         quantize: What the file holds: None for float32, `"float16"`, `"dynamic"` or `"int8"`.
         operations: How often each operation occurs in the file.
         partitions: Number of parts of the file that XNNPACK runs.
+        delegated: How often each operation occurs in these parts; the others run on LiteRT's own, slower kernels.
     """
 
     samples: int
@@ -91,6 +92,7 @@ class Agreement:
     quantize: str | None
     operations: dict[str, int]
     partitions: int
+    delegated: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def sqnr_db(self) -> float:
@@ -139,6 +141,7 @@ class Agreement:
             "quantize": self.quantize,
             "operations": dict(self.operations),
             "partitions": self.partitions,
+            "delegated": dict(self.delegated),
             "outputs": [dataclasses.asdict(output) | {"sqnr_db": output.sqnr_db} for output in self.outputs],
         }
 
@@ -151,12 +154,23 @@ class Agreement:
         rows = [
             ("agreement", f"{self.sqnr_db:.1f} dB on {self.samples} samples"),
             ("worst error", error),
-            ("operations", ", ".join(f"{count} {name}" for name, count in self.operations.items())),
-            ("XNNPACK", f"{self.partitions} {'partition' if self.partitions == 1 else 'partitions'}"),
+            ("operations", _listed(self.operations)),
+            ("XNNPACK", self._delegation()),
         ]
         if self.same_class is not None:
             rows.insert(1, ("same class", f"{self.same_class:.1%} of the samples"))
         return rows
+
+    def _delegation(self):
+        left = {name: count - self.delegated.get(name, 0) for name, count in self.operations.items()}
+        left = {name: count for name, count in left.items() if count > 0}
+        parts = f"{self.partitions} {'partition' if self.partitions == 1 else 'partitions'}"
+        runs = f"{sum(self.delegated.values())} of {sum(self.operations.values())} operations"
+        return f"{parts}, {runs}{f', all but {_listed(left)}' if left else ''}"
+
+
+def _listed(operations):
+    return ", ".join(f"{count} {name}" for name, count in operations.items())
 
 
 def compare(name, expected, received, step=0.0):

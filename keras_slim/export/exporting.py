@@ -18,7 +18,7 @@ from keras_slim.export.precision import check_not_quantized, in_float32
 from keras_slim.export.report import ExportReport, warn_of_weaknesses, weigh
 from keras_slim.export.samples import check_numbers, draw_samples, fix_shapes, read_samples
 from keras_slim.export.signature import read_signature
-from keras_slim.export.tflite_file import TfliteFile
+from keras_slim.export.tflite_file import TfliteFile, describe
 from keras_slim.export.tracing import Trace, check_backend
 from keras_slim.export.verification import check_tolerance, least_db, measure_agreement
 from keras_slim.export.within_drop import round_within
@@ -120,6 +120,8 @@ def export_tflite(
             latency=latency,
             left_real=left,
             float_islands=find_islands(model, file) if quantize == "int8" else (),
+            inputs=describe(file.inputs),
+            outputs=describe(file.outputs),
         )
         os.replace(scratch, path)
     warn_of_weaknesses(report)

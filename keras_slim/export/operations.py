@@ -70,6 +70,27 @@ def count_partitions(interpreter):
     return sum(details["op_name"] == "DELEGATE" for details in interpreter._get_ops_details())
 
 
+def delegated_operations(interpreter):
+    """Returns how often each operation occurs in the parts that XNNPACK runs, a dictionary by name.
+
+    A part takes the place of all that its outputs are computed from, up to its inputs. Bodies of loops are not counted.
+    """
+    nodes = interpreter._get_ops_details()
+    makers = {tensor: node for node in nodes if node["op_name"] != "DELEGATE" for tensor in node["outputs"].tolist()}
+    taken = {}
+    for part in nodes:
+        if part["op_name"] != "DELEGATE":
+            continue
+        given, wanted = set(part["inputs"].tolist()), part["outputs"].tolist()
+        while wanted:
+            tensor = wanted.pop()
+            node = None if tensor in given else makers.get(tensor)
+            if node is not None and node["index"] not in taken:
+                taken[node["index"]] = node["op_name"]
+                wanted.extend(node["inputs"].tolist())
+    return dict(collections.Counter(taken.values()).most_common())
+
+
 def _tensors_of(operator):
     """Returns the positions of the inputs and of the outputs of an operation."""
     inputs = [operator.Inputs(k) for k in range(operator.InputsLength())]

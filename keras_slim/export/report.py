@@ -6,6 +6,7 @@ import warnings
 
 from keras_slim.errors import SlimWarning
 from keras_slim.export.agreement import Agreement
+from keras_slim.export.file_tensor import FileTensor
 from keras_slim.export.islands import FloatIsland
 from keras_slim.export.latency import Latency
 
@@ -30,6 +31,8 @@ class ExportReport:
         left_real: Paths of the layers that `max_drop` has left in floats.
         float_islands: What computes with floats in a file with integers: a `FloatIsland` for each layer, with its
             operations and why. Each costs a way to floats and back.
+        inputs: What goes into the file, a `FileTensor` each, in the order in which an app counts them.
+        outputs: What comes out of it, likewise.
     """
 
     path: str
@@ -44,13 +47,16 @@ class ExportReport:
     latency: Latency
     left_real: tuple[str, ...] = ()
     float_islands: tuple[FloatIsland, ...] = ()
+    inputs: tuple[FileTensor, ...] = ()
+    outputs: tuple[FileTensor, ...] = ()
 
     def to_dict(self) -> dict:
         """Returns the numbers as plain Python values, as JSON can hold them."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         islands = [dataclasses.asdict(island) for island in self.float_islands]
-        of_parts = {"agreement": self.agreement.to_dict(), "latency": self.latency.to_dict()}
-        return plain | of_parts | {"float_islands": islands}
+        of_parts = {"agreement": self.agreement.to_dict(), "latency": self.latency.to_dict(), "float_islands": islands}
+        tensors = {name: [tensor.to_dict() for tensor in getattr(self, name)] for name in ("inputs", "outputs")}
+        return plain | of_parts | tensors
 
     def __str__(self) -> str:
         rows = [
@@ -59,6 +65,8 @@ class ExportReport:
             ("size", f"{self.bytes:,} bytes, {self.gzip_bytes:,} after gzip, {self.parameters:,} parameters"),
             *self._zeros(),
             *([("in floats", ", ".join(self.left_real))] if self.left_real else []),
+            *(("input", str(tensor)) for tensor in self.inputs),
+            *(("output", str(tensor)) for tensor in self.outputs),
             ("latency", str(self.latency)),
             *self.agreement.rows(),
             *self._islands(),

@@ -6,7 +6,8 @@ import re
 import numpy as np
 
 from keras_slim.errors import ExportError
-from keras_slim.export.operations import FileContents, count_partitions
+from keras_slim.export.file_tensor import FileTensor
+from keras_slim.export.operations import FileContents, count_partitions, delegated_operations
 from keras_slim.export.quiet import quiet
 
 _VARIABLE_OPERATIONS = ("VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE")
@@ -36,6 +37,7 @@ class TfliteFile:
         self._allocate()
         self.size = len(content)
         self.partitions = count_partitions(self.interpreter)
+        self.delegated = delegated_operations(self.interpreter)
         self.inputs, self.outputs = _tensors_by_name(self.interpreter)
         self.quantize = self._read_quantization(contents.weight_types())
 
@@ -115,6 +117,29 @@ def dequantize(values, details):
     return (values.astype("float32") - zero_point) * np.float32(scale)
 
 
+def describe(tensors) -> tuple[FileTensor, ...]:
+    """Returns the inputs or the outputs of a `TfliteFile` as an app has to know them.
+
+    Args:
+        tensors: Its dictionary of details by name.
+    """
+    return tuple(_describe(name, details) for name, details in tensors.items())
+
+
+def _describe(name, details):
+    shape = tuple(None if free < 0 else int(size) for size, free in zip(*_shapes(details), strict=True))
+    dtype = np.dtype(details["dtype"]).name
+    if not is_quantized(details):
+        return FileTensor(name, shape, dtype)
+    scale, zero_point = details["quantization"]
+    return FileTensor(name, shape, dtype, float(scale), int(zero_point))
+
+
+def _shapes(details):
+    """Returns the shape as it is, and as it is in the file, where -1 stands for any size."""
+    return details["shape"].tolist(), details.get("shape_signature", details["shape"]).tolist()
+
+
 def match_names(wanted, available):
     """Returns which of a file's names stands for each of a model's.
 
@@ -142,10 +167,14 @@ def _by_number(name):
 
 
 def _tensors_by_name(interpreter):
+    """Returns the details of inputs and of outputs by name, both in the order in which an app counts them."""
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     if len(interpreter.get_signature_list()) == 1:
         runner = interpreter.get_signature_runner()
-        return runner.get_input_details(), runner.get_output_details()
-    return (
-        {details["name"]: details for details in interpreter.get_input_details()},
-        {details["name"]: details for details in interpreter.get_output_details()},
-    )
+        return _in_order(runner.get_input_details(), inputs), _in_order(runner.get_output_details(), outputs)
+    return {details["name"]: details for details in inputs}, {details["name"]: details for details in outputs}
+
+
+def _in_order(named, ordered):
+    places = {details["index"]: place for place, details in enumerate(ordered)}
+    return dict(sorted(named.items(), key=lambda item: places[item[1]["index"]]))

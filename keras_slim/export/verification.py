@@ -89,7 +89,8 @@ def measure_agreement(model, file, signature, samples):
         compare(name, *_check_shapes(name, answer, received[names[name]]), _step(file.outputs[names[name]]))
         for name, answer in expected.items()
     ]
-    return Agreement(_count(samples), tuple(outputs), file.quantize, file.operations, file.partitions)
+    of_file = file.quantize, file.operations, file.partitions, file.delegated
+    return Agreement(_count(samples), tuple(outputs), *of_file)
 
 
 def keras_answers(model, signature, samples):

@@ -24,7 +24,7 @@ def test_table_shows_size_and_agreement(exported):
     lines = dict(line.split(maxsplit=1) for line in str(report).splitlines())
     assert lines["precision"] == "int8"
     assert lines["size"].startswith(f"{report.bytes:,} bytes")
-    assert lines["XNNPACK"] == "1 partition"
+    assert lines["XNNPACK"] == f"1 partition, {sum(report.agreement.operations.values())} of 3 operations"
     assert lines["agreement"].endswith("dB on 24 samples")
 
 
