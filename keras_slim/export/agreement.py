@@ -20,6 +20,12 @@ LEAST_DB = {None: 60.0, "float16": 40.0, "dynamic": 20.0, "int8": 10.0}
 # A model of half precision rounds its own answers: bfloat16 keeps eight bits, some 48 dB for each operation.
 LEAST_DB_OF_HALF_PRECISION = 20.0
 
+# Decibels say little of numbers of classes: 3 in place of 7 is no larger an error than 6. Where scores are rounded, as
+# they are in files of which no more than this many decibels are asked, at least half of the numbers must be the same.
+_DB_OF_ROUNDED, _LEAST_SAME = 20.0, 0.5
+# A row of no more numbers may hold them in another order: that of nearly equal scores changes.
+_LONGEST_ROW = 64
+
 
 @dataclasses.dataclass(frozen=True)
 class OutputAgreement:
@@ -33,8 +39,10 @@ class OutputAgreement:
         max_abs: Largest absolute answer of the model.
         max_abs_error: Largest absolute difference.
         step: Smallest difference the output can express when it is int8; 0 when it is float.
-        same_class: Share of samples whose largest score stands at the same place (a tie counts as the same); None
-            unless the output has one row of several scores for each sample.
+        same_class: Share of samples whose largest score stands at the same place (a tie counts as the same), where the
+            output has one row of several scores for each sample. Where it has whole numbers, such as those of classes,
+            the share of them that are the same, in a row of up to 64 in any order. None elsewhere.
+        is_whole: Whether the file puts out whole numbers that stand for themselves.
     """
 
     name: str
@@ -45,6 +53,7 @@ class OutputAgreement:
     max_abs_error: float
     step: float
     same_class: float | None
+    is_whole: bool = False
 
     @property
     def sqnr_db(self) -> float:
@@ -68,8 +77,11 @@ class OutputAgreement:
     def is_within(self, least_db: float) -> bool:
         """Returns whether the error is no more than `least_db` allows, beside the rounding of the output itself.
 
-        An int8 output rounds by up to half a step, `step**2 / 12` in the mean square, however good the file is.
+        An int8 output rounds by up to half a step, `step**2 / 12` in the mean square, however good the file is. Of
+        whole numbers, half may be others where so few decibels are asked that scores are rounded.
         """
+        if self.is_whole and least_db <= _DB_OF_ROUNDED and self.same_class >= _LEAST_SAME:
+            return True
         allowed = self.rms**2 * 10 ** (-least_db / 10) + self.step**2 / 12
         return self.rms_error**2 <= allowed
 
@@ -173,34 +185,83 @@ def _listed(operations):
     return ", ".join(f"{count} {name}" for name, count in operations.items())
 
 
+class RunningComparison:
+    """One output of a file beside that of the model, batch after batch: what is kept does not grow with the batches.
+
+    Args:
+        name: Name of the output.
+        step: As for `OutputAgreement`.
+    """
+
+    def __init__(self, name, step=0.0):
+        self._name, self._step = name, float(step)
+        self._samples = self._numbers = 0
+        self._squares = self._errors = self._max_abs = self._max_error = self._about_first = self._same = 0.0
+        self._first = self._sums = None
+        self._counted, self._has_classes, self._is_whole = 0, True, True
+
+    def add(self, expected, received):
+        """Takes two arrays of shape `(samples, ...)`."""
+        self._is_whole &= np.asarray(received).dtype.kind in "iub"
+        expected, received = (np.asarray(array, "float64") for array in (expected, received))
+        differ = ~((expected == received) | (np.isnan(expected) & np.isnan(received)))
+        error = np.subtract(expected, received, out=np.zeros_like(expected), where=differ)
+        finite = np.where(np.isfinite(expected), expected, 0)
+        self._samples += len(finite)
+        self._numbers += finite.size
+        self._squares += np.sum(finite**2)
+        self._errors += np.sum(error**2)
+        self._max_abs = max(self._max_abs, np.abs(finite).max())
+        self._max_error = np.maximum(self._max_error, np.abs(error).max())  # which keeps NaN
+        self._add_variation(finite)
+        self._has_classes &= self._is_whole or (expected.ndim == 2 and expected.shape[1] > 1)
+        if self._has_classes:
+            same = _same_numbers(expected, received) if self._is_whole else _same_places(expected, received)
+            self._same += np.sum(same)
+            self._counted += same.size
+
+    def _add_variation(self, finite):
+        # About the first sample, as the difference of two large sums of squares would hide a small variation.
+        if self._first is None:
+            self._first, self._sums = finite[0], np.zeros_like(finite[0])
+        shifted = finite - self._first
+        self._sums = self._sums + shifted.sum(axis=0)
+        self._about_first += np.sum(shifted**2)
+
+    def result(self) -> OutputAgreement:
+        """Returns how far the two are apart over all that was added."""
+        about_mean = max(self._about_first - np.sum(self._sums**2) / self._samples, 0.0)
+        return OutputAgreement(
+            name=self._name,
+            rms=math.sqrt(self._squares / self._numbers),
+            variation=math.sqrt(about_mean / self._numbers),
+            rms_error=_or_infinity(np.sqrt(self._errors / self._numbers)),
+            max_abs=float(self._max_abs),
+            max_abs_error=_or_infinity(self._max_error),
+            step=self._step,
+            same_class=float(self._same / self._counted) if self._has_classes else None,
+            is_whole=bool(self._is_whole),
+        )
+
+
 def compare(name, expected, received, step=0.0):
     """Returns the `OutputAgreement` of two arrays of shape `(samples, ...)`."""
-    expected, received = (np.asarray(array, "float64") for array in (expected, received))
-    differ = ~((expected == received) | (np.isnan(expected) & np.isnan(received)))
-    error = np.subtract(expected, received, out=np.zeros_like(expected), where=differ)
-    finite = np.where(np.isfinite(expected), expected, 0)
-    return OutputAgreement(
-        name=name,
-        rms=_root_mean_square(finite),
-        variation=_root_mean_square(finite - finite.mean(axis=0)),
-        rms_error=_or_infinity(_root_mean_square(error)),
-        max_abs=float(np.abs(finite).max()),
-        max_abs_error=_or_infinity(np.abs(error).max()),
-        step=float(step),
-        same_class=_share_of_same_class(expected, received),
-    )
+    comparison = RunningComparison(name, step)
+    comparison.add(expected, received)
+    return comparison.result()
 
 
-def _root_mean_square(values):
-    return float(np.sqrt(np.mean(values**2)))
+def _same_places(expected, received):
+    """Returns for each row of scores whether the largest is the same; a tie counts as the same."""
+    return received[np.arange(len(received)), expected.argmax(axis=1)] == received.max(axis=1)
+
+
+def _same_numbers(expected, received):
+    """Returns for each whole number whether it is the same, in a short row whether it is there at all."""
+    if expected.ndim == 2 and expected.shape[1] <= _LONGEST_ROW:
+        return np.any(expected[:, :, None] == received[:, None, :], axis=2)
+    return expected == received
 
 
 def _or_infinity(value):
     return math.inf if math.isnan(value) else float(value)
-
-
-def _share_of_same_class(expected, received):
-    if expected.ndim != 2 or expected.shape[1] < 2:
-        return None
-    chosen = expected.argmax(axis=1)
-    return float(np.mean(received[np.arange(len(received)), chosen] == received.max(axis=1)))

@@ -6,6 +6,7 @@ from keras_slim.errors import ExportError, in_short
 from keras_slim.export.quiet import quiet
 
 QUANTIZATIONS = (None, "float16", "dynamic", "int8")
+_RESIZING = ("ResizeBicubic", "ResizeArea", "ScaleAndTranslate")
 
 
 def convert(model, path, signature, quantize, samples, *, verbose):
@@ -64,9 +65,12 @@ def _explain(model, error):
     if not operations:
         return f"The model '{model.name}' does not convert: {in_short(error)}."
     listed = "; ".join(f"{name} (in {place})" if place else name for name, place in operations.items())
+    instead = "Replace it by operations of keras.ops that convert"
+    if any(name in _RESIZING for name in operations):
+        instead = "Resize with interpolation 'bilinear' or 'nearest', and without `antialias`"
     return (
         f"The model '{model.name}' does not convert: LiteRT has no built-in operation for {listed}. "
-        "Replace it by operations of keras.ops that convert, or leave it out of the exported model."
+        f"{instead}, or leave it out of the exported model."
     )
 
 

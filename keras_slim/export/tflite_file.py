@@ -41,17 +41,23 @@ class TfliteFile:
         self.inputs, self.outputs = _tensors_by_name(self.interpreter)
         self.quantize = self._read_quantization(contents.weight_types())
 
-    def answer(self, sample):
-        """Returns the outputs for one sample, with the file's own quantization undone.
+    @property
+    def batch_size(self):
+        """How many samples it takes at a time; one where any number goes."""
+        sizes = {int(details["shape"][0]) if len(details["shape"]) else 1 for details in self.inputs.values()}
+        return sizes.pop() if len(sizes) == 1 else 1
+
+    def answer(self, batch):
+        """Returns the outputs for one batch, with the file's own quantization undone.
 
         Args:
-            sample: Dictionary by input name of arrays with a batch of one.
+            batch: Dictionary by input name of arrays of `batch_size` samples.
 
         Returns:
             Dictionary of arrays by output name.
         """
         for name, details in self.inputs.items():
-            self.interpreter.set_tensor(details["index"], quantize(sample[name], details))
+            self.interpreter.set_tensor(details["index"], quantize(batch[name], details))
         self.interpreter.invoke()
         return {
             name: dequantize(self.interpreter.get_tensor(details["index"]), details)

@@ -14,7 +14,8 @@ from keras_slim.export.samples import read_samples
 from keras_slim.export.signature import read_signature
 from keras_slim.export.tflite_file import TfliteFile, is_quantized, match_names
 
-_BATCH_SIZE = 32
+BATCH_SIZE = 32
+"""Samples that the model is given at a time."""
 
 
 def verify_tflite(model: keras.Model, path: str | os.PathLike, x: object, tolerance: float | None = None) -> Agreement:
@@ -95,22 +96,37 @@ def measure_agreement(model, file, signature, samples):
 
 def keras_answers(model, signature, samples):
     """Returns the model's answers by output name: its own keys, or `output_0`, `output_1` as the exporter has it."""
-    # On the CPU, as a GPU may shorten float32 on its own.
-    with keras.device("cpu"):
-        batches = [
-            model(signature.pack(_rows(samples, slice(start, start + _BATCH_SIZE))), training=False)
-            for start in range(0, _count(samples), _BATCH_SIZE)
-        ]
-    rows = [_name_outputs(batch) for batch in batches]
+    rows = [
+        name_outputs(outputs_of(model, signature, _rows(samples, slice(start, start + BATCH_SIZE))))
+        for start in range(0, _count(samples), BATCH_SIZE)
+    ]
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
+def outputs_of(model, signature, samples):
+    """Returns what the model puts out for samples, as it does.
+
+    On the CPU, as a GPU may shorten float32 on its own.
+
+    Args:
+        model: The Keras model.
+        signature: Its `Signature`.
+        samples: Dictionary of arrays by input name.
+    """
+    with keras.device("cpu"):
+        return model(signature.pack(samples), training=False)
+
+
 def file_answers(file, samples):
-    """Returns the file's answers by output name, one sample at a time."""
+    """Returns the file's answers by output name: as many samples at a time as it takes, the last one several times."""
     names = match_names(list(samples), list(file.inputs))
     _check_input_shapes(file, names, samples)
     renamed = {names[name]: array for name, array in samples.items()}
-    rows = [file.answer(_rows(renamed, slice(index, index + 1))) for index in range(_count(samples))]
+    count, size = _count(samples), file.batch_size
+    rows = []
+    for start in range(0, count, size):
+        answer = file.answer(_rows(renamed, np.minimum(np.arange(start, start + size), count - 1)))
+        rows.append({name: _check_rows(name, array, size)[: count - start] for name, array in answer.items()})
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
@@ -123,7 +139,8 @@ def _check_answers(model, answers):
         )
 
 
-def _name_outputs(outputs):
+def name_outputs(outputs):
+    """Returns what a model puts out by name: its own keys, or `output_0`, `output_1` as the exporter has it."""
     flat = keras.tree.flatten(outputs)
     if any(isinstance(output, str) or keras.backend.standardize_dtype(output.dtype) == "string" for output in flat):
         raise ExportError(
@@ -131,19 +148,35 @@ def _name_outputs(outputs):
             "the app, and export a model without them."
         )
     flat = [keras.ops.convert_to_numpy(keras.ops.cast(output, "float32")) for output in flat]
-    is_flat = isinstance(outputs, dict) and len(outputs) == len(flat)
-    names = sorted(outputs) if is_flat else [f"output_{index}" for index in range(len(flat))]
-    return dict(zip(names, flat, strict=True))
+    return dict(zip(names_of(outputs), flat, strict=True))
+
+
+def names_of(outputs):
+    """Returns the names that the outputs of a model have in a file, in the order of `keras.tree.flatten`."""
+    count = len(keras.tree.flatten(outputs))
+    if isinstance(outputs, dict) and len(outputs) == count:
+        return sorted(outputs)
+    return [f"output_{index}" for index in range(count)]
 
 
 def _check_input_shapes(file, names, samples):
     for name, array in samples.items():
-        expected, received = tuple(file.inputs[names[name]]["shape"].tolist()), (1, *array.shape[1:])
+        expected = tuple(file.inputs[names[name]]["shape"].tolist())
+        received = (*expected[:1], *array.shape[1:])
         if expected != received:
             raise ExportError(
                 f"The input '{names[name]}' of the file has the shape {expected}, where the input '{name}' of the "
                 f"model has {received}."
             )
+
+
+def _check_rows(name, array, size):
+    if array.shape[:1] != (size,) and (size > 1 or not array.ndim):
+        raise ExportError(
+            f"The output '{name}' of the file has the shape {array.shape}, where a row for each of {size} samples was "
+            "expected. Export the model with a batch of one, as export_tflite does."
+        )
+    return array
 
 
 def _check_shapes(name, expected, received):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_slim.errors import ExportError
-from keras_slim.export.agreement import Agreement, compare
+from keras_slim.export.agreement import Agreement, RunningComparison, compare
 
 
 def agreement_of(*outputs):
@@ -79,3 +79,37 @@ def test_agreement_survives_json_and_prints():
     agreement = agreement_of(compare("a", [[1.0, 0.0]], [[1.0, 0.1]]))
     assert json.loads(json.dumps(agreement.to_dict()))["sqnr_db"] == pytest.approx(20)
     assert "20.0 dB on 2 samples" in str(agreement)
+
+
+def test_batches_add_up_to_the_whole():
+    rng = np.random.default_rng(0)
+    expected, received = rng.normal(5, 1, (9, 4)), rng.normal(5, 1, (9, 4))
+    running = RunningComparison("a", step=0.5)
+    for rows in (slice(0, 4), slice(4, 5), slice(5, 9)):
+        running.add(expected[rows], received[rows])
+    output = running.result()
+    assert output.rms == pytest.approx(np.sqrt(np.mean(expected**2)))
+    assert output.variation == pytest.approx(np.sqrt(np.mean((expected - expected.mean(0)) ** 2)))
+    assert output.rms_error == pytest.approx(np.sqrt(np.mean((expected - received) ** 2)))
+    assert output.max_abs_error == np.abs(expected - received).max()
+    assert output.same_class == np.mean(expected.argmax(1) == received.argmax(1))
+    assert (output.step, output.max_abs) == (0.5, np.abs(expected).max())
+
+
+def test_numbers_of_classes_are_counted_not_subtracted():
+    expected = np.array([0, 9, 9, 9], "float32")
+    half = compare("class", expected, np.array([0, 0, 0, 9]))
+    assert (half.is_whole, half.same_class) == (True, 0.5)
+    assert half.sqnr_db < 5
+    assert half.is_within(10), "in int8 half may be others"
+    assert not half.is_within(60), "in float32 none"
+    assert not compare("class", expected, np.array([9, 0, 0, 9])).is_within(10)
+    scores = compare("scores", expected, np.array([0, 0, 0, 9], "float32"))
+    assert not scores.is_whole
+    assert not scores.is_within(10)
+
+
+def test_the_best_few_may_stand_in_another_order():
+    expected, received = np.array([[3, 1, 4]], "float32"), np.array([[1, 3, 5]])
+    assert compare("places", expected, received).same_class == pytest.approx(2 / 3)
+    assert compare("map", expected[None], received[None]).same_class == 0

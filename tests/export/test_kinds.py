@@ -96,3 +96,43 @@ def test_the_advice_for_loops_says_what_it_costs(tmp_path):
     model = keras.Sequential([keras.Input((3, 2)), layers.LSTM(2)])
     with pytest.raises(slim.errors.ExportError, match="dynamic.*larger than the float32 file"):
         slim.export_tflite(model, tmp_path / "a.tflite", "int8", np.zeros((4, 3, 2), "float32"), verbose=0)
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_a_model_may_end_in_the_best_few(quantize, tmp_path):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, list(ops.top_k(layers.Dense(1000)(layers.Flatten()(inputs)), 10)))
+    report = slim.export_tflite(model, tmp_path / "a.tflite", quantize, x, verbose=0)
+    scores, places = sorted(report.agreement.outputs, key=lambda output: output.is_whole)
+    assert places.is_whole
+    assert scores.sqnr_db > 20
+    assert places.same_class == 1 if quantize is None else 0.8 < places.same_class < 1
+    # in integers, where a place changes, decibels tell nothing
+    assert quantize is None or places.sqnr_db < 10
+
+
+@pytest.mark.parametrize(
+    "resize",
+    [
+        layers.Resizing(6, 5),
+        layers.Resizing(6, 5, interpolation="nearest"),
+        layers.Resizing(6, 2, crop_to_aspect_ratio=True),
+        layers.UpSampling2D(2, interpolation="bilinear"),
+        lambda inputs: ops.image.resize(inputs, (8, 7)),
+    ],
+    ids=["bilinear", "nearest", "cropped", "upsampling", "operation"],
+)
+def test_a_model_may_resize_pictures(resize, tmp_path):
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, layers.Conv2D(8, 1)(resize(inputs)))
+    assert slim.export_tflite(model, tmp_path / "a.tflite", "int8", x, verbose=0).agreement.sqnr_db > 25
+
+
+@pytest.mark.parametrize("options", [{"interpolation": "bicubic"}, {"interpolation": "lanczos3"}, {"antialias": True}])
+def test_a_way_to_resize_that_phones_have_not_is_refused_with_the_one_they_have(options, tmp_path):
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, ops.image.resize(inputs, (2, 2), **options))
+    with pytest.raises(slim.errors.ExportError, match="no built-in operation for.*'bilinear' or 'nearest'"):
+        slim.export_tflite(model, tmp_path / "a.tflite", data=x, verbose=0)
+    assert not list(tmp_path.iterdir())
