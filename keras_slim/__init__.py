@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         sparsity,
     )
     from keras_slim.compression import load_compressed, save_compressed
-    from keras_slim.export import benchmark_tflite, export_tflite, verify_tflite
+    from keras_slim.export import benchmark_tflite, evaluate_tflite, export_tflite, verify_tflite
     from keras_slim.graph.opening import functional
     from keras_slim.profiling import profile
     from keras_slim.pruning import PruningPlan
@@ -59,6 +59,7 @@ _HOMES = {
     "correct_biases": "rewriting",
     "dequantize": "rewriting",
     "equalize": "rewriting",
+    "evaluate_tflite": "export",
     "export_tflite": "export",
     "fold_batch_normalization": "rewriting",
     "functional": "graph.opening",
@@ -89,6 +90,7 @@ __all__ = [
     "distillation",
     "equalize",
     "errors",
+    "evaluate_tflite",
     "export",
     "export_tflite",
     "fold_batch_normalization",

@@ -43,19 +43,19 @@ def load_samples(path):
 
     Args:
         path: Path of the file, with the array `x`, or `x_0`, `x_1`... for a model with several inputs; and perhaps
-            `y`.
+            `y`, or `y_0`, `y_1`... for one with several outputs.
 
     Returns:
-        `(x, y)`: an array or a list of arrays, and an array or None.
+        `(x, y)`: an array or a list of arrays, and an array, a list of arrays or None.
 
     Raises:
         ValueError: If there is no such file, or it holds no such arrays.
     """
     arrays = _load_arrays(path)
-    several = [arrays[f"x_{index}"] for index in range(len(arrays)) if f"x_{index}" in arrays]
-    if "x" not in arrays and not several:
+    x, y = _one_or_several(arrays, "x"), _one_or_several(arrays, "y")
+    if x is None:
         raise ValueError(f"{path} {NO_SAMPLES}. It has: {', '.join(arrays) or 'nothing'}.")
-    return arrays.get("x", several), arrays.get("y")
+    return x, y
 
 
 def write_text(path, text):
@@ -74,6 +74,11 @@ def check_file(path, kind):
         raise ValueError(f"There is no file {path}. Give the path of {kind}.")
     if not os.path.isfile(path):
         raise ValueError(f"{path} is a folder. Give the path of {kind}.")
+
+
+def _one_or_several(arrays, name):
+    several = [arrays[f"{name}_{index}"] for index in range(len(arrays)) if f"{name}_{index}" in arrays]
+    return arrays.get(name, several or None)
 
 
 def _load_arrays(path):

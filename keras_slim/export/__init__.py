@@ -5,7 +5,8 @@ Converters fail in silence more often than aloud, so no file leaves here uncheck
 1. `export_tflite` converts the model with a fixed batch of one and built-in operations only, runs the file beside
    Keras on real samples, and puts it at its path only when the two agree.
 2. `verify_tflite` repeats that check on any file.
-3. `benchmark_tflite` times a file on this machine.
+3. `evaluate_tflite` measures metrics on a file, and what it changes class by class.
+4. `benchmark_tflite` times a file on this machine.
 
 The steps between, one file each: what the model takes (`signature`), the samples (`samples`), a float32 twin
 (`precision`), the conversion (`conversion`), the file in the runtime (`tflite_file`), and how far two answers are
@@ -13,6 +14,9 @@ apart (`agreement`).
 """
 
 from keras_slim.export.agreement import Agreement, OutputAgreement
+from keras_slim.export.class_changes import ClassChange
+from keras_slim.export.evaluation import evaluate_tflite
+from keras_slim.export.evaluation_report import Evaluation
 from keras_slim.export.exporting import export_tflite
 from keras_slim.export.file_tensor import FileTensor
 from keras_slim.export.islands import FloatIsland
@@ -22,12 +26,15 @@ from keras_slim.export.verification import verify_tflite
 
 __all__ = [
     "Agreement",
+    "ClassChange",
+    "Evaluation",
     "ExportReport",
     "FileTensor",
     "FloatIsland",
     "Latency",
     "OutputAgreement",
     "benchmark_tflite",
+    "evaluate_tflite",
     "export_tflite",
     "verify_tflite",
 ]

@@ -80,7 +80,7 @@ class OutputAgreement:
         An int8 output rounds by up to half a step, `step**2 / 12` in the mean square, however good the file is. Of
         whole numbers, half may be others where so few decibels are asked that scores are rounded.
         """
-        if self.is_whole and least_db <= _DB_OF_ROUNDED and self.same_class >= _LEAST_SAME:
+        if self.is_whole and least_db <= _DB_OF_ROUNDED and (self.same_class or 0) >= _LEAST_SAME:
             return True
         allowed = self.rms**2 * 10 ** (-least_db / 10) + self.step**2 / 12
         return self.rms_error**2 <= allowed

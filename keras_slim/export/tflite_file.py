@@ -123,6 +123,11 @@ def dequantize(values, details):
     return (values.astype("float32") - zero_point) * np.float32(scale)
 
 
+def step_of(details):
+    """Returns the smallest difference that a tensor can express; 0 where numbers stand for themselves."""
+    return details["quantization"][0] if is_quantized(details) else 0.0
+
+
 def describe(tensors) -> tuple[FileTensor, ...]:
     """Returns the inputs or the outputs of a `TfliteFile` as an app has to know them.
 
@@ -165,7 +170,12 @@ def match_names(wanted, available):
         return {name: name for name in wanted}
     if len(wanted) != len(available):
         raise ExportError(f"The model has {sorted(wanted)} where the file has {sorted(available)}.")
-    return dict(zip(wanted, sorted(available, key=_by_number), strict=True))
+    return dict(zip(wanted, in_number_order(available), strict=True))
+
+
+def in_number_order(names):
+    """Returns names sorted so that `output_10` comes after `output_9`."""
+    return sorted(names, key=_by_number)
 
 
 def _by_number(name):
