@@ -7,6 +7,7 @@ Converters fail in silence more often than aloud, so no file leaves here uncheck
 2. `verify_tflite` repeats that check on any file.
 3. `evaluate_tflite` measures metrics on a file, and what it changes class by class.
 4. `benchmark_tflite` times a file on this machine.
+5. `snippet_tflite` writes the lines with which an app calls a file.
 
 The steps between, one file each: what the model takes (`signature`), the samples (`samples`), a float32 twin
 (`precision`), the conversion (`conversion`), the file in the runtime (`tflite_file`), and how far two answers are
@@ -22,6 +23,7 @@ from keras_slim.export.file_tensor import FileTensor
 from keras_slim.export.islands import FloatIsland
 from keras_slim.export.latency import Latency, benchmark_tflite
 from keras_slim.export.report import ExportReport
+from keras_slim.export.snippet import snippet_tflite
 from keras_slim.export.verification import verify_tflite
 
 __all__ = [
@@ -36,5 +38,6 @@ __all__ = [
     "benchmark_tflite",
     "evaluate_tflite",
     "export_tflite",
+    "snippet_tflite",
     "verify_tflite",
 ]

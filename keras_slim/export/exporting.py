@@ -122,6 +122,7 @@ def export_tflite(
             float_islands=find_islands(model, file) if quantize == "int8" else (),
             inputs=describe(file.inputs),
             outputs=describe(file.outputs),
+            least_runtime=file.least_runtime,
         )
         os.replace(scratch, path)
     warn_of_weaknesses(report)

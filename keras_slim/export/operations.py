@@ -55,6 +55,15 @@ class FileContents:
         tensors = [subgraph.Tensors(k) for subgraph in self._subgraphs for k in range(subgraph.TensorsLength())]
         return {names[tensor.Type()] for tensor in tensors if not self._is_computed(tensor)}
 
+    def least_runtime(self):
+        """Returns the version of TensorFlow Lite that the converter asks for, a string such as `"2.2.0"`, or `None`."""
+        for index in range(self._model.MetadataLength()):
+            metadata = self._model.Metadata(index)
+            buffer = self._model.Buffers(metadata.Buffer())
+            if metadata.Name() == b"min_runtime_version" and buffer.DataLength():
+                return buffer.DataAsNumpy().tobytes().rstrip(b"\0").decode() or None
+        return None
+
     def _is_computed(self, tensor):
         return not self._model.Buffers(tensor.Buffer()).DataLength()
 

@@ -33,6 +33,7 @@ class ExportReport:
             operations and why. Each costs a way to floats and back.
         inputs: What goes into the file, a `FileTensor` each, in the order in which an app counts them.
         outputs: What comes out of it, likewise.
+        least_runtime: The version of TensorFlow Lite that the file needs, such as `"2.2.0"`; older ones may refuse it.
     """
 
     path: str
@@ -49,6 +50,7 @@ class ExportReport:
     float_islands: tuple[FloatIsland, ...] = ()
     inputs: tuple[FileTensor, ...] = ()
     outputs: tuple[FileTensor, ...] = ()
+    least_runtime: str | None = None
 
     def to_dict(self) -> dict:
         """Returns the numbers as plain Python values, as JSON can hold them."""
@@ -67,6 +69,7 @@ class ExportReport:
             *([("in floats", ", ".join(self.left_real))] if self.left_real else []),
             *(("input", str(tensor)) for tensor in self.inputs),
             *(("output", str(tensor)) for tensor in self.outputs),
+            *([("runtime", f"TFLite {self.least_runtime} or later")] if self.least_runtime else []),
             ("latency", str(self.latency)),
             *self.agreement.rows(),
             *self._islands(),

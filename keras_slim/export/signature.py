@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import keyword
 import re
 
 import keras
@@ -90,9 +91,9 @@ def read_signature(model, owner):
 
 
 def valid_name(name):
-    """Returns `name` with all that a signature cannot hold replaced by underscores."""
+    """Returns `name` with all that a signature cannot hold replaced by underscores; no keyword of Python either."""
     name = re.sub(r"\W", "_", str(name), flags=re.ASCII)
-    return name if re.match("[A-Za-z]", name) else f"input_{name}"
+    return name if re.match("[A-Za-z]", name) and not keyword.iskeyword(name) else f"input_{name}"
 
 
 def _symbolic_inputs(model):

@@ -33,6 +33,7 @@ class TfliteFile:
         contents = FileContents(content)
         self.operations = contents.operations()
         self.float_operations = contents.float_operations()
+        self.least_runtime = contents.least_runtime()
         self._check_operations()
         self._allocate()
         self.size = len(content)

@@ -19,6 +19,7 @@ NAMES = (
     "verify",
     "evaluate",
     "benchmark",
+    "snippet",
     "compress",
     "decompress",
     "inspect",
