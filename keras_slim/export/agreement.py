@@ -139,7 +139,7 @@ class Agreement:
         raise ExportError(
             f"The file does not answer like the model. Expected at least {least_db:g} dB of signal to error on "
             f"{self.samples} samples. Received: {listed}. Check that the file was made from this model; after "
-            "quantization, give more and typical samples as `data`, or choose a milder `quantize`."
+            "quantization, give more and typical samples as `data`, or choose a milder `quantize`, with a larger file."
         )
 
     def to_dict(self) -> dict:

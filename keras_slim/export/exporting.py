@@ -15,7 +15,7 @@ from keras_slim.export.latency import time_file
 from keras_slim.export.learned_ranges import check_ranges, has_ranges, spread
 from keras_slim.export.left_real import with_real_apart
 from keras_slim.export.precision import check_not_quantized, in_float32
-from keras_slim.export.report import ExportReport, warn_of_weaknesses, weigh
+from keras_slim.export.report import ExportReport, warn_of_weaknesses, weigh, weigh_in_float32
 from keras_slim.export.samples import check_numbers, draw_samples, fix_shapes, read_samples
 from keras_slim.export.signature import read_signature
 from keras_slim.export.tflite_file import TfliteFile, describe
@@ -123,6 +123,7 @@ def export_tflite(
             inputs=describe(file.inputs),
             outputs=describe(file.outputs),
             least_runtime=file.least_runtime,
+            float32_bytes=weigh_in_float32(scratch, model.count_params()) if quantize == "int8" else None,
         )
         os.replace(scratch, path)
     warn_of_weaknesses(report)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import os
 import warnings
 
 from keras_slim.errors import SlimWarning
@@ -9,8 +10,11 @@ from keras_slim.export.agreement import Agreement
 from keras_slim.export.file_tensor import FileTensor
 from keras_slim.export.islands import FloatIsland
 from keras_slim.export.latency import Latency
+from keras_slim.export.operations import bytes_in_float32
 
 _LEAST_SAME_CLASS = 0.9
+_CLEARLY = 1.05
+"""How many times larger a file is than another of which the size is known to some per cent."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +37,8 @@ class ExportReport:
             operations and why. Each costs a way to floats and back.
         inputs: What goes into the file, a `FileTensor` each, in the order in which an app counts them.
         outputs: What comes out of it, likewise.
+        float32_bytes: About how large the file would be in float32, where that is clearly smaller than in int8, as for
+            networks of few weights; None elsewhere.
         least_runtime: The version of TensorFlow Lite that the file needs, such as `"2.2.0"`; older ones may refuse it.
     """
 
@@ -51,6 +57,7 @@ class ExportReport:
     inputs: tuple[FileTensor, ...] = ()
     outputs: tuple[FileTensor, ...] = ()
     least_runtime: str | None = None
+    float32_bytes: int | None = None
 
     def to_dict(self) -> dict:
         """Returns the numbers as plain Python values, as JSON can hold them."""
@@ -102,6 +109,21 @@ def weigh(path):
     return len(content), len(gzip.compress(content, mtime=0))
 
 
+def weigh_in_float32(path, parameters):
+    """Returns about how large an int8 file would be in float32 if that is clearly smaller, or else `None`.
+
+    Args:
+        path: Path of the file.
+        parameters: Number of weights of the model: where they alone are larger in float32, it is not looked at.
+    """
+    size = os.path.getsize(path)
+    if size <= 4 * parameters:
+        return None
+    with open(path, "rb") as file:
+        in_float32 = bytes_in_float32(file.read())
+    return in_float32 if size > _CLEARLY * in_float32 else None
+
+
 def warn_of_weaknesses(report):
     """Warns, with `SlimWarning`, if the file may be slow on a phone, changes many classes, or is hardly proved."""
     for weakness in weaknesses(report):
@@ -116,6 +138,12 @@ def weaknesses(report):
             f"XNNPACK runs {report.path} in {agreement.partitions} partitions instead of one, so it may be slow on a "
             f"phone. Its operations: {', '.join(agreement.operations)}."
         )
+    if report.float32_bytes is not None:
+        found.append(
+            f"{report.path} has {report.bytes:,} bytes in int8, and would have about {report.float32_bytes:,} in "
+            "float32: in so small a network scales and zero points take more than the weights save. For size alone, "
+            "leave `quantize` out."
+        )
     unread = dict.fromkeys(f"'{island.layer}': {island.why}" for island in report.float_islands if island.is_avoidable)
     if unread:
         found.append(
@@ -125,7 +153,7 @@ def weaknesses(report):
     if not report.random_samples and agreement.same_class is not None and agreement.same_class < _LEAST_SAME_CLASS:
         found.append(
             f"{report.path} puts only {agreement.same_class:.0%} of the samples in the same class as Keras. More and "
-            "more typical samples in `data`, or a milder `quantize`, may help."
+            "more typical samples in `data` may help, or a milder `quantize`, with a larger file."
         )
     if agreement.samples > 1 and not any(output.is_telling for output in agreement.outputs):
         found.append(

@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 import keras_slim as slim
+from keras_slim.errors import SlimWarning
 
 rng = np.random.default_rng(0)
 x = rng.normal(size=(20, 4, 4, 3)).astype("float32")
@@ -145,3 +146,30 @@ def test_an_input_may_be_called_as_a_word_of_python(tmp_path):
     report = slim.export_tflite(model, tmp_path / "a.tflite", data=data, verbose=0)
     assert {tensor.name for tensor in report.inputs} == {"input_in", "input_from"}
     assert report.agreement.sqnr_db > 100
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda inputs: layers.Conv2D(5, 1)(inputs),
+        lambda inputs: layers.DepthwiseConv2D(2)(layers.DepthwiseConv2D(2)(inputs)),
+    ],
+    ids=["convolution", "depthwise"],
+)
+def test_int8_that_makes_a_file_larger_is_told(kind, tmp_path):
+    inputs = keras.Input((4, 4, 3))
+    model = keras.Model(inputs, kind(inputs))
+    with pytest.warns(SlimWarning, match="bytes in int8, and would have about .* in float32.*leave `quantize` out"):
+        report = slim.export_tflite(model, tmp_path / "a.tflite", "int8", x, verbose=0)
+    in_float32 = slim.export_tflite(model, tmp_path / "a.tflite", data=x, verbose=0).bytes
+    assert in_float32 < report.bytes
+    assert report.float32_bytes == pytest.approx(in_float32, rel=0.08)
+
+
+def test_int8_that_makes_a_file_smaller_is_not(tmp_path, recwarn):
+    model = keras.Sequential([keras.Input((4, 4, 3)), layers.Flatten(), layers.Dense(2)])
+    report = slim.export_tflite(model, tmp_path / "a.tflite", "int8", x, verbose=0)
+    assert report.bytes > 4 * model.count_params(), "so that it was looked at"
+    assert slim.export_tflite(model, tmp_path / "a.tflite", data=x, verbose=0).bytes > report.bytes
+    assert report.float32_bytes is None
+    assert not [each for each in recwarn if issubclass(each.category, SlimWarning)]
