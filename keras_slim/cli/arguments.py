@@ -44,6 +44,11 @@ def add_json_option(parser):
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
+def add_signature_option(parser):
+    """Adds `--signature`."""
+    parser.add_argument("--signature", metavar="NAME", help="the one that is meant, where the file has several")
+
+
 def add_limit_option(parser):
     """Adds `--max-bytes`, which `limits` reads."""
     parser.add_argument(

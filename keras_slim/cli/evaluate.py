@@ -2,7 +2,7 @@
 
 import json
 
-from keras_slim.cli.arguments import add_command, add_json_option, count
+from keras_slim.cli.arguments import add_command, add_json_option, add_signature_option, count
 from keras_slim.cli.files import check_file, load_model, load_samples
 from keras_slim.cli.silence import verbosity
 
@@ -30,6 +30,7 @@ def add_parser(subparsers, parents):
     parser.add_argument("--model", metavar="MODEL", help="the .keras file that it was made from")
     parser.add_argument("--metric", action="append", metavar="NAME", help="a metric (default accuracy); repeatable")
     parser.add_argument("--threads", type=count, default=1, metavar="N", help="threads to use (default 1)")
+    add_signature_option(parser)
     add_json_option(parser)
 
 
@@ -43,6 +44,12 @@ def run(args):
         raise ValueError(f"{args.data} has no array `y`, which metrics need. See --help.")
     model = load_model(args.model) if args.model else None
     found = evaluate_tflite(
-        args.file, (x, y), args.metric or "accuracy", model=model, threads=args.threads, verbose=verbosity(args)
+        args.file,
+        (x, y),
+        args.metric or "accuracy",
+        model=model,
+        threads=args.threads,
+        verbose=verbosity(args),
+        signature=args.signature,
     )
     print(json.dumps(found.to_dict(), indent=1) if args.json else found)

@@ -2,7 +2,7 @@
 
 import json
 
-from keras_slim.cli.arguments import add_command, add_json_option
+from keras_slim.cli.arguments import add_command, add_json_option, add_signature_option
 from keras_slim.cli.files import check_file, load_model, load_samples
 
 DETAILS = """\
@@ -25,6 +25,7 @@ def add_parser(subparsers, parents):
     parser.add_argument("file", metavar="FILE", help="a .tflite file made from it")
     parser.add_argument("--data", required=True, metavar="FILE.npz", help="samples to run")
     parser.add_argument("--tolerance", type=float, metavar="DB", help="least signal-to-error ratio, in decibels")
+    add_signature_option(parser)
     add_json_option(parser)
 
 
@@ -34,7 +35,7 @@ def run(args):
 
     check_file(args.file, "a LiteRT file")
     x, _ = load_samples(args.data)
-    agreement = verify_tflite(load_model(args.model), args.file, x, tolerance=args.tolerance)
+    agreement = verify_tflite(load_model(args.model), args.file, x, tolerance=args.tolerance, signature=args.signature)
     print(
         json.dumps(agreement.to_dict(), indent=1)
         if args.json

@@ -4,6 +4,7 @@ Converters fail in silence more often than aloud, so no file leaves here uncheck
 
 1. `export_tflite` converts the model with a fixed batch of one and built-in operations only, runs the file beside
    Keras on real samples, and puts it at its path only when the two agree.
+   `export_signatures` does so for several models in one file.
 2. `verify_tflite` repeats that check on any file.
 3. `evaluate_tflite` measures metrics on a file, and what it changes class by class.
 4. `benchmark_tflite` times a file on this machine.
@@ -23,6 +24,7 @@ from keras_slim.export.file_tensor import FileTensor
 from keras_slim.export.islands import FloatIsland
 from keras_slim.export.latency import Latency, benchmark_tflite
 from keras_slim.export.report import ExportReport
+from keras_slim.export.several import export_signatures
 from keras_slim.export.snippet import snippet_tflite
 from keras_slim.export.verification import verify_tflite
 
@@ -37,6 +39,7 @@ __all__ = [
     "OutputAgreement",
     "benchmark_tflite",
     "evaluate_tflite",
+    "export_signatures",
     "export_tflite",
     "snippet_tflite",
     "verify_tflite",

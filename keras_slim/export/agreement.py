@@ -95,7 +95,8 @@ class Agreement:
         outputs: One `OutputAgreement` for each output.
         quantize: What the file holds: None for float32, `"float16"`, `"dynamic"` or `"int8"`.
         operations: How often each operation occurs in the file.
-        partitions: Number of parts of the file that XNNPACK runs.
+        partitions: Number of parts of the file that XNNPACK runs; None where it is not known, as of one of several
+            signatures.
         delegated: How often each operation occurs in these parts; the others run on LiteRT's own, slower kernels.
     """
 
@@ -103,7 +104,7 @@ class Agreement:
     outputs: tuple[OutputAgreement, ...]
     quantize: str | None
     operations: dict[str, int]
-    partitions: int
+    partitions: int | None
     delegated: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
@@ -174,6 +175,8 @@ class Agreement:
         return rows
 
     def _delegation(self):
+        if self.partitions is None:
+            return "not known where a file has several signatures"
         left = {name: count - self.delegated.get(name, 0) for name, count in self.operations.items()}
         left = {name: count for name, count in left.items() if count > 0}
         parts = f"{self.partitions} {'partition' if self.partitions == 1 else 'partitions'}"

@@ -28,6 +28,7 @@ def evaluate_tflite(
     threads: int = 1,
     steps: int | None = None,
     verbose: int = 1,
+    signature: str | None = None,
 ) -> Evaluation:
     """Measures any metric of Keras on a LiteRT file, over a data set.
 
@@ -46,6 +47,7 @@ def evaluate_tflite(
         threads: Number of threads the runtime may use.
         steps: Number of batches to take. Endless data needs it, and so does a generator. Defaults to all.
         verbose: 0 for silence, 1 to show how far work has come that takes more than five seconds.
+        signature: Which of the file's signatures is meant, where it has several.
 
     Returns:
         An `Evaluation`: the metrics of the file; with a `model`, also its own, the agreement of both, and the changes
@@ -55,7 +57,8 @@ def evaluate_tflite(
         FileNotFoundError: If there is no such file.
         ExportError: If the file does not load, or has other inputs or outputs than the model.
         TypeError: If the data is nothing that `fit` takes.
-        ValueError: If data or targets are missing or do not fit, or a metric is unknown or does not fit.
+        ValueError: If data or targets are missing or do not fit, a metric is unknown or does not fit, or the file has
+            several signatures and none of them is named.
 
     Example:
 
@@ -65,24 +68,24 @@ def evaluate_tflite(
     """
     check_count(threads, "threads", _OWNER)
     check_metrics(metrics, _OWNER)
-    signature = None if model is None else read_signature(model, _OWNER)
-    file = TfliteFile(path, threads)
-    signature = signature or _signature_of(file)
-    check_numbers(signature, _OWNER)
-    reader = _hands_on(signature) if model is None or not hasattr(model, "inputs") else model
+    takes = None if model is None else read_signature(model, _OWNER)
+    file = TfliteFile(path, threads, signature)
+    takes = takes or _signature_of(file)
+    check_numbers(takes, _OWNER)
+    reader = _hands_on(takes) if model is None or not hasattr(model, "inputs") else model
     size = reader.inputs[0].shape[0] or BATCH_SIZE
     batches = as_batches(
         data, reader, owner=_OWNER, targets=True, batch_size=size, steps=steps, reason="to measure metrics"
     )
     if model is None and isinstance(data, tuple):
-        _check_named(data[0], signature)
-    sides = _Sides(file, model, signature, metrics)
+        _check_named(data[0], takes)
+    names = [model_input.name for model_input in takes.inputs]
+    sides = _Sides(file, model, takes, metrics)
     with progress("Evaluation", "batches", verbose) as counted:
         for x, y, sample_weight in counted(batches(), number_of_batches(data, size, steps)):
             if model is None:
-                _check_named(x, signature)
+                _check_named(x, takes)
             arrays = map(keras.ops.convert_to_numpy, flat_inputs(reader, x))
-            names = [model_input.name for model_input in signature.inputs]
             sides.add(dict(zip(names, arrays, strict=True)), y, sample_weight)
     return sides.result()
 

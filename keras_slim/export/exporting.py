@@ -96,7 +96,7 @@ def export_tflite(
     takes_ranges = quantize == "int8" and has_ranges(model)
     if takes_ranges:
         check_ranges(model, _OWNER)
-    samples = _choose_samples(signature, data, quantize == "int8" and not takes_ranges)
+    samples = choose_samples(signature, data, quantize == "int8" and not takes_ranges, _OWNER)
     signature = fix_shapes(signature, samples)
     # In the same folder, so that the file can take its place in one step.
     with tempfile.TemporaryDirectory(prefix=".export_tflite_", dir=os.path.dirname(path)) as folder:
@@ -105,7 +105,7 @@ def export_tflite(
         file = TfliteFile(scratch)
         if takes_ranges and data is None:
             samples = spread(file, samples)
-        agreement, latency = _prove(model, file, signature, quantize, samples, tolerance)
+        agreement, latency = prove(model, file, signature, quantize, samples, tolerance)
         size, gzip_size = weigh(scratch)
         report = ExportReport(
             path=path,
@@ -119,7 +119,7 @@ def export_tflite(
             agreement=agreement,
             latency=latency,
             left_real=left,
-            float_islands=find_islands(model, file) if quantize == "int8" else (),
+            float_islands=find_islands([model], file) if quantize == "int8" else (),
             inputs=describe(file.inputs),
             outputs=describe(file.outputs),
             least_runtime=file.least_runtime,
@@ -153,14 +153,15 @@ def load_unproved(model, quantize, owner, threads=1) -> TfliteFile:
         return TfliteFile(path, threads)
 
 
-def _choose_samples(signature, data, is_needed):
+def choose_samples(signature, data, is_needed, owner):
+    """Returns the user's samples by input name, or random ones where none came and none are needed."""
     if data is not None:
-        return read_samples(data, signature, "data", _OWNER)
+        return read_samples(data, signature, "data", owner)
     if is_needed:
         raise ValueError(
             invalid_argument(
                 "data",
-                _OWNER,
+                owner,
                 expected="100 to 500 typical samples, as quantize='int8' takes the ranges of all activations from them",
                 received=None,
                 hint="Give e.g. data=x_train[:200], or quantize='dynamic', which needs none.",
@@ -177,7 +178,16 @@ def _convert_checked(model, scratch, signature, quantize, samples, verbose):
     forms = AdderForms(model)
     with forms.by_filter():
         trace = Trace(model, signature)
-    if quantize == "int8" and not takes_ranges and trace.has_loop:
+    if quantize == "int8" and not takes_ranges:
+        check_loops(model, trace)
+    with forms.fastest(quantize, lambda layer: load_unproved(layer, quantize, _OWNER)):
+        convert(model, scratch, signature, quantize, None if takes_ranges else samples, verbose=verbose > 1)
+    check_size(os.path.getsize(scratch), trace.num_kernel_weights, quantize)
+
+
+def check_loops(model, trace):
+    """Raises `ExportError` if a model holds a loop, on which the converter's calibration crashes."""
+    if trace.has_loop:
         raise ExportError(
             f"The model '{model.name}' holds a loop, such as a recurrent layer has, and the converter's int8 "
             "calibration crashes on loops. Give quantize='dynamic' for int8 weights. Or export "
@@ -185,9 +195,6 @@ def _convert_checked(model, scratch, signature, quantize, samples, verbose):
             "there, as nothing in it has a range. Layers built with unroll=True do convert, but the file holds every "
             "step by itself: it is often larger than the float32 file with the loop."
         )
-    with forms.fastest(quantize, lambda layer: load_unproved(layer, quantize, _OWNER)):
-        convert(model, scratch, signature, quantize, None if takes_ranges else samples, verbose=verbose > 1)
-    _check_size(os.path.getsize(scratch), trace.num_kernel_weights * _BYTES_PER_WEIGHT[quantize])
 
 
 def _weigh_dense_twin(model, folder, signature, quantize, samples):
@@ -203,13 +210,16 @@ def _weigh_dense_twin(model, folder, signature, quantize, samples):
     return weigh(path)[1]
 
 
-def _prove(model, file, signature, quantize, samples, tolerance):
+def prove(model, file, signature, quantize, samples, tolerance):
+    """Returns the `Agreement` of a file with its model, and its `Latency`, or raises `ExportError`."""
     checked = {name: array[:_MOST_CHECKED_SAMPLES] for name, array in samples.items()}
     agreement = measure_agreement(model, file, signature, checked)
     return agreement.check(least_db(model, quantize, tolerance)), time_file(file, 1, _TIMED_RUNS, _WARMUP_RUNS)
 
 
-def _check_size(size, needed):
+def check_size(size, num_weights, quantize):
+    """Raises `ExportError` if a file is smaller than its weights alone can be."""
+    needed = num_weights * _BYTES_PER_WEIGHT[quantize]
     # Half is allowed for: equal constants are stored once, and products of constants are folded into one.
     if size < needed / 2:
         raise ExportError(f"The file has {size:,} bytes where the weights alone need {needed:,}: it is not this model.")

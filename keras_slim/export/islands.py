@@ -32,14 +32,15 @@ class FloatIsland:
         return f"{', '.join(dict.fromkeys(self.operations))}{of}{f' ({self.why})' if self.why else ''}"
 
 
-def find_islands(model, file) -> tuple[FloatIsland, ...]:
+def find_islands(models, file) -> tuple[FloatIsland, ...]:
     """Returns what computes with floats in a file, layer by layer.
 
     Args:
-        model: The Keras model.
-        file: Its `TfliteFile`.
+        models: The Keras models that are in it.
+        file: The `TfliteFile`.
     """
-    layers = {layer.name: layer for layer in layers_within(model) if not isinstance(layer, keras.Model)}
+    within = (layer for model in models for layer in layers_within(model))
+    layers = {layer.name: layer for layer in within if not isinstance(layer, keras.Model)}
     operations: dict[str, list[str]] = {}
     for operation, tensors in file.float_operations:
         layer = next((name for tensor in tensors for name in _names_in(tensor) if name in layers), "")

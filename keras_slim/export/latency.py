@@ -44,7 +44,9 @@ class Latency:
         )
 
 
-def benchmark_tflite(path: str | os.PathLike, threads: int = 1, runs: int = 100, warmup: int = 10) -> Latency:
+def benchmark_tflite(
+    path: str | os.PathLike, threads: int = 1, runs: int = 100, warmup: int = 10, signature: str | None = None
+) -> Latency:
     """Times a LiteRT file on this machine, in this process.
 
     Milliseconds on a computer are not those of a phone, nor is their ratio between two files; to compare two files,
@@ -55,12 +57,13 @@ def benchmark_tflite(path: str | os.PathLike, threads: int = 1, runs: int = 100,
         threads: Number of threads the runtime may use.
         runs: Number of timed inferences.
         warmup: Number of inferences before them, not timed.
+        signature: Which of the file's signatures is meant, where it has several.
 
     Returns:
         A `Latency`, in milliseconds.
 
     Raises:
-        ValueError: If a number is too small.
+        ValueError: If a number is too small, or the file has several signatures and none of them is named.
         ExportError: If the file does not load.
         FileNotFoundError: If there is no such file.
 
@@ -72,15 +75,15 @@ def benchmark_tflite(path: str | os.PathLike, threads: int = 1, runs: int = 100,
     check_count(threads, "threads", "benchmark_tflite")
     check_count(runs, "runs", "benchmark_tflite")
     check_count(warmup, "warmup", "benchmark_tflite", minimum=0)
-    return time_file(TfliteFile(path, threads), threads, runs, warmup)
+    return time_file(TfliteFile(path, threads, signature), threads, runs, warmup)
 
 
 def time_file(file, threads, runs, warmup):
     """Returns the `Latency` of a `TfliteFile` that was loaded with that many threads."""
     _fill_inputs(file)
     for _ in range(warmup):
-        file.interpreter.invoke()
-    milliseconds = [_time_once(file.interpreter) for _ in range(runs)]
+        file.run()
+    milliseconds = [_time_once(file) for _ in range(runs)]
     median, p90 = np.percentile(milliseconds, (50, 90))
     return Latency(float(median), min(milliseconds), max(milliseconds), float(p90), runs, threads)
 
@@ -98,31 +101,34 @@ def relative_time(file, reference, seconds=0.6) -> float:
     """
     for each in (file, reference):
         _fill_inputs(each)
-        each.interpreter.invoke()
+        each.run()
     ratios, end = [], time.perf_counter() + seconds
     while len(ratios) < _LEAST_TURNS or time.perf_counter() < end:
-        ratios.append(_fastest_of_turn(file.interpreter) / _fastest_of_turn(reference.interpreter))
+        ratios.append(_fastest_of_turn(file) / _fastest_of_turn(reference))
     return float(np.median(ratios))
 
 
-def _fastest_of_turn(interpreter):
-    interpreter.invoke()  # what the other file left in the caches is not its fault
+def _fastest_of_turn(file):
+    file.run()  # what the other file left in the caches is not its fault
     end = time.perf_counter() + _SECONDS_OF_TURN
-    times = [_time_once(interpreter)]
+    times = [_time_once(file)]
     while time.perf_counter() < end:
-        times.append(_time_once(interpreter))
+        times.append(_time_once(file))
     return min(times)
 
 
 def _fill_inputs(file):
     random = np.random.default_rng(0)
-    for details in file.inputs.values():
-        # Zeros and ones are valid in every type, as a picture or as a place in a table of embeddings.
-        values = random.integers(0, 2, details["shape"]).astype(details["dtype"])
-        file.interpreter.set_tensor(details["index"], values)
+    # Zeros and ones are valid in every type, as a picture or as a place in a table of embeddings.
+    file.put(
+        {
+            name: random.integers(0, 2, details["shape"]).astype(details["dtype"])
+            for name, details in file.inputs.items()
+        }
+    )
 
 
-def _time_once(interpreter):
+def _time_once(file):
     start = time.perf_counter()
-    interpreter.invoke()
+    file.run()
     return (time.perf_counter() - start) * 1000

@@ -133,7 +133,7 @@ def warn_of_weaknesses(report):
 def weaknesses(report):
     """Returns what is to be said against a file that passed its check, a list of sentences."""
     agreement, found = report.agreement, []
-    if agreement.partitions != 1:
+    if agreement.partitions not in (1, None):
         found.append(
             f"XNNPACK runs {report.path} in {agreement.partitions} partitions instead of one, so it may be slow on a "
             f"phone. Its operations: {', '.join(agreement.operations)}."

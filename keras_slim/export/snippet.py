@@ -27,7 +27,7 @@ def snippet_tflite(path: str | os.PathLike, language: str) -> str:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the language is none of these.
+        ValueError: If the language is none of these, or the file has several signatures.
         ExportError: If the file does not load, or takes numbers of a type that the runtime of the language has not.
 
     Example:
@@ -35,7 +35,7 @@ def snippet_tflite(path: str | os.PathLike, language: str) -> str:
     >>> print(snippet_tflite("digits.tflite", "kotlin"))  # doctest: +SKIP
     """
     check_choice(language, "language", "snippet_tflite", tuple(LANGUAGES))
-    file = TfliteFile(path)
+    file = _load(path)
     inputs, outputs = variables(describe(file.inputs), describe(file.outputs))
     writer = LANGUAGES[language]
     for variable in (*inputs, *outputs):
@@ -48,3 +48,12 @@ def snippet_tflite(path: str | os.PathLike, language: str) -> str:
     name = os.path.basename(file.path)
     heading = f"// Written by keras_slim for {name}{runtime}; not compiled by us."
     return "\n".join([heading, *writer.write(name, inputs, outputs)])
+
+
+def _load(path):
+    try:
+        return TfliteFile(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} Lines are written for files with one signature alone: export each model to a file of its own."
+        ) from error

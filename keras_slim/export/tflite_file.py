@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from keras_slim.errors import ExportError
+from keras_slim.errors import ExportError, did_you_mean, invalid_argument, one_of
 from keras_slim.export.file_tensor import FileTensor
 from keras_slim.export.operations import FileContents, count_partitions, delegated_operations
 from keras_slim.export.quiet import quiet
@@ -19,13 +19,15 @@ class TfliteFile:
     Args:
         path: Path of the `.tflite` file.
         threads: Number of threads the interpreter may use.
+        signature: Which of the file's signatures is meant, where it has several.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ExportError: If it is no LiteRT file, or needs operations that a phone's runtime has not.
+        ValueError: If it has no such signature, or several and none is named.
     """
 
-    def __init__(self, path, threads=1):
+    def __init__(self, path, threads=1, signature=None):
         self.path = os.fspath(path)
         with open(path, "rb") as file:
             content = file.read()
@@ -37,9 +39,11 @@ class TfliteFile:
         self._check_operations()
         self._allocate()
         self.size = len(content)
-        self.partitions = count_partitions(self.interpreter)
-        self.delegated = delegated_operations(self.interpreter)
-        self.inputs, self.outputs = _tensors_by_name(self.interpreter)
+        self._runner = self._runner_of(signature)
+        # Of several signatures, the runtime tells what it delegates of the first alone.
+        self.partitions = count_partitions(self.interpreter) if self._runner is None else None
+        self.delegated = delegated_operations(self.interpreter) if self._runner is None else {}
+        self.inputs, self.outputs = _tensors_by_name(self.interpreter, self._runner)
         self.quantize = self._read_quantization(contents.weight_types())
 
     @property
@@ -57,13 +61,43 @@ class TfliteFile:
         Returns:
             Dictionary of arrays by output name.
         """
-        for name, details in self.inputs.items():
-            self.interpreter.set_tensor(details["index"], quantize(batch[name], details))
-        self.interpreter.invoke()
-        return {
-            name: dequantize(self.interpreter.get_tensor(details["index"]), details)
-            for name, details in self.outputs.items()
-        }
+        self.put({name: quantize(batch[name], details) for name, details in self.inputs.items()})
+        self.run()
+        return {name: dequantize(array, self.outputs[name]) for name, array in self.take().items()}
+
+    def put(self, stored):
+        """Gives the file its inputs: a dictionary by name of arrays as it stores them."""
+        if self._runner is not None:
+            self._stored = stored
+            return
+        for name, array in stored.items():
+            self.interpreter.set_tensor(self.inputs[name]["index"], array)
+
+    def run(self):
+        """Computes the outputs for the inputs that were put."""
+        if self._runner is None:
+            self.interpreter.invoke()
+        else:
+            self._taken = self._runner(**self._stored)
+
+    def take(self):
+        """Returns the outputs, a dictionary by name of arrays as the file stores them."""
+        if self._runner is not None:
+            return self._taken
+        return {name: self.interpreter.get_tensor(details["index"]) for name, details in self.outputs.items()}
+
+    def _runner_of(self, signature):
+        """Returns what runs one of several signatures; `None` where there is but one."""
+        names = sorted(self.interpreter.get_signature_list())
+        if signature is not None and signature not in names:
+            hint = did_you_mean(signature, names)
+            expected = one_of(names) if names else "none, as the file has no names for its signature"
+            raise ValueError(invalid_argument("signature", self.path, expected=expected, received=signature, hint=hint))
+        if len(names) < 2:
+            return None
+        if signature is None:
+            raise ValueError(f"{self.path} has several signatures. Expected `signature` to be {one_of(names)}.")
+        return self.interpreter.get_signature_runner(signature)
 
     def _load(self, content, threads):
         from ai_edge_litert.interpreter import Interpreter
@@ -183,8 +217,10 @@ def _by_number(name):
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def _tensors_by_name(interpreter):
+def _tensors_by_name(interpreter, runner):
     """Returns the details of inputs and of outputs by name, both in the order in which an app counts them."""
+    if runner is not None:
+        return runner.get_input_details(), runner.get_output_details()
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     if len(interpreter.get_signature_list()) == 1:
         runner = interpreter.get_signature_runner()

@@ -18,7 +18,13 @@ BATCH_SIZE = 32
 """Samples that the model is given at a time."""
 
 
-def verify_tflite(model: keras.Model, path: str | os.PathLike, x: object, tolerance: float | None = None) -> Agreement:
+def verify_tflite(
+    model: keras.Model,
+    path: str | os.PathLike,
+    x: object,
+    tolerance: float | None = None,
+    signature: str | None = None,
+) -> Agreement:
     """Checks that a LiteRT file answers like the model it was made from.
 
     Args:
@@ -29,6 +35,7 @@ def verify_tflite(model: keras.Model, path: str | os.PathLike, x: object, tolera
             60 for float32 (other orders of summation stay above 100), 40 for float16, 20 for dynamic-range int8 and 10
             for full int8 (a sound file is above 30 and 20; one that lies is near 0); 20 at most for a model of half
             precision, which rounds its own answers. `-math.inf` accepts anything, to look at the numbers.
+        signature: Which of the file's signatures stands for the model, where it has several.
 
     Returns:
         An `Agreement`: the measured differences, the file's operations and how much of it XNNPACK runs.
@@ -36,7 +43,7 @@ def verify_tflite(model: keras.Model, path: str | os.PathLike, x: object, tolera
     Raises:
         ExportError: If the file differs by more than the tolerance, has other inputs or outputs, or does not load.
         FileNotFoundError: If there is no such file.
-        ValueError: If the samples do not fit the model.
+        ValueError: If the samples do not fit the model, or the file has several signatures and none of them is named.
 
     Example:
 
@@ -45,10 +52,10 @@ def verify_tflite(model: keras.Model, path: str | os.PathLike, x: object, tolera
     True
     """
     tolerance = check_tolerance(tolerance, "verify_tflite")
-    signature = read_signature(model, "verify_tflite")
-    samples = read_samples(x, signature, "x", "verify_tflite")
-    file = TfliteFile(path)
-    return measure_agreement(model, file, signature, samples).check(least_db(model, file.quantize, tolerance))
+    takes = read_signature(model, "verify_tflite")
+    samples = read_samples(x, takes, "x", "verify_tflite")
+    file = TfliteFile(path, signature=signature)
+    return measure_agreement(model, file, takes, samples).check(least_db(model, file.quantize, tolerance))
 
 
 def check_tolerance(tolerance, owner):
