@@ -99,18 +99,16 @@ def test_the_advice_for_loops_says_what_it_costs(tmp_path):
         slim.export_tflite(model, tmp_path / "a.tflite", "int8", np.zeros((4, 3, 2), "float32"), verbose=0)
 
 
-@pytest.mark.parametrize("quantize", [None, "int8"])
-def test_a_model_may_end_in_the_best_few(quantize, tmp_path):
+def test_a_model_may_end_in_the_best_few(tmp_path):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((4, 4, 3))
     model = keras.Model(inputs, list(ops.top_k(layers.Dense(1000)(layers.Flatten()(inputs)), 10)))
-    report = slim.export_tflite(model, tmp_path / "a.tflite", quantize, x, verbose=0)
+    report = slim.export_tflite(model, tmp_path / "a.tflite", "int8", x, verbose=0)
     scores, places = sorted(report.agreement.outputs, key=lambda output: output.is_whole)
     assert places.is_whole
     assert scores.sqnr_db > 20
-    assert places.same_class == 1 if quantize is None else 0.8 < places.same_class < 1
-    # in integers, where a place changes, decibels tell nothing
-    assert quantize is None or places.sqnr_db < 10
+    assert 0.8 < places.same_class < 1
+    assert places.sqnr_db < 10, "where a place changes, decibels tell nothing"
 
 
 @pytest.mark.parametrize(
@@ -119,10 +117,8 @@ def test_a_model_may_end_in_the_best_few(quantize, tmp_path):
         layers.Resizing(6, 5),
         layers.Resizing(6, 5, interpolation="nearest"),
         layers.Resizing(6, 2, crop_to_aspect_ratio=True),
-        layers.UpSampling2D(2, interpolation="bilinear"),
-        lambda inputs: ops.image.resize(inputs, (8, 7)),
     ],
-    ids=["bilinear", "nearest", "cropped", "upsampling", "operation"],
+    ids=["bilinear", "nearest", "cropped"],
 )
 def test_a_model_may_resize_pictures(resize, tmp_path):
     inputs = keras.Input((4, 4, 3))
@@ -148,17 +144,9 @@ def test_an_input_may_be_called_as_a_word_of_python(tmp_path):
     assert report.agreement.sqnr_db > 100
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        lambda inputs: layers.Conv2D(5, 1)(inputs),
-        lambda inputs: layers.DepthwiseConv2D(2)(layers.DepthwiseConv2D(2)(inputs)),
-    ],
-    ids=["convolution", "depthwise"],
-)
-def test_int8_that_makes_a_file_larger_is_told(kind, tmp_path):
+def test_int8_that_makes_a_file_larger_is_told(tmp_path):
     inputs = keras.Input((4, 4, 3))
-    model = keras.Model(inputs, kind(inputs))
+    model = keras.Model(inputs, layers.DepthwiseConv2D(2)(layers.DepthwiseConv2D(2)(inputs)))
     with pytest.warns(SlimWarning, match="bytes in int8, and would have about .* in float32.*leave `quantize` out"):
         report = slim.export_tflite(model, tmp_path / "a.tflite", "int8", x, verbose=0)
     in_float32 = slim.export_tflite(model, tmp_path / "a.tflite", data=x, verbose=0).bytes
