@@ -22,10 +22,11 @@ def model():
     [
         (lambda path: slim.save_compressed(model(), path), "save_compressed", ".h5"),
         (lambda path: slim.export_tflite(model(), path, verbose=0), "export_tflite", ".tflite"),
+        (lambda path: slim.export.export_signatures({"a": model()}, path), "export_signatures", ".tflite"),
         (MASKS.save, "Masks", ".npz"),
         (lambda path: Ticket.of(model(), MASKS).save(path), "Ticket", ".npz"),
     ],
-    ids=["save_compressed", "export_tflite", "Masks", "Ticket"],
+    ids=["save_compressed", "export_tflite", "export_signatures", "Masks", "Ticket"],
 )
 def test_a_file_of_another_kind_is_left_alone(write, owner, ending, name, tmp_path):
     (tmp_path / name).write_bytes(b"a good model")

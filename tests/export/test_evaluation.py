@@ -1,6 +1,8 @@
 """Metrics of files: those of Keras, over data in any form, and what the file changes class by class."""
 
 import json
+import re
+import time
 
 import keras
 import numpy as np
@@ -246,3 +248,16 @@ def test_a_file_of_another_shape_is_told(exported, pictures):
     wider = keras.Sequential([keras.Input((6, 6, 2)), layers.Flatten(), layers.Dense(6)])
     with pytest.raises(ExportError, match=r"\(24, 6\) in the model and \(24, 5\) in the file"):
         slim.evaluate_tflite(exported[None].path, (pictures, np.zeros(24)), model=wider)
+
+
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_long_work_shows_how_far_it_is(verbose, monkeypatch, capsys, exported, pictures, labels):
+    def slow():
+        for _ in range(3):
+            time.sleep(0.05)
+            yield pictures[:2], labels[:2]
+
+    monkeypatch.setattr("keras_slim.progress_display.SILENT_SECONDS", 0.02)
+    slim.evaluate_tflite(exported[None].path, slow(), steps=3, verbose=verbose)
+    shown = capsys.readouterr().out
+    assert re.search(r"Evaluation: \d of 3 batches", shown) if verbose else shown == ""
