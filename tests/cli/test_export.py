@@ -24,6 +24,9 @@ def test_json_without_data(prints, model_path, tmp_path):
     assert report["bytes"] == path.stat().st_size
     assert report["quantize"] is None
     assert report["random_samples"] is True
+    assert [report["inputs"][0][key] for key in ("name", "shape", "dtype")] == ["image", [1, 8, 8, 1], "float32"]
+    assert report["outputs"][0]["shape"] == [1, 3]
+    assert sum(report["agreement"]["delegated"].values()) == sum(report["agreement"]["operations"].values())
 
 
 def test_a_file_that_lies_is_a_failure(fails, model_path, data_path, tmp_path):
