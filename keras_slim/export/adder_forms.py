@@ -46,6 +46,11 @@ class AdderForms:
         with _form(form):
             yield
 
+    @property
+    def were_called(self):
+        """Whether an adder layer was called meanwhile."""
+        return bool(self._calls)
+
     @contextlib.contextmanager
     def fastest(self, quantize, load):
         """Computes each layer in the form that was faster in a file of its own.

@@ -8,7 +8,7 @@ import keras
 from keras_slim.errors import ExportError, invalid_argument
 from keras_slim.export.adder_forms import AdderForms
 from keras_slim.export.argmax import without_guarded_argmax
-from keras_slim.export.conversion import QUANTIZATIONS, convert
+from keras_slim.export.conversion import QUANTIZATIONS, SIGNATURE, convert
 from keras_slim.export.dense_twin import is_sparse, sparsity_of, without_zeros
 from keras_slim.export.islands import find_islands
 from keras_slim.export.latency import time_file
@@ -177,19 +177,22 @@ def _convert_checked(model, scratch, signature, quantize, samples, verbose):
         model = with_real_apart(model)
     forms = AdderForms(model)
     with forms.by_filter():
-        trace = Trace(model, signature)
+        trace = chosen = Trace(model, signature)
     if quantize == "int8" and not takes_ranges:
-        check_loops(model, trace)
-    with forms.fastest(quantize, lambda layer: load_unproved(layer, quantize, _OWNER)):
-        convert(model, scratch, signature, quantize, None if takes_ranges else samples, verbose=verbose > 1)
+        check_loops(trace)
+    if forms.were_called:
+        with forms.fastest(quantize, lambda layer: load_unproved(layer, quantize, _OWNER)):
+            chosen = Trace(model, signature)
+    samples = None if takes_ranges else samples
+    convert({SIGNATURE: (chosen, samples)}, scratch, quantize, verbose=verbose > 1)
     check_size(os.path.getsize(scratch), trace.num_kernel_weights, quantize)
 
 
-def check_loops(model, trace):
+def check_loops(trace):
     """Raises `ExportError` if a model holds a loop, on which the converter's calibration crashes."""
     if trace.has_loop:
         raise ExportError(
-            f"The model '{model.name}' holds a loop, such as a recurrent layer has, and the converter's int8 "
+            f"The model '{trace.model.name}' holds a loop, such as a recurrent layer has, and the converter's int8 "
             "calibration crashes on loops. Give quantize='dynamic' for int8 weights. Or export "
             "`slim.calibrate(slim.quantize(model, 'int', 'int', skip=()), data)`: the loop alone stays in floats "
             "there, as nothing in it has a range. Layers built with unroll=True do convert, but the file holds every "

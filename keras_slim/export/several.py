@@ -6,7 +6,7 @@ import re
 from keras_slim.errors import invalid_argument
 from keras_slim.export.adder_forms import AdderForms
 from keras_slim.export.argmax import without_guarded_argmax
-from keras_slim.export.conversion import QUANTIZATIONS, convert_several
+from keras_slim.export.conversion import QUANTIZATIONS, convert
 from keras_slim.export.dense_twin import sparsity_of
 from keras_slim.export.exporting import check_loops, check_size, choose_samples, prove
 from keras_slim.export.islands import find_islands
@@ -67,12 +67,12 @@ def export_signatures(
     parts = {name: _prepare(model, data.get(name), quantize) for name, model in models.items()}
     with written_whole(path, _OWNER, ".tflite") as scratch:
         with AdderForms(next(iter(models.values()))).by_filter():
-            traces = [Trace(model, takes) for model, takes, _ in parts.values()]
-            if quantize == "int8":
-                for (model, _, _), trace in zip(parts.values(), traces, strict=True):
-                    check_loops(model, trace)
-            convert_several(parts, scratch, quantize, verbose=verbose > 1)
-        check_size(os.path.getsize(scratch), max(trace.num_kernel_weights for trace in traces), quantize)
+            traces = {name: (Trace(model, takes), samples) for name, (model, takes, samples) in parts.items()}
+        if quantize == "int8":
+            for trace, _ in traces.values():
+                check_loops(trace)
+        convert(traces, scratch, quantize, verbose=verbose > 1)
+        check_size(os.path.getsize(scratch), max(trace.num_kernel_weights for trace, _ in traces.values()), quantize)
         reports = {
             name: _report(models, name, scratch, path, quantize, takes, samples, tolerance, data.get(name) is None)
             for name, (_, takes, samples) in parts.items()

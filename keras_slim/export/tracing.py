@@ -12,6 +12,10 @@ class Trace:
         model: A Keras model.
         signature: Its `Signature`, every shape fixed.
 
+    Attributes:
+        model: The model.
+        function: The `tf.types.experimental.ConcreteFunction`, which calls it outside training.
+
     Raises:
         ExportError: If the model does not run on such a batch.
     """
@@ -19,9 +23,10 @@ class Trace:
     def __init__(self, model, signature):
         import tensorflow as tf
 
+        self.model = model
         try:
-            function = tf.function(lambda inputs: model(inputs, training=False))
-            self._concrete = function.get_concrete_function(signature.tensor_specs())
+            function = tf.function(lambda inputs: model(inputs, training=False), autograph=False)
+            self.function = function.get_concrete_function(signature.tensor_specs())
         except Exception as error:
             raise ExportError(
                 f"The model '{model.name}' cannot be traced for a batch of one: {in_short(error)}. Expected a model "
@@ -31,15 +36,24 @@ class Trace:
     @property
     def has_loop(self):
         """Whether the graph holds a loop, as recurrent layers do unless unrolled."""
-        graph = self._concrete.graph.as_graph_def()
+        graph = self.function.graph.as_graph_def()
         nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
         return any(node.op in ("While", "StatelessWhile") for node in nodes)
 
     @property
     def num_kernel_weights(self):
         """Number of weights in the matrices and kernels used; vectors are left out, for they may be folded away."""
-        shapes = [variable.shape for variable in self._concrete.variables]
+        shapes = [variable.shape for variable in self.function.variables]
         return sum(shape.num_elements() for shape in shapes if shape.rank >= 2)
+
+    @property
+    def held(self):
+        """All that the graph refers to: its variables, and the model itself if that is not all, as with tables."""
+        import tensorflow as tf
+
+        variables = list(self.function.variables)
+        resources = {id(each) for each in self.function.captured_inputs if each.dtype == tf.resource}
+        return variables if resources <= {id(variable.handle) for variable in variables} else [*variables, self.model]
 
 
 def check_backend(owner):

@@ -10,6 +10,7 @@ import pytest
 import keras_slim.export.exporting as exporting
 from keras_slim.errors import ExportError, SlimWarning
 from keras_slim.export import export_tflite
+from keras_slim.export.tflite_file import TfliteFile
 
 
 def dense_model(width=3, **arguments):
@@ -54,6 +55,32 @@ def test_same_model_and_samples_make_the_same_file(classifier, pictures, exporte
     again = export_tflite(classifier, tmp_path / "again.tflite", "int8", pictures, verbose=0)
     with open(again.path, "rb") as second, open(exported["int8"].path, "rb") as first:
         assert second.read() == first.read()
+
+
+def test_the_file_is_that_of_the_exporter_of_keras(classifier, pictures, exported, tmp_path):
+    import tensorflow as tf
+
+    path = tmp_path / "keras.tflite"
+    signature = [tf.TensorSpec((1, *classifier.input_shape[1:]), name="pictures")]
+    how = {
+        "optimizations": [tf.lite.Optimize.DEFAULT],
+        "target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
+    }
+    classifier.export(path, format="litert", verbose=False, input_signature=signature, **how)
+    ours, theirs = TfliteFile(exported["dynamic"].path), TfliteFile(path)
+    assert ours.operations == theirs.operations
+    assert [*ours.inputs, *ours.outputs] == [*theirs.inputs, *theirs.outputs]
+    assert ours.size == pytest.approx(theirs.size, abs=100)  # names of layers have the number of the call in them
+    for picture in pictures:
+        answers = [file.answer({"pictures": picture[None]})["output_0"] for file in (ours, theirs)]
+        np.testing.assert_array_equal(*answers)
+
+
+def test_a_table_is_held_beside_the_variables_of_a_model(tmp_path):
+    words = keras.Input((4,), dtype="int32")
+    model = keras.Model(words, keras.layers.Embedding(5, 3)(keras.layers.IntegerLookup(vocabulary=[3, 5])(words)))
+    with pytest.raises(ExportError, match=r"no built-in operation for HashTableV2"):  # and not: cannot be saved
+        export_tflite(model, tmp_path / "model.tflite", verbose=0)
 
 
 def test_int8_without_data_is_refused(classifier, tmp_path):

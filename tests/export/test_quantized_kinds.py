@@ -13,10 +13,11 @@ from keras import layers
 from watching import watch
 
 import keras_slim as slim
-from keras_slim.export.conversion import convert
+from keras_slim.export.conversion import SIGNATURE, convert
 from keras_slim.export.learned_ranges import as_read
 from keras_slim.export.signature import read_signature
 from keras_slim.export.tflite_file import TfliteFile
+from keras_slim.export.tracing import Trace
 from keras_slim.export.verification import file_answers, keras_answers
 from keras_slim.quantizers import Int
 
@@ -103,7 +104,7 @@ def twin(kinds, kernel="int", activations="int"):
 def steps_apart(model, path):
     """For each output, by how many of its steps the file is off, element by element."""
     signature = read_signature(model, "test")
-    convert(model, path, signature, "int8", None, verbose=False)
+    convert({SIGNATURE: (Trace(model, signature), None)}, path, "int8", verbose=False)
     file = TfliteFile(path)
     samples = as_read(file, {"image": SAMPLES})
     received = file_answers(file, samples)
