@@ -14,6 +14,10 @@ import hypothesis
 import keras
 import pytest
 
+# At Python's own thresholds, looking for garbage is a tenth of the time of tests: each model is tens of thousands of
+# objects, and nearly all that was made for a test lives as long as the test.
+gc.set_threshold(20_000, 10, 10)
+
 hypothesis.settings.register_profile("keras_slim", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("keras_slim")
 
