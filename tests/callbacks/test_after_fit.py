@@ -46,10 +46,10 @@ def test_a_saved_model_loads_bit_for_bit(train, x, y, tmp_path):
     pruned.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is type(pruned)
-    np.testing.assert_array_equal(loaded.predict(x, verbose=0), pruned.predict(x, verbose=0))
+    np.testing.assert_array_equal(loaded(x), pruned(x))
     for old, new in zip(pruned.optimizer.variables, loaded.optimizer.variables, strict=True):
         np.testing.assert_array_equal(new.numpy(), old.numpy())
-    losses = [model.fit(x, y, verbose=0, shuffle=False).history["loss"] for model in (pruned, loaded)]
+    losses = [model.fit(batches(x, y), verbose=0).history["loss"] for model in (pruned, loaded)]
     assert losses[0] == losses[1]
 
 
@@ -62,23 +62,23 @@ def test_a_learning_rate_set_in_training_is_saved(build, prune, x, y, tmp_path):
 
 
 def test_weights_go_to_a_file_and_back(pruned, x, tmp_path):
-    expected, path = pruned.predict(x, verbose=0), tmp_path / "model.weights.h5"
+    expected, path = pruned(x), tmp_path / "model.weights.h5"
     pruned.save_weights(path)
     pruned.set_weights([np.zeros_like(value) for value in pruned.get_weights()])
     pruned.load_weights(path)
-    np.testing.assert_array_equal(pruned.predict(x, verbose=0), expected)
+    np.testing.assert_array_equal(pruned(x), expected)
 
 
 def test_a_clone_has_the_same_structure(pruned, x):
     clone = keras.models.clone_model(pruned)
     clone.set_weights(pruned.get_weights())
-    np.testing.assert_array_equal(clone.predict(x, verbose=0), pruned.predict(x, verbose=0))
+    np.testing.assert_array_equal(clone(x), pruned(x))
 
 
 def test_the_config_describes_the_smaller_model(pruned, x):
     again = type(pruned).from_config(pruned.get_config())
     again.set_weights(pruned.get_weights())
-    np.testing.assert_array_equal(again.predict(x, verbose=0), pruned.predict(x, verbose=0))
+    np.testing.assert_array_equal(again(x), pruned(x))
     assert keras.models.model_from_json(pruned.to_json()).count_params() == pruned.count_params()
 
 
@@ -111,24 +111,24 @@ def test_what_a_model_says_of_itself_agrees(pruned):
 def test_an_exported_model_answers_the_same(pruned, x, tmp_path):
     pruned.export(tmp_path / "saved", verbose=False)
     served = tf.saved_model.load(str(tmp_path / "saved"))
-    np.testing.assert_allclose(served.serve(x), pruned.predict(x, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(served.serve(x), pruned(x), atol=1e-6)
 
 
 def test_a_checkpoint_of_tensorflow_holds_the_smaller_weights(pruned, x, tmp_path):
-    expected = pruned.predict(x, verbose=0)
+    expected = pruned(x)
     path = tf.train.Checkpoint(model=pruned).write(str(tmp_path / "checkpoint"))
     shapes = {tuple(shape) for name, shape in tf.train.list_variables(path) if "kernel" in name}
     assert (16, 16) not in shapes
     pruned.set_weights([np.zeros_like(value) for value in pruned.get_weights()])
     tf.train.Checkpoint(model=pruned).restore(path)
-    np.testing.assert_array_equal(pruned.predict(x, verbose=0), expected)
+    np.testing.assert_array_equal(pruned(x), expected)
 
 
 def test_a_deep_copy_is_independent(pruned, x):
-    expected = pruned.predict(x, verbose=0)
+    expected = pruned(x)
     other = copy.deepcopy(pruned)
     pruned.set_weights([np.zeros_like(value) for value in pruned.get_weights()])
-    np.testing.assert_array_equal(other.predict(x, verbose=0), expected)
+    np.testing.assert_array_equal(other(x), expected)
 
 
 def test_it_can_be_pruned_again_without_training(pruned, x):
@@ -153,7 +153,7 @@ def test_features_can_be_taken_from_its_layers(pruned, x):
 def test_it_can_be_a_part_of_another_model(pruned, x):
     inputs = keras.Input((4,))
     outer = keras.Model(inputs, pruned(inputs))
-    np.testing.assert_allclose(outer.predict(x, verbose=0), pruned.predict(x, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(outer(x), pruned(x), atol=1e-6)
 
 
 def test_a_sequential_model_can_still_be_changed_layer_by_layer(build, prune, x, y):

@@ -5,6 +5,7 @@ import weakref
 import keras
 import numpy as np
 import pytest
+from batching import batches
 from keras import layers
 from killing import KilledError, Killer
 
@@ -14,6 +15,7 @@ from keras_slim.errors import SlimWarning, UnsupportedLayerError
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(32, 4)).astype("float32")
 Y = (X @ RNG.normal(size=(4, 3))).astype("float32")
+DATA = batches(X, Y, 16)
 EPOCHS = 2
 RANKED = "taylor" if keras.backend.backend() == "tensorflow" else "mean_activation"  # by gradients where they are
 TICKET = {"criterion": "l2", "guards": slim.pruning.Guards(align=1), "verbose": 0}
@@ -84,8 +86,7 @@ def compiled(make, optimizer="sgd"):
 
 
 def fit(model, *callbacks, epochs=EPOCHS, **options):
-    options = {"batch_size": 16, "shuffle": False, "verbose": 0, **options}
-    return model.fit(X, Y, epochs=epochs, callbacks=list(callbacks), **options)
+    return model.fit(DATA, epochs=epochs, callbacks=list(callbacks), verbose=0, **options)
 
 
 def numbers(model):

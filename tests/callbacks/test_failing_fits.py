@@ -5,6 +5,7 @@ import contextlib
 import keras
 import numpy as np
 import pytest
+from batching import batches
 from failing import FailureError, Steps
 from killing import KilledError, Killer
 from untouched import Picture
@@ -16,6 +17,7 @@ TAUGHT = slim.distillation.Distillation(keras.distillation.FeatureDistillation("
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(8, 4)).astype("float32")
 Y = RNG.normal(size=(8, 2)).astype("float32")
+DATA = batches(X, Y)
 STEPS = ("train_function", "test_function")
 """Made anew where they are missing."""
 SEARCH = {"ratio": None, "max_drop": 0.1, "monitor": "val_scripted", "mode": "max", "window": (0, 0.99), "patience": 1}
@@ -101,7 +103,7 @@ def check_fits(callbacks, begin, steps, units, is_new=False, **options):
     for failing in steps.each():
         begin.failing, begin.picture = failing, None
         with contextlib.suppress(FailureError), begin.stack:
-            model.fit(X, Y, verbose=0, callbacks=[*callbacks, begin.end], shuffle=False, **options)
+            model.fit(DATA, verbose=0, callbacks=[*callbacks, begin.end], **options)
         differences = begin.picture.differences()
         if differences:
             check_works(model, units, f"{steps.place} left: {differences[:5]}")
@@ -150,7 +152,7 @@ def killed(prune, tmp_path):
 
     others, ours = callbacks()
     with contextlib.suppress(KilledError):
-        make().fit(X, Y, verbose=0, shuffle=False, epochs=4, callbacks=[*others, ours, Killer(3, 0)])
+        make().fit(DATA, verbose=0, epochs=4, callbacks=[*others, ours, Killer(3, 0)])
     return callbacks
 
 
@@ -168,14 +170,14 @@ def test_taking_up_when_a_file_is_missing(killed, tmp_path):
     """That of the network to go back to is read when the model is that network."""
     (others, ours), model = killed(), make()
     (file,) = tmp_path.glob("*-kept-1.npz")
-    model.fit(X, Y, verbose=0)
+    model.fit(DATA, verbose=0)
     content, picture = file.read_bytes(), Picture(model, without=(*STEPS, "history"))
     file.unlink()
     with pytest.raises(RuntimeError, match="kept-1.npz"):
-        model.fit(X, Y, epochs=4, verbose=0, callbacks=[*others, ours])
+        model.fit(DATA, epochs=4, verbose=0, callbacks=[*others, ours])
     assert picture.differences() == []
     file.write_bytes(content)
-    model.fit(X, Y, epochs=4, verbose=0, callbacks=[*others, ours])
+    model.fit(DATA, epochs=4, verbose=0, callbacks=[*others, ours])
     check_works(model, [4], "")
 
 
@@ -202,10 +204,10 @@ def test_no_memory_for_the_step_of_the_smaller_model(prune, monkeypatch, name):
     monkeypatch.setattr(type(model), "make_train_function", fail)
     callbacks = [*others, begin, ours]
     with pytest.raises(MemoryError, match="no more"):
-        model.fit(X, Y, epochs=2, verbose=0, callbacks=callbacks)
+        model.fit(DATA, epochs=2, verbose=0, callbacks=callbacks)
     assert begin.picture.differences() == []
     monkeypatch.undo()
-    model.fit(X, Y, epochs=2, verbose=0, callbacks=callbacks)
+    model.fit(DATA, epochs=2, verbose=0, callbacks=callbacks)
     check_works(model, [4], name)
 
 
@@ -233,7 +235,7 @@ def test_errors_of_others_in_the_epoch_of_a_cut(prune, name, moment):
     ours, others = MADE[name](prune)
     model = make()
     with pytest.raises(KeyboardInterrupt):
-        model.fit(X, Y, epochs=2, verbose=0, callbacks=[*others, ours, Stops(moment, KeyboardInterrupt)])
+        model.fit(DATA, epochs=2, verbose=0, callbacks=[*others, ours, Stops(moment, KeyboardInterrupt)])
     own = float(np.square(model(X) - Y).mean())
     assert model.train_on_batch(X, Y) == pytest.approx(own, rel=1e-5)
     check_works(model, [4], name)

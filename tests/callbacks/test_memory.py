@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from batching import batches
 
 from keras_slim.callbacks import ProgressiveGlobalPruning, StructuredLotteryTicket
 
@@ -43,7 +44,7 @@ def left_after_a_cut(model, callback, x, y, **options):
     watch = Watch()
     gc.disable()  # the callback itself lets go of it, Python need not come by
     try:
-        model.fit(x, y, epochs=3, verbose=0, batch_size=24, callbacks=[watch, callback], **options)
+        model.fit(batches(x, y, 24), epochs=3, verbose=0, callbacks=[watch, callback], **options)
     finally:
         gc.enable()
     return watch.left
@@ -66,7 +67,7 @@ def pruning(x, y, **options):
 @pytest.mark.filterwarnings("ignore:.*ended before the search")
 def test_the_first_network_is_given_back(build, x, y, kind, eager):
     model = build("adam", kind=kind, run_eagerly=eager, jit_compile=False, metrics=["mae"])
-    assert left_after_a_cut(model, pruning(x, y), x, y, validation_data=(x, y)) == []
+    assert left_after_a_cut(model, pruning(x, y), x, y, validation_data=batches(x, y)) == []
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,6 @@ def test_tickets_let_go_of_it(build, x, y):
 def test_what_somebody_holds_keeps_its_values(build, x, y):
     model = build(jit_compile=False)
     held = model.layers[0].kernel.value  # TensorFlow's own variable, without Keras's around it
-    model.fit(x, y, epochs=3, verbose=0, callbacks=[pruning(x, y, criterion="l2")])
+    model.fit(batches(x, y), epochs=3, verbose=0, callbacks=[pruning(x, y, criterion="l2")])
     assert model.layers[0].units == 8
     assert held.numpy().shape == (4, 16)

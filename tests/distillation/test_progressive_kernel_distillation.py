@@ -6,6 +6,7 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
+from batching import batches
 from keras import layers, ops
 
 import keras_slim as slim
@@ -36,7 +37,7 @@ def compiled(model, optimizer=None, **options):
 
 
 def fit(model, x=X, y=LABELS, **options):
-    return model.fit(x, y, **{"batch_size": 6, "shuffle": False, "verbose": 0, **options}).history
+    return model.fit(batches(x, y, 6), **{"verbose": 0, **options}).history
 
 
 def clone(model):
@@ -183,7 +184,8 @@ def test_several_inputs_and_outputs_of_any_kind_and_models_inside():
     losses = {"p": "mse", "q": "mae"}
     distiller = compiled(ProgressiveKernelDistillation(student, distillation=distillation), loss=losses)
     x = {"image": RNG.integers(0, 9, (12, 2, 2)).astype("uint8"), "flag": RNG.normal(size=(12, 2))}
-    history = fit(distiller, x, {"p": np.zeros((12, 3)), "q": np.zeros((12, 2))}, validation_split=0.5)
+    y = {"p": np.zeros((12, 3)), "q": np.zeros((12, 2))}
+    history = distiller.fit(x, y, batch_size=6, validation_split=0.5, verbose=0).history
     assert np.isfinite([value for values in history.values() for value in values]).all()
     assert len(distiller(x, training=True).student_sums[0]) == 2
 
@@ -243,7 +245,7 @@ def test_samples_without_weight_teach_nothing_to_either_network_by_their_labels(
     ours, theirs = (
         [np.array(each) for each in net.trainable_variables] for net in (distiller.student, distiller.teacher)
     )
-    history = fit(distiller, sample_weight=np.zeros(12))
+    history = distiller.fit(X, LABELS, batch_size=6, sample_weight=np.zeros(12), verbose=0).history
     assert history["teacher_loss"] == [0]
     for old, new in zip(theirs, distiller.teacher.trainable_variables, strict=True):
         np.testing.assert_array_equal(old, new)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from batching import batches
 from laws import rebuilt
 
 import keras_slim as slim
@@ -11,6 +12,7 @@ from keras_slim.errors import UnsupportedLayerError
 from keras_slim.pruning.last_look import check_rebuilt, is_same
 
 X = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
+DATA = batches(X, X[:, :2])
 
 
 @keras.saving.register_keras_serializable(package="last_look")
@@ -64,14 +66,14 @@ def callbacks(data):
 @pytest.mark.parametrize("which", [0, 1], ids=["pruning", "ticket"])
 def test_fit_refuses_before_training_and_names_the_layer(data, which):
     model = forgetful()
-    model.fit(X, X[:, :2], verbose=0)
-    answer, weights, layers = model.predict(X, verbose=0), model.get_weights(), list(model.layers)
+    model.fit(DATA, verbose=0)
+    answer, weights, layers = model(X), model.get_weights(), list(model.layers)
     with pytest.raises(UnsupportedLayerError, match=r"'remembers'.*nothing cut.*values that differ by up to"):
-        model.fit(X, X[:, :2], epochs=4, verbose=0, callbacks=[list(callbacks(data))[which]])
+        model.fit(DATA, epochs=4, verbose=0, callbacks=[list(callbacks(data))[which]])
     assert model.layers == layers
     for one, two in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(one, two)
-    np.testing.assert_array_equal(model.predict(X, verbose=0), answer)
+    np.testing.assert_array_equal(model(X), answer)
 
 
 @pytest.mark.parametrize(
@@ -138,11 +140,11 @@ def test_a_table_that_is_lost_leaves_the_model_alone_without_data_too(which, mon
     model = keras.Model(inputs, keras.layers.Dense(2)(hidden))
     model.compile("sgd", "mse", run_eagerly=True)
     texts = tf.constant([["a"], ["b"]] * 4)
-    answer = model.predict(texts, verbose=0)
+    answer = model(texts)
     copies = keras.layers.StringLookup.from_config
     monkeypatch.setattr("keras_slim.pruning.surgery.carry_state", lambda old, new: None)
     monkeypatch.setattr(keras.layers.StringLookup, "from_config", lambda config: copies({**config, "vocabulary": None}))
     with pytest.raises(UnsupportedLayerError, match="'words'"):
         model.fit(texts, np.zeros((8, 2)), epochs=4, verbose=0, callbacks=[list(callbacks(None))[which]])
-    np.testing.assert_array_equal(model.predict(texts, verbose=0), answer)
+    np.testing.assert_array_equal(model(texts), answer)
     model.fit(texts, np.zeros((8, 2)), verbose=0)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from batching import batches
 from keras import layers
 
 from keras_slim.graph import analyse
@@ -12,6 +13,7 @@ from keras_slim.pruning.surgery import rebuild
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(24, 6, 6, 2)).astype("float32"), RNG.normal(size=(24, 2)).astype("float32")
+DATA = batches(X, Y, 12)
 OPTIMIZERS = {
     "SGD with momentum": lambda: keras.optimizers.SGD(0.01, momentum=0.9),
     "Adam": lambda: keras.optimizers.Adam(0.01),
@@ -27,7 +29,7 @@ TIME = {"iteration", "iterations", "learning_rate"}
 
 
 def train(model):
-    return model.fit(X, Y, batch_size=12, shuffle=False, verbose=0).history
+    return model.fit(DATA, verbose=0).history
 
 
 def cut(model, every=2):

@@ -7,6 +7,7 @@ import math
 import keras
 import numpy as np
 import pytest
+from batching import batches
 from failing import FailureError, Steps
 from keras import layers, ops
 from untouched import Picture
@@ -106,6 +107,7 @@ NOTED = ("_inbound_nodes", "_outbound_nodes", "_keras_slim_reading")
 """Where Keras notes each call, and the library how the model was read."""
 X = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
 Y = X[:, :3]
+DATA = batches(X, Y)
 
 
 def trained(hold, call):
@@ -113,7 +115,7 @@ def trained(hold, call):
     keras.utils.set_random_seed(0)
     model = Own(hold, call)
     model.compile(keras.optimizers.Adam(0.01), "mse", run_eagerly=True)
-    model.fit(X, Y, verbose=0)
+    model.fit(DATA, verbose=0)
     return model
 
 
@@ -124,7 +126,7 @@ def with_blocks():
     model = keras.Model(inputs, layers.Dense(3)(Block(8, name="block")(layers.Dense(8, name="stem")(inputs))))
     model.block = model.get_layer("block")
     model.compile(keras.optimizers.Adam(0.01), "mse", run_eagerly=True)
-    model.fit(X, Y, verbose=0)
+    model.fit(DATA, verbose=0)
     return model
 
 
@@ -182,15 +184,15 @@ def test_a_subclassed_model_becomes_the_smaller_one(hold, call, tmp_path):
     for transfer in transfers:  # of the slots what is left of the weights
         if transfer.old.trainable:
             np.testing.assert_array_equal(moments(model)[id(transfer.new)], transfer.cut(slots[id(transfer.old)]))
-    model.fit(X, Y, verbose=0)
+    model.fit(DATA, verbose=0)
     assert np.abs(numbers(model, X) - expected).max() > 1e-4  # it is the new weights that are trained
     model.save_weights(tmp_path / "w.weights.h5")
     after = numbers(model, X)
-    model.fit(X, Y, verbose=0)
+    model.fit(DATA, verbose=0)
     model.load_weights(tmp_path / "w.weights.h5")
     np.testing.assert_array_equal(numbers(model, X), after)
     subject.adopt(*half(subject))  # and once more
-    model.fit(X, Y, verbose=0)
+    model.fit(DATA, verbose=0)
 
 
 @pytest.mark.parametrize("name", ["blocks", "models"])
@@ -200,11 +202,11 @@ def test_it_grows_again(name):
     before, answers = state_of(model), numbers(model, X)
     snapshot = subject.snapshot()
     subject.adopt(*half(subject))
-    model.fit(X, Y, verbose=0)
+    model.fit(DATA, verbose=0)
     snapshot.restore()
     np.testing.assert_array_equal(numbers(model, X), answers)
     assert state_of(model)[0] == before[0]
-    model.fit(X, Y, verbose=0)
+    model.fit(DATA, verbose=0)
 
 
 def held_by_a_function(model):
@@ -239,7 +241,7 @@ def test_code_that_would_not_follow_is_refused_and_the_model_is_as_it_was(hold, 
         check_same_state(state_of(model), before)
         np.testing.assert_array_equal(numbers(model, X), answers)
         assert all(one is other for one, other in zip(model.layers, layers_before, strict=True))
-    model.fit(X, Y, verbose=0)
+    model.fit(DATA, verbose=0)
 
 
 def test_a_functional_model_with_blocks_becomes_a_plain_one_that_loads_without_their_code(tmp_path):
@@ -255,12 +257,12 @@ def test_a_functional_model_with_blocks_becomes_a_plain_one_that_loads_without_t
     for transfer in transfers:
         if transfer.old.trainable:
             np.testing.assert_array_equal(moments(model)[id(transfer.new)], transfer.cut(slots[id(transfer.old)]))
-    model.fit(X, Y, verbose=0)
+    model.fit(DATA, verbose=0)
     model.save(tmp_path / "plain.keras")
     loaded = keras.saving.load_model(tmp_path / "plain.keras")
     np.testing.assert_array_equal(numbers(loaded, X), numbers(model, X))
-    loaded.fit(X, Y, verbose=0, shuffle=False)
-    model.fit(X, Y, verbose=0, shuffle=False)  # the slots were loaded to their weights
+    loaded.fit(DATA, verbose=0)
+    model.fit(DATA, verbose=0)  # the slots were loaded to their weights
     np.testing.assert_allclose(numbers(loaded, X), numbers(model, X), atol=1e-6)
 
 
@@ -381,7 +383,7 @@ def test_a_cut_that_fails_at_any_step_leaves_everything_as_it_was(name):
             np.testing.assert_array_equal(numbers(model, X), before)
     assert number > 10
     np.testing.assert_allclose(numbers(model, X), expected, atol=1e-6, err_msg=str(steps.place))
-    model.fit(X, Y, verbose=0)
+    model.fit(DATA, verbose=0)
 
 
 def held_with_keys(model):
@@ -404,7 +406,7 @@ def test_checkpoints_of_tensorflow_hold_the_smaller_layers(tmp_path):
     subject.adopt(*half(subject))
     for name in ("smaller", "as large as before"):
         path, expected = tf.train.Checkpoint(model).save(tmp_path / name), numbers(model, X)
-        model.fit(X, Y, verbose=0)
+        model.fit(DATA, verbose=0)
         assert np.abs(numbers(model, X) - expected).max() > 0
         tf.train.Checkpoint(model).restore(path)
         np.testing.assert_array_equal(numbers(model, X), expected)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from batching import batches
 
 from keras_slim.errors import SlimWarning, UnsupportedLayerError
 from keras_slim.graph import analyse
@@ -13,6 +14,7 @@ from keras_slim.pruning.surgery import rebuild
 
 layers = keras.layers
 X = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+DATA = batches(X, X[:, :2])
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def model():
     model = keras.Model(inputs, layers.Dense(2, name="head")(hidden))
     model.base, model.hidden = base, hidden
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse", run_eagerly=True)
-    model.fit(X, X[:, :2], verbose=0)
+    model.fit(DATA, verbose=0)
     return model
 
 
@@ -56,7 +58,7 @@ def test_a_view_answers_as_the_model_does(model, hold):
     hidden, twice = answers(inner)
     assert hidden.shape == (8, 5)
     np.testing.assert_allclose(twice, 2 * answers(model), rtol=1e-6)
-    model.fit(X, X[:, :2], verbose=0)
+    model.fit(DATA, verbose=0)
     np.testing.assert_allclose(answers(inner)[1], 2 * answers(model), rtol=1e-6)
     assert len(model.optimizer.variables) == 2 + len(model.trainable_variables)
 
@@ -75,10 +77,10 @@ def test_the_model_inside_is_what_the_user_calls_it(model):
 def test_a_weight_that_is_an_attribute_is_the_new_one(model):
     model.kernel = model.get_layer("hidden").kernel
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse", run_eagerly=True)
-    model.fit(X, X[:, :2], verbose=0)
+    model.fit(DATA, verbose=0)
     cut(model)
     assert model.kernel is model.get_layer("hidden").kernel
-    model.fit(X, X[:, :2], verbose=0)
+    model.fit(DATA, verbose=0)
     assert model.count_params() == 4 * (4 + 1) + 3 * 5 + 5 * 4 + 2 * 6
 
 
@@ -100,7 +102,7 @@ def test_a_view_that_begins_in_the_middle_follows(model):
     cut(model)
     assert model.upper.input_shape == (None, 5)
     np.testing.assert_allclose(answers(model.upper, answers(lower)), answers(model), rtol=1e-6)
-    model.fit(X, X[:, :2], verbose=0)
+    model.fit(DATA, verbose=0)
 
 
 def test_going_back_takes_the_views_along(model):
@@ -127,7 +129,7 @@ def test_a_failure_leaves_views_as_they_were(model, monkeypatch):
         cut(model)
     np.testing.assert_array_equal(answers(view), seen)
     np.testing.assert_array_equal(answers(model.base), base)
-    model.fit(X, X[:, :2], verbose=0)
+    model.fit(DATA, verbose=0)
 
 
 def test_models_with_weights_or_an_optimizer_of_their_own_are_left_alone(model):
@@ -150,7 +152,7 @@ def test_a_view_that_cannot_be_made_anew_is_named(model, is_part):
         with pytest.raises(UnsupportedLayerError, match="'scaled' on layers of .* cannot be made anew after a cut"):
             cut(model)
         np.testing.assert_array_equal(answers(model), before[0])
-        model.fit(X, X[:, :2], verbose=0)
+        model.fit(DATA, verbose=0)
     else:
         with pytest.warns(SlimWarning, match="'scaled' on layers of .*It keeps the layers it has"):
             cut(model)
