@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from batching import batches
 from every_optimizer import VARIANTS, dense_model, mode
 from keras import layers
 
@@ -47,12 +48,12 @@ class Ties(keras.callbacks.Callback):
             self.checked += 1
 
 
-def check_ties(model, x=X, y=Y, batch_size=6, **options):
+def check_ties(model, x=X, y=Y, batch_size=12, **options):
     """Trains a model whose weights are tied, and checks them after every step and after `fit`; returns the codes."""
     holder, codes = tied(model, **options)
     before = {path: weight.numpy().copy() for path, weight in kernels(model).items()}
     seen = Ties(codes)
-    model.fit(x, y, batch_size=batch_size, epochs=2, verbose=0, callbacks=[seen])
+    model.fit(batches(x, y, batch_size), epochs=2, verbose=0, callbacks=[seen])
     seen.on_train_batch_end(0)
     assert seen.checked > len(codes)
     holder.release()
@@ -68,13 +69,13 @@ def check_ties(model, x=X, y=Y, batch_size=6, **options):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_optimizer(name):
     of_gradients = ["mean", "sum"][list(VARIANTS).index(name) % 2]  # in turns: what it is is added up before
-    check_ties(dense_model(VARIANTS[name](), **mode(name, steps_per_execution=4)), of_gradients=of_gradients)
+    check_ties(dense_model(VARIANTS[name](), **mode(name, steps_per_execution=2)), of_gradients=of_gradients)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_optimizer_under_xla(name):
-    check_ties(dense_model(VARIANTS[name](), steps_per_execution=4, jit_compile=True))
+    check_ties(dense_model(VARIANTS[name](), steps_per_execution=2, jit_compile=True))
 
 
 SPARSITIES = (0.25, 0.75)  # above a half, only what is not zero is looked at
@@ -91,13 +92,13 @@ SPARSITIES = (0.25, 0.75)  # above a half, only what is not zero is looked at
     ids=str,
 )
 def test_every_way_to_compile(options, sparsity):
-    check_ties(dense_model("adamw", **options), sparsity=sparsity)
+    check_ties(dense_model("adamw", **options), sparsity=sparsity, batch_size=6)
 
 
 def test_a_kernel_of_zeros_stays_so():
     model = dense_model("adamw")
     tied(model, sparsity=1)
-    model.fit(X, Y, verbose=0)
+    model.fit(batches(X, Y), verbose=0)
     assert not any(np.asarray(kernel).any() for kernel in kernels(model).values())
 
 
@@ -180,7 +181,7 @@ def test_gradient_descent_trains_the_values(sparsity, of_gradients):
     model = dense_model(keras.optimizers.SGD(0.1, momentum=momentum))
     _, codes = tied(model, sparsity=sparsity, of_gradients=of_gradients)
     expected = reference(model, codes, of_gradients, momentum, steps=5)
-    model.fit(X, Y, batch_size=24, epochs=5, verbose=0)
+    model.fit(batches(X, Y, 24), epochs=5, verbose=0)
     for mine, theirs in zip(model.get_weights(), expected, strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-6)
 
@@ -197,7 +198,7 @@ def test_the_sum_is_the_gradient_of_the_loss_by_the_value():
     def loss(value):
         return np.square(X.astype("float64").sum(1, keepdims=True) * value - Y).mean()
 
-    model.fit(X, Y, batch_size=24, verbose=0)
+    model.fit(batches(X, Y, 24), verbose=0)
     slope = (loss(1 + 1e-6) - loss(1 - 1e-6)) / 2e-6
     np.testing.assert_allclose(model.get_weights()[0], 1 - 0.001 * slope, rtol=1e-5)
 
@@ -207,7 +208,7 @@ def test_adam_moves_a_value_as_it_moves_one_parameter():
     model = dense_model(keras.optimizers.Adam(0.01, epsilon=1e-12))
     tied(model)
     before = model.get_layer("hidden").kernel.numpy()
-    model.fit(X, Y, batch_size=24, verbose=0)
+    model.fit(batches(X, Y, 24), verbose=0)
     moved = np.abs(model.get_layer("hidden").kernel.numpy() - before)
     np.testing.assert_allclose(moved[before != 0], 0.01, rtol=1e-3)
 
@@ -226,7 +227,7 @@ def test_the_models_own_constraint_goes_on_being_applied():
     model = dense_model("sgd", constraint=keras.constraints.NonNeg())
     own = model.get_layer("hidden").kernel.constraint
     holder, codes = tied(model)
-    model.fit(X, Y, epochs=2, verbose=0)
+    model.fit(batches(X, Y), epochs=2, verbose=0)
     kernel = model.get_layer("hidden").kernel
     assert kernel.numpy().min() >= 0
     check_tied(kernel, codes["net/hidden/kernel"])
@@ -237,7 +238,7 @@ def test_the_models_own_constraint_goes_on_being_applied():
 def test_averages_are_tied_along():
     model = dense_model(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
     _, codes = tied(model)
-    model.fit(X, Y, epochs=2, batch_size=6, verbose=0)
+    model.fit(batches(X, Y, 6), epochs=2, verbose=0)
     averages = [each for each in model.optimizer.variables if each.name.endswith("average")]
     for path, weight in kernels(model).items():
         average = next(each for each in averages if tuple(each.shape) == tuple(weight.shape))
@@ -268,9 +269,9 @@ def test_tidying_ties_what_something_else_has_changed():
 def test_what_is_released_is_free():
     model = dense_model("adam")
     holder, _ = tied(model)
-    model.fit(X, Y, verbose=0)
+    model.fit(batches(X, Y), verbose=0)
     holder.release()
-    model.fit(X, Y, verbose=0)
+    model.fit(batches(X, Y), verbose=0)
     assert len(np.unique(model.get_layer("hidden").kernel)) > 24
 
 
@@ -300,7 +301,7 @@ def test_a_holder_takes_over_from_one_that_was_interrupted():
 def test_a_saved_model_knows_nothing_of_ties(tmp_path):
     model = dense_model("adam")
     tied(model)
-    model.fit(X, Y, verbose=0)
+    model.fit(batches(X, Y), verbose=0)
     model.save(tmp_path / "model.keras")
     assert "keras_slim" not in model.to_json()
     again = keras.saving.load_model(tmp_path / "model.keras")

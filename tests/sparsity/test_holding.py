@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from batching import batches
 from every_optimizer import VARIANTS, dense_model, mode
 from keras import layers
 
@@ -39,12 +40,12 @@ def held(model, sparsity=0.5):
     return holder, masks
 
 
-def check_zeros(model, x=X, y=Y, batch_size=6, **options):
+def check_zeros(model, x=X, y=Y, batch_size=12, **options):
     """Trains a model whose masks are held, and checks them after every step and after `fit`."""
     before = [weight.numpy().copy() for weight in model.trainable_weights]
     holder, masks = held(model)
     seen = Zeros(masks)
-    model.fit(x, y, batch_size=batch_size, epochs=2, verbose=0, callbacks=[seen], **options)
+    model.fit(batches(x, y, batch_size), epochs=2, verbose=0, callbacks=[seen], **options)
     assert seen.largest
     assert max(seen.largest) == 0
     assert largest_masked(model, masks) == 0
@@ -70,7 +71,7 @@ def test_every_optimizer_under_xla(name):
 
 @pytest.mark.parametrize("options", [{"run_eagerly": True}, {"jit_compile": True}, {"steps_per_execution": 3}], ids=str)
 def test_every_way_to_compile(options):
-    check_zeros(dense_model("adamw", **options))
+    check_zeros(dense_model("adamw", **options), batch_size=6)
 
 
 LAYERS = {
@@ -151,7 +152,7 @@ def test_the_models_own_constraint_goes_on_being_applied():
     model = dense_model("sgd", constraint=keras.constraints.UnitNorm(axis=0))
     own = model.get_layer("hidden").kernel.constraint
     holder, masks = held(model)
-    model.fit(X, Y, epochs=2, verbose=0)
+    model.fit(batches(X, Y), epochs=2, verbose=0)
     norms = np.linalg.norm(model.get_layer("hidden").kernel.numpy(), axis=0)
     np.testing.assert_allclose(norms, 1, rtol=1e-5)  # of what the mask keeps
     assert largest_masked(model, masks) == 0
@@ -162,7 +163,7 @@ def test_the_models_own_constraint_goes_on_being_applied():
 def test_averages_are_masked_along():
     model = dense_model(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
     _, masks = held(model)
-    model.fit(X, Y, epochs=2, batch_size=6, verbose=0)
+    model.fit(batches(X, Y, 6), epochs=2, verbose=0)
     averages = [each for each in model.optimizer.variables if each.name.endswith("average")]
     assert len(averages) == 4
     for path, weight in masks.weights(model).items():
@@ -174,25 +175,25 @@ def test_averages_are_masked_along():
 def test_other_masks_need_no_new_compilation():
     model = dense_model("adam")
     holder, masks = held(model)
-    model.fit(X, Y, verbose=0)
+    model.fit(batches(X, Y), verbose=0)
     step = model.train_function
     everything = Masks({path: np.ones(mask.shape) for path, mask in masks.items()})
     holder.hold(everything)
     assert model.train_function is step
     freed = ~masks[model.get_layer("hidden").kernel.path]
     np.testing.assert_array_equal(model.get_layer("hidden").kernel.numpy()[freed], 0)
-    model.fit(X, Y, epochs=3, verbose=0)  # a unit that nothing reads has no gradient in the first step
+    model.fit(batches(X, Y), epochs=3, verbose=0)  # a unit that nothing reads has no gradient in the first step
     assert np.all(model.get_layer("hidden").kernel.numpy()[freed] != 0)
 
 
 def test_what_is_released_is_free():
     model = dense_model("adam")
     holder, masks = held(model)
-    model.fit(X, Y, verbose=0)
+    model.fit(batches(X, Y), verbose=0)
     holder.release()
     assert all(weight.constraint is None for weight in model.weights)
     assert largest_masked(model, masks) == 0
-    model.fit(X, Y, verbose=0)
+    model.fit(batches(X, Y), verbose=0)
     assert largest_masked(model, masks) > 0
 
 
@@ -204,14 +205,14 @@ def test_release_after_an_interrupted_fit_changes_no_value():
     release(model)
     for old, new in zip(values, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
-    model.fit(X, Y, verbose=0)
+    model.fit(batches(X, Y), verbose=0)
     assert largest_masked(model, masks) > 0
 
 
 def test_no_zero_is_negative():
     model = dense_model("sgd")
     holder, _ = held(model)
-    model.fit(X, Y, verbose=0)
+    model.fit(batches(X, Y), verbose=0)
     holder.release()
     for weight in kernels(model).values():
         assert not np.signbit(weight.numpy()[weight.numpy() == 0]).any()
@@ -230,7 +231,7 @@ def test_a_holder_takes_over_from_one_that_was_interrupted():
 def test_a_saved_model_knows_nothing_of_masks(tmp_path):
     model = dense_model("adam")
     held(model)
-    model.fit(X, Y, verbose=0)
+    model.fit(batches(X, Y), verbose=0)
     model.save(tmp_path / "model.keras")
     assert "keras_slim" not in model.to_json()
     again = keras.saving.load_model(tmp_path / "model.keras")
