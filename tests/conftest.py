@@ -13,6 +13,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import hypothesis
 import keras
 import pytest
+from kernels_kept import clear_kernels, keep_kernels
 
 # At Python's own thresholds, looking for garbage is a tenth of the time of tests: each model is tens of thousands of
 # objects, and nearly all that was made for a test lives as long as the test.
@@ -20,6 +21,8 @@ gc.set_threshold(20_000, 10, 10)
 
 hypothesis.settings.register_profile("keras_slim", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("keras_slim")
+
+keep_kernels()
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +38,7 @@ def less_to_collect():
 
     What is imported is 350,000 objects; TensorFlow's compiled functions leave about as many in the course of the tests.
     """
+    clear_kernels()
     gc.collect()
     gc.freeze()
 
