@@ -88,7 +88,16 @@ def places(graph, unit):
     return [(slot.units == unit).sum() for slot in graph.slots]
 
 
-@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
+def all_but_slow(*names):
+    """Returns all models of the zoo; some of them, whose layers have quick tests of their own below, are slow."""
+    return [pytest.param(each, marks=pytest.mark.slow if each.__name__ in names else []) for each in BUILDERS]
+
+
+@pytest.mark.parametrize(
+    "build",
+    all_but_slow("both_directions", "convolutional_recurrent", "cells", "recurrent", "attention_to_another_sequence"),
+    ids=lambda build: build.__name__,
+)
 def test_a_copy_of_another_unit_goes_without_a_trace(build, uncompiled_adder_layers):
     model = randomise(build())
     if is_stateful(model):
@@ -103,7 +112,11 @@ def test_a_copy_of_another_unit_goes_without_a_trace(build, uncompiled_adder_lay
 
 
 @pytest.mark.onednn
-@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
+@pytest.mark.parametrize(
+    "build",
+    all_but_slow("both_directions", "convolutional_recurrent", "adder_residual", "quantized_signs"),
+    ids=lambda build: build.__name__,
+)
 def test_a_cut_that_is_made_up_for_is_its_masked_twin_and_not_worse_than_a_plain_one(build, uncompiled_adder_layers):
     model = randomise(build())
     plan = slim.plan_pruning(model, 0.3, guards=LOOSE)
