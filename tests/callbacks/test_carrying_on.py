@@ -75,7 +75,7 @@ def test_training_goes_on_as_if_the_network_had_always_been_small(prune, x, y, n
 
     small, whole = build(), build()
     losses = [
-        model.fit(batches(x, y, 16), epochs=4, verbose=0, callbacks=callbacks).history["loss"]
+        model.fit(batches(x, y, 24), epochs=4, verbose=0, callbacks=callbacks).history["loss"]
         for model, callbacks in ((small, [prune(ratio=1 / 3, rounds=1)]), (whole, None))
     ]
     assert small.layers[0].units == 4
@@ -86,21 +86,21 @@ def test_iterations_and_learning_rate_are_not_reset(build, prune, watch, x, y):
     model = build(keras.optimizers.Adam(0.5))
     model.optimizer.learning_rate = 0.25
     seen = watch(lambda model: (int(model.optimizer.iterations), float(model.optimizer.learning_rate)))
-    model.fit(batches(x, y, 12), epochs=4, verbose=0, callbacks=[prune(), seen])
-    assert seen.after == [(4 * epoch, 0.25) for epoch in range(4)]
+    model.fit(batches(x, y, 24), epochs=4, verbose=0, callbacks=[prune(), seen])
+    assert seen.after == [(2 * epoch, 0.25) for epoch in range(4)]
 
 
 @pytest.mark.parametrize(
     "schedule",
     [
-        keras.optimizers.schedules.ExponentialDecay(0.1, 4, 0.5, staircase=True),
-        keras.optimizers.schedules.PiecewiseConstantDecay([3, 7, 11], [0.1, 0.05, 0.025, 0.0125]),
+        keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5, staircase=True),
+        keras.optimizers.schedules.PiecewiseConstantDecay([1, 3, 5], [0.1, 0.05, 0.025, 0.0125]),
     ],
     ids=["exponential", "piecewise"],
 )
 def test_a_schedule_goes_on(build, prune, watch, x, y, schedule):
     model, seen = build(keras.optimizers.SGD(schedule)), watch(lambda model: float(model.optimizer.learning_rate))
-    model.fit(batches(x, y, 12), epochs=4, verbose=0, callbacks=[prune(), seen])
+    model.fit(batches(x, y, 24), epochs=4, verbose=0, callbacks=[prune(), seen])
     np.testing.assert_allclose(seen.after, [0.1, 0.05, 0.025, 0.0125])
 
 
@@ -111,13 +111,13 @@ class Warmup(keras.optimizers.schedules.LearningRateSchedule):
         self.peak = peak
 
     def __call__(self, step):
-        return self.peak * keras.ops.minimum(1.0, (keras.ops.cast(step, "float32") + 1) / 8)
+        return self.peak * keras.ops.minimum(1.0, (keras.ops.cast(step, "float32") + 1) / 4)
 
 
 def test_a_users_own_schedule_goes_on(build, prune, watch, x, y):
     model, seen = build(keras.optimizers.SGD(Warmup(0.1))), watch(lambda model: float(model.optimizer.learning_rate))
-    model.fit(batches(x, y, 12), epochs=4, verbose=0, callbacks=[prune(), seen])
-    np.testing.assert_allclose(seen.after, [0.1 / 8, 0.5 / 8, 0.1, 0.1])
+    model.fit(batches(x, y, 24), epochs=4, verbose=0, callbacks=[prune(), seen])
+    np.testing.assert_allclose(seen.after, [0.1 / 4, 0.3 / 4, 0.1, 0.1])
 
 
 def test_a_learning_rate_given_as_a_function_goes_on(build, prune, x, y):

@@ -127,7 +127,7 @@ def test_integers_are_answered_and_learned_from_as_floats(policy, uncompiled_add
         for dtype in ("uint8", "float32")
     )
     for model in (integer, real):
-        model.compile("sgd", "mse")
+        model.compile("sgd", "mse", run_eagerly=True)
         model.fit(x, np.zeros((2, 2)), verbose=0)
     assert np.abs(integer.layers[0].get_weights()[0] - 1).max() > 0
     answers = integer(x), real(x.astype("float32"))
@@ -138,7 +138,7 @@ def test_integers_are_answered_and_learned_from_as_floats(policy, uncompiled_add
 def test_a_step_of_gradient_descent_has_the_local_learning_rate_before_all_else(options, uncompiled_adder_layers):
     layer, x = made("plain", local_learning_rate=0.1)
     model = keras.Sequential([keras.Input(x.shape[1:]), layer])
-    model.compile(keras.optimizers.SGD(0.5, **options), "mse")
+    model.compile(keras.optimizers.SGD(0.5, **options), "mse", run_eagerly=True)
     kernels = [layer.get_weights()[0]]
     for _ in range(2):
         model.fit(x, np.zeros((2, *model.output_shape[1:])), verbose=0)
