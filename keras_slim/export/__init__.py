@@ -6,6 +6,7 @@ Converters fail in silence more often than aloud, so no file leaves here uncheck
    Keras on real samples, and puts it at its path only when the two agree.
 2. `verify_tflite` repeats that check on any file.
 3. `benchmark_tflite` times a file on this machine.
+4. `write_c_array` writes a file as C source, for a microcontroller.
 
 The steps between, one file each: what the model takes (`signature`), the samples (`samples`), a float32 twin
 (`precision`), the conversion (`conversion`), the file in the runtime (`tflite_file`), and how far two answers are
@@ -13,6 +14,7 @@ apart (`agreement`).
 """
 
 from keras_slim.export.agreement import Agreement, OutputAgreement
+from keras_slim.export.c_array import write_c_array
 from keras_slim.export.exporting import export_tflite
 from keras_slim.export.islands import FloatIsland
 from keras_slim.export.latency import Latency, benchmark_tflite
@@ -28,4 +30,5 @@ __all__ = [
     "benchmark_tflite",
     "export_tflite",
     "verify_tflite",
+    "write_c_array",
 ]
