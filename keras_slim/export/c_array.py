@@ -127,25 +127,19 @@ def _lines(content):
 
 def _header(file, name, arena_bytes):
     counts = {"bytes": file.size, "arena_bytes": arena_bytes, "num_operations": len(file.operations)}
-    tensors = [*_in_order(file, "input"), *_in_order(file, "output")]
+    tensors = [
+        _tensor(f"{name}_{kind}_{number}", *each)
+        for kind, named in (("input", file.inputs), ("output", file.outputs))
+        for number, each in enumerate(named.items())
+    ]
     return _HEADER.format(
         name=name,
         guard=f"{name.upper()}_H_",
         origin=f", {_in_a_comment(os.path.basename(file.path))},",
         operations=", ".join(file.operations),
         counts="\n".join(f"  {name}_{key} = {value}," for key, value in counts.items() if value is not None),
-        tensors="\n".join(_tensor(f"{name}_{place}", *each) for place, *each in tensors),
+        tensors="\n".join(tensors),
     )
-
-
-def _in_order(file, kind):
-    """Returns place, name and details of the inputs or the outputs, in the order in which a C app numbers them."""
-    named, stored = {
-        "input": (file.inputs, file.interpreter.get_input_details()),
-        "output": (file.outputs, file.interpreter.get_output_details()),
-    }[kind]
-    by_index = {details["index"]: (name, details) for name, details in named.items()}
-    return [(f"{kind}_{number}", *by_index[details["index"]]) for number, details in enumerate(stored)]
 
 
 def _tensor(place, name, details):

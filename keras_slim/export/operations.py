@@ -23,13 +23,17 @@ class FileContents:
 
     def operations(self):
         """Returns how often each operation occurs, a dictionary by name, the most frequent first."""
-        codes = [self._operation_name(self._model.OperatorCodes(k)) for k in range(self._model.OperatorCodesLength())]
+        codes = self.codes()
         counts = collections.Counter(
             codes[subgraph.Operators(k).OpcodeIndex()]
             for subgraph in self._subgraphs
             for k in range(subgraph.OperatorsLength())
         )
         return dict(counts.most_common())
+
+    def codes(self):
+        """Returns the names of the operations by the number that the file has for each."""
+        return [self._operation_name(self._model.OperatorCodes(k)) for k in range(self._model.OperatorCodesLength())]
 
     def float_operations(self):
         """Returns the operations that take or give floats, but those that turn them to integers and back.
@@ -63,6 +67,24 @@ class FileContents:
         if custom is not None:
             return f"custom {custom.decode()}"
         return _names(self._schema.BuiltinOperator)[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+
+
+def without_operations(content, names):
+    """Returns the bytes of a file less all operations of these names, for what tells only of the first that it lacks.
+
+    What they would have computed stays without a source: such a file answers nothing.
+    """
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    contents = FileContents(content)
+    left_out = {index for index, name in enumerate(contents.codes()) if name in names}
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for subgraph in model.subgraphs:
+        subgraph.operators = [each for each in subgraph.operators or () if each.opcodeIndex not in left_out]
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
 
 
 def count_partitions(interpreter):

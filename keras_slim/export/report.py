@@ -8,6 +8,7 @@ from keras_slim.errors import SlimWarning
 from keras_slim.export.agreement import Agreement
 from keras_slim.export.islands import FloatIsland
 from keras_slim.export.latency import Latency
+from keras_slim.export.microcontroller import MicroReport
 
 _LEAST_SAME_CLASS = 0.9
 
@@ -30,6 +31,7 @@ class ExportReport:
         left_real: Paths of the layers that `max_drop` has left in floats.
         float_islands: What computes with floats in a file with integers: a `FloatIsland` for each layer, with its
             operations and why. Each costs a way to floats and back.
+        micro: What a microcontroller says of the file, where that is the target.
     """
 
     path: str
@@ -44,13 +46,15 @@ class ExportReport:
     latency: Latency
     left_real: tuple[str, ...] = ()
     float_islands: tuple[FloatIsland, ...] = ()
+    micro: MicroReport | None = None
 
     def to_dict(self) -> dict:
         """Returns the numbers as plain Python values, as JSON can hold them."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         islands = [dataclasses.asdict(island) for island in self.float_islands]
         of_parts = {"agreement": self.agreement.to_dict(), "latency": self.latency.to_dict()}
-        return plain | of_parts | {"float_islands": islands}
+        micro = self.micro.to_dict() if self.micro else None
+        return plain | of_parts | {"float_islands": islands, "micro": micro}
 
     def __str__(self) -> str:
         rows = [
@@ -61,6 +65,7 @@ class ExportReport:
             *([("in floats", ", ".join(self.left_real))] if self.left_real else []),
             ("latency", str(self.latency)),
             *self.agreement.rows(),
+            *(self.micro.rows() if self.micro else []),
             *self._islands(),
         ]
         if self.random_samples:
@@ -100,7 +105,7 @@ def warn_of_weaknesses(report):
 def weaknesses(report):
     """Returns what is to be said against a file that passed its check, a list of sentences."""
     agreement, found = report.agreement, []
-    if agreement.partitions != 1:
+    if agreement.partitions != 1 and report.micro is None:
         found.append(
             f"XNNPACK runs {report.path} in {agreement.partitions} partitions instead of one, so it may be slow on a "
             f"phone. Its operations: {', '.join(agreement.operations)}."

@@ -98,6 +98,11 @@ def is_quantized(details):
     return details["quantization"][0] != 0 and np.issubdtype(details["dtype"], np.integer)
 
 
+def step(details):
+    """Returns the smallest difference that a tensor of integers expresses; 0 for floats."""
+    return details["quantization"][0] if is_quantized(details) else 0.0
+
+
 def quantize(values, details):
     """Returns real values as the tensor stores them: `round(values / scale) + zero point`, clipped to its type."""
     if not is_quantized(details):
@@ -142,10 +147,18 @@ def _by_number(name):
 
 
 def _tensors_by_name(interpreter):
+    """Returns the inputs and the outputs as dictionaries by name, in the order in which they are stored."""
+    stored = interpreter.get_input_details(), interpreter.get_output_details()
     if len(interpreter.get_signature_list()) == 1:
         runner = interpreter.get_signature_runner()
-        return runner.get_input_details(), runner.get_output_details()
-    return (
-        {details["name"]: details for details in interpreter.get_input_details()},
-        {details["name"]: details for details in interpreter.get_output_details()},
-    )
+        named = runner.get_input_details(), runner.get_output_details()
+        return tuple(map(_in_order, named, stored))
+    return tuple({details["name"]: details for details in tensors} for tensors in stored)
+
+
+def _in_order(named, stored):
+    left, ordered = dict(named), {}
+    for place in (details["index"] for details in stored):
+        name = next(name for name, details in left.items() if details["index"] == place)
+        ordered[name] = left.pop(name)  # one tensor may have several names
+    return ordered

@@ -12,7 +12,7 @@ from keras_slim.export.learned_ranges import as_read, has_ranges
 from keras_slim.export.precision import is_float32
 from keras_slim.export.samples import read_samples
 from keras_slim.export.signature import read_signature
-from keras_slim.export.tflite_file import TfliteFile, is_quantized, match_names
+from keras_slim.export.tflite_file import TfliteFile, match_names, step
 
 _BATCH_SIZE = 32
 
@@ -86,7 +86,7 @@ def measure_agreement(model, file, signature, samples):
     received = file_answers(file, samples)
     names = match_names(list(expected), list(received))
     outputs = [
-        compare(name, *_check_shapes(name, answer, received[names[name]]), _step(file.outputs[names[name]]))
+        compare(name, *_check_shapes(name, answer, received[names[name]]), step(file.outputs[names[name]]))
         for name, answer in expected.items()
     ]
     return Agreement(_count(samples), tuple(outputs), file.quantize, file.operations, file.partitions)
@@ -151,10 +151,6 @@ def _check_shapes(name, expected, received):
             f"The output '{name}' has the shape {expected.shape} in the model and {received.shape} in the file."
         )
     return expected, received
-
-
-def _step(details):
-    return details["quantization"][0] if is_quantized(details) else 0.0
 
 
 def _rows(samples, rows):
