@@ -5,7 +5,6 @@ foresee may end the process. Nothing of keras_slim is imported, so that it start
 """
 
 import os
-import resource
 import sys
 
 import numpy as np
@@ -22,6 +21,8 @@ def main(folder, arena_size, num_outputs):
         arena_size: Bytes of memory to give the runtime, more than it needs.
         num_outputs: Number of outputs of the file.
     """
+    import resource  # Unix alone has it, as all that the runtime is built for
+
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is an answer too
     with open(f"{folder}/{FILE}", "rb") as file:
         content = file.read()

@@ -66,7 +66,7 @@ def test_the_header_reads_in_plain_c(exported, tmp_path):
 
 def test_the_array_compiles_for_a_cortex_m(exported, tmp_path):
     write_c_array(exported["int8"].path, tmp_path, "net")
-    options = ["-mcpu=cortex-m4", "-mthumb", "-ffreestanding", "-Wall", "-Wextra", "-Werror"]
+    options = ["-mcpu=cortex-m4", "-mthumb", "-Os", "-ffreestanding", "-Wall", "-Wextra", "-Werror"]
     subprocess.run([compiler("arm-none-eabi-g++"), *options, "-c", "net.cc"], cwd=tmp_path, check=True)
     dumped = subprocess.run(
         ["arm-none-eabi-objdump", "-h", "net.o"], cwd=tmp_path, check=True, capture_output=True, text=True
