@@ -111,6 +111,8 @@ def _refuses(file, code, told):
     words, _, trace = told.partition("Traceback (most recent call last):\n")
     reasons = [line.strip() for line in words.splitlines() or trace.splitlines()[-1:] if line.strip()]
     if code < 0:
-        reasons.append(f"it ended by {signal.Signals(-code).name}")
+        reasons.append(
+            f"it ended by {signal.Signals(-code).name}, as ranges next to 0 make it, those of untrained models"
+        )
     hint = "Export for it in float32, or with quantize='int8'." if file.quantize in ("float16", "dynamic") else ""
     return f"The runtime of microcontrollers does not run the file: {'; '.join(reasons)}. {hint}".rstrip()

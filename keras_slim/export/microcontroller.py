@@ -36,7 +36,7 @@ class MicroReport:
 
     Args:
         path: Path of the file.
-        bytes: Its size, which it takes in flash memory, beside some 50 to 150 KB of code.
+        bytes: Its size, which it takes in flash memory, beside the code of the runtime.
         arena_bytes: Memory that the runtime takes for all that it computes: with that many bytes it runs, with fewer it
             does not start. At the start it may take more than the two parts that are left.
         activation_bytes: The part of the arena that holds activations, the same on a microcontroller.

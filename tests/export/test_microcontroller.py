@@ -133,6 +133,17 @@ def test_other_precisions_are_refused_with_the_way_out(quantize, exported):
 
 
 @runs_it
+def test_a_file_that_ends_its_process_is_an_error(tmp_path):
+    initializer = keras.initializers.Constant(1e-9)
+    head = layers.Dense(3, activation="softmax", kernel_initializer=initializer)
+    model, path = keras.Sequential([keras.Input((4,)), head]), tmp_path / "net.tflite"
+    with pytest.warns(slim.errors.SlimWarning, match="hardly differ from sample to sample"):
+        slim.export_tflite(model, path, "int8", np.arange(32.0).reshape(8, 4), verbose=0)
+    with pytest.raises(ExportError, match="does not run the file: it ended by SIGABRT, as ranges next to 0"):
+        slim.check_micro(path)
+
+
+@runs_it
 def test_data_that_do_not_fit_and_what_is_no_file_are_refused(exported, tmp_path):
     with pytest.raises(ValueError, match=r"\(6, 6, 2\).*`data` of `check_micro`.*\(3, 6, 6, 1\)"):
         slim.check_micro(exported[None].path, np.zeros((3, 6, 6, 1)))
@@ -240,7 +251,7 @@ def test_other_answers_are_an_error(answers):
     [
         (
             "import os; os.write(2, b'oh'); os.abort()",
-            "does not run the file: oh; it ended by SIGABRT",
+            "does not run the file: oh; it ended by SIGABRT, as",
         ),
         ("raise RuntimeError('gone')", "does not run the file: RuntimeError: gone"),
         ("import time; time.sleep(60)", "has not ended after 0.5 s"),
