@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         sparsity,
     )
     from keras_slim.compression import load_compressed, save_compressed
-    from keras_slim.export import benchmark_tflite, evaluate_tflite, export_tflite, verify_tflite
+    from keras_slim.export import benchmark_tflite, check_micro, evaluate_tflite, export_tflite, verify_tflite
     from keras_slim.graph.opening import functional
     from keras_slim.profiling import profile
     from keras_slim.pruning import PruningPlan
@@ -56,6 +56,7 @@ _HOMES = {
     "adderize": "rewriting",
     "benchmark_tflite": "export",
     "calibrate": "rewriting",
+    "check_micro": "export",
     "correct_biases": "rewriting",
     "dequantize": "rewriting",
     "equalize": "rewriting",
@@ -83,6 +84,7 @@ __all__ = [
     "benchmark_tflite",
     "calibrate",
     "callbacks",
+    "check_micro",
     "compression",
     "correct_biases",
     "datasets",

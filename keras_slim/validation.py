@@ -1,6 +1,7 @@
 """Checks of arguments: each returns the value, or raises with what was expected, what came and what to do."""
 
 import importlib
+import importlib.util
 import math
 import numbers
 import os
@@ -131,7 +132,17 @@ def import_extra(module, *, extra, feature):
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingExtraError(
-            f"{feature} needs the package '{module.partition('.')[0]}', which is not installed. "
-            f"Install it with: pip install 'keras_slim[{extra}]'"
-        ) from error
+        raise _missing_extra(module, extra, feature) from error
+
+
+def check_extra(module, *, extra, feature):
+    """Raises `MissingExtraError`, as `import_extra` does, if an optional package is not there; it is not imported."""
+    if importlib.util.find_spec(module) is None:
+        raise _missing_extra(module, extra, feature)
+
+
+def _missing_extra(module, extra, feature):
+    return MissingExtraError(
+        f"{feature} needs the package '{module.partition('.')[0]}', which is not installed. "
+        f"Install it with: pip install 'keras_slim[{extra}]'"
+    )

@@ -75,7 +75,7 @@ MAY_READ_NODES = ("graph/nodes.py",)
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")
 MAY_IMPORT_PRIVATE = ("compression/late_weights.py",)
 PRIVATE_NODES = {"_inbound_nodes", "_outbound_nodes", "_nodes", "_nodes_by_depth", "_keras_history"}
-OPTIONAL = {"matplotlib", "keras_tuner", "tensorflow_model_optimization"}
+OPTIONAL = {"matplotlib", "keras_tuner", "tensorflow_model_optimization", "tflite_micro"}
 
 
 @functools.cache

@@ -12,6 +12,7 @@ from keras_slim.cli import (
     evaluate,
     export,
     inspect,
+    micro,
     profile,
     prune,
     quickstart,
@@ -22,7 +23,10 @@ from keras_slim.cli.arguments import common_options
 from keras_slim.cli.silence import plain_warnings, quiet_imports
 from keras_slim.errors import CompressedFileError, PlanMismatchError, UnreachableTargetError, UnsupportedLayerError
 
-COMMANDS = (quickstart, profile, prune, export, verify, evaluate, benchmark, snippet, compress, decompress, inspect)
+COMMANDS = (
+    *(quickstart, profile, prune, export, verify, evaluate, benchmark, micro, snippet),
+    *(compress, decompress, inspect),
+)
 WORK_FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
 
 # Errors that say what happened in words of their own; any other is a bug of ours, and named by its type.

@@ -6,6 +6,7 @@ from keras_slim.cli.arguments import add_command, add_json_option, path_ending_w
 from keras_slim.cli.files import load_model, load_samples
 
 PRECISIONS = ("float16", "dynamic", "int8")
+TARGETS = ("phone", "microcontroller")
 
 DETAILS = """\
 The file has built-in operations and a fixed batch of one. It is run beside Keras before it takes its place; one that
@@ -29,6 +30,9 @@ def add_parser(subparsers, parents):
     parser.add_argument("--quantize", choices=PRECISIONS, help="fewer bits (default: float32)")
     parser.add_argument("--data", metavar="FILE.npz", help="typical samples; needed for int8")
     parser.add_argument("--tolerance", type=float, metavar="DB", help="least signal-to-error ratio, in decibels")
+    parser.add_argument(
+        "--target", choices=TARGETS, help="what runs the file; a microcontroller tells its memory (default: a phone)"
+    )
     add_json_option(parser)
 
 
@@ -40,6 +44,12 @@ def run(args):
         raise ValueError("--quantize int8 needs --data FILE.npz, 100 to 500 typical samples. See --help.")
     x = load_samples(args.data)[0] if args.data else None
     report = export_tflite(
-        load_model(args.model), args.output, quantize=args.quantize, data=x, tolerance=args.tolerance, verbose=0
+        load_model(args.model),
+        args.output,
+        quantize=args.quantize,
+        data=x,
+        tolerance=args.tolerance,
+        verbose=0,
+        target=args.target,
     )
     print(json.dumps(report.to_dict(), indent=1) if args.json else report)

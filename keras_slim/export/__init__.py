@@ -16,6 +16,7 @@ apart (`agreement`).
 """
 
 from keras_slim.export.agreement import Agreement, OutputAgreement
+from keras_slim.export.c_array import write_c_array
 from keras_slim.export.class_changes import ClassChange
 from keras_slim.export.evaluation import evaluate_tflite
 from keras_slim.export.evaluation_report import Evaluation
@@ -23,6 +24,7 @@ from keras_slim.export.exporting import export_tflite
 from keras_slim.export.file_tensor import FileTensor
 from keras_slim.export.islands import FloatIsland
 from keras_slim.export.latency import Latency, benchmark_tflite
+from keras_slim.export.microcontroller import MicroReport, check_micro
 from keras_slim.export.report import ExportReport
 from keras_slim.export.several import export_signatures
 from keras_slim.export.snippet import snippet_tflite
@@ -36,11 +38,14 @@ __all__ = [
     "FileTensor",
     "FloatIsland",
     "Latency",
+    "MicroReport",
     "OutputAgreement",
     "benchmark_tflite",
+    "check_micro",
     "evaluate_tflite",
     "export_signatures",
     "export_tflite",
     "snippet_tflite",
     "verify_tflite",
+    "write_c_array",
 ]

@@ -10,8 +10,8 @@ from keras_slim.export.class_changes import ClassCounter
 from keras_slim.export.compiled_metrics import CompiledMetrics, check_metrics, made_anew
 from keras_slim.export.evaluation_report import Evaluation
 from keras_slim.export.samples import check_numbers
-from keras_slim.export.signature import ModelInput, Signature, read_signature, valid_name
-from keras_slim.export.tflite_file import TfliteFile, describe, in_number_order, match_names, step_of
+from keras_slim.export.signature import Signature, inputs_of_file, read_signature, valid_name
+from keras_slim.export.tflite_file import TfliteFile, in_number_order, match_names, step_of
 from keras_slim.export.verification import BATCH_SIZE, check_shapes, file_answers, names_of, outputs_of
 from keras_slim.progress_display import progress
 from keras_slim.scoring.data import NO_BATCH, as_batches, flat_inputs, num_samples, number_of_batches
@@ -164,10 +164,7 @@ class _Sides:
 
 def _signature_of(file):
     """Returns the `Signature` of a file: one input, or a dictionary by name."""
-    inputs = {
-        tensor.name: ModelInput(tensor.name, tensor.shape[1:], "float32" if tensor.scale else tensor.dtype)
-        for tensor in describe(file.inputs)
-    }
+    inputs = inputs_of_file(file)
     return Signature(inputs if len(inputs) > 1 else next(iter(inputs.values())))
 
 

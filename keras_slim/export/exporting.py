@@ -14,6 +14,7 @@ from keras_slim.export.islands import find_islands
 from keras_slim.export.latency import time_file
 from keras_slim.export.learned_ranges import check_ranges, has_ranges, spread
 from keras_slim.export.left_real import with_real_apart
+from keras_slim.export.microcontroller import check_target, run_beside_litert
 from keras_slim.export.precision import check_not_quantized, in_float32
 from keras_slim.export.report import ExportReport, warn_of_weaknesses, weigh, weigh_in_float32
 from keras_slim.export.samples import check_numbers, draw_samples, fix_shapes, read_samples
@@ -39,6 +40,7 @@ def export_tflite(
     tolerance: float | None = None,
     verbose: int = 1,
     max_drop: float | None = None,
+    target: str | None = None,
 ) -> ExportReport:
     """Writes a model as a LiteRT file for a phone, proved to answer like the model.
 
@@ -65,6 +67,8 @@ def export_tflite(
             0.01 is a point of accuracy. Then `data` are samples with targets, `(x, y)` or batches, of which the first
             1,000 are taken, and the layers that cost most are left in floats, as by `slim.quantize_within`; the report
             names them. Optional.
+        target: None or `"phone"`; or `"microcontroller"`, for float32 and `"int8"`: the file is also run as
+            `check_micro` does, with `tflite-micro`, and the report tells the memory it takes there.
 
     Returns:
         An `ExportReport`: size, latency, and agreement with Keras.
@@ -72,8 +76,9 @@ def export_tflite(
     Raises:
         ValueError: If an argument is wrong, `data` is missing or does not fit, the model is not built or was changed
             by `model.quantize`, or a free dimension has no size.
-        ExportError: If the model does not convert with built-in operations, the file does not answer like it, or a
-            learned range has collapsed to 0.
+        ExportError: If the model does not convert with built-in operations, the file does not answer like it, a
+            learned range has collapsed to 0, or the target does not run the file.
+        MissingExtraError: If the target is a microcontroller, and `tflite-micro` is not installed.
         RuntimeError: If Keras does not run on TensorFlow, or the ranges of a model with few bits were never learned.
         UnreachableTargetError: If the metric does not hold before all layers are left in floats.
 
@@ -85,6 +90,7 @@ def export_tflite(
     """
     check_choice(quantize, "quantize", _OWNER, QUANTIZATIONS)
     path = check_writable(path, "path", _OWNER, ".tflite")
+    check_target(target, quantize, _OWNER)
     check_tolerance(tolerance, _OWNER)
     signature = read_signature(model, _OWNER)
     check_not_quantized(model, _OWNER)
@@ -106,6 +112,7 @@ def export_tflite(
         if takes_ranges and data is None:
             samples = spread(file, samples)
         agreement, latency = prove(model, file, signature, quantize, samples, tolerance)
+        micro = run_beside_litert(file, samples, path, data is None) if target == "microcontroller" else None
         size, gzip_size = weigh(scratch)
         report = ExportReport(
             path=path,
@@ -124,6 +131,7 @@ def export_tflite(
             outputs=describe(file.outputs),
             least_runtime=file.least_runtime,
             float32_bytes=weigh_in_float32(scratch, model.count_params()) if quantize == "int8" else None,
+            micro=micro,
         )
         os.replace(scratch, path)
     warn_of_weaknesses(report)

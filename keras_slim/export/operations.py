@@ -25,13 +25,17 @@ class FileContents:
 
     def operations(self):
         """Returns how often each operation occurs, a dictionary by name, the most frequent first."""
-        codes = [self._operation_name(self._model.OperatorCodes(k)) for k in range(self._model.OperatorCodesLength())]
+        codes = self.codes()
         counts = collections.Counter(
             codes[subgraph.Operators(k).OpcodeIndex()]
             for subgraph in self._subgraphs
             for k in range(subgraph.OperatorsLength())
         )
         return dict(counts.most_common())
+
+    def codes(self):
+        """Returns the names of the operations by the number that the file has for each."""
+        return [self._operation_name(self._model.OperatorCodes(k)) for k in range(self._model.OperatorCodesLength())]
 
     def float_operations(self):
         """Returns the operations that take or give floats, but those that turn them to integers and back.
@@ -76,6 +80,18 @@ class FileContents:
         return _names(self._schema.BuiltinOperator)[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
 
 
+def without_operations(content, names):
+    """Returns the bytes of a file less all operations of these names, for what tells only of the first that it lacks.
+
+    What they would have computed stays without a source: such a file answers nothing.
+    """
+    left_out = {index for index, name in enumerate(FileContents(content).codes()) if name in names}
+    model = _unpacked(content)
+    for subgraph in model.subgraphs:
+        subgraph.operators = [each for each in subgraph.operators or () if each.opcodeIndex not in left_out]
+    return _packed(model)
+
+
 def bytes_in_float32(content):
     """Returns about how large a file of integers would be in float32: some per cent more or less.
 
@@ -84,11 +100,10 @@ def bytes_in_float32(content):
     Args:
         content: The bytes of the file.
     """
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     times = {schema.TensorType.INT8: 4, schema.TensorType.INT4: 8}  # two of the latter share a byte
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model = _unpacked(content)
     stored = {}
     for tensor in (tensor for subgraph in model.subgraphs for tensor in subgraph.tensors):
         tensor.quantization = None
@@ -98,9 +113,21 @@ def bytes_in_float32(content):
     for place, factor in stored.items():
         if model.buffers[place].data is not None:
             model.buffers[place].data = np.tile(np.asarray(model.buffers[place].data, "uint8"), factor)
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return len(builder.Output())
+    return len(_packed(model))
+
+
+def _unpacked(content):
+    from ai_edge_litert import schema_py_generated as schema
+
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+
+
+def _packed(model):
+    import flatbuffers
+
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
 
 
 def count_partitions(interpreter):

@@ -10,6 +10,7 @@ from keras_slim.export.agreement import Agreement
 from keras_slim.export.file_tensor import FileTensor
 from keras_slim.export.islands import FloatIsland
 from keras_slim.export.latency import Latency
+from keras_slim.export.microcontroller import MicroReport
 from keras_slim.export.operations import bytes_in_float32
 
 _LEAST_SAME_CLASS = 0.9
@@ -40,6 +41,7 @@ class ExportReport:
         float32_bytes: About how large the file would be in float32, where that is clearly smaller than in int8, as for
             networks of few weights; None elsewhere.
         least_runtime: The version of TensorFlow Lite that the file needs, such as `"2.2.0"`; older ones may refuse it.
+        micro: What a microcontroller says of the file, where that is the target.
     """
 
     path: str
@@ -58,6 +60,7 @@ class ExportReport:
     outputs: tuple[FileTensor, ...] = ()
     least_runtime: str | None = None
     float32_bytes: int | None = None
+    micro: MicroReport | None = None
 
     def to_dict(self) -> dict:
         """Returns the numbers as plain Python values, as JSON can hold them."""
@@ -65,7 +68,7 @@ class ExportReport:
         islands = [dataclasses.asdict(island) for island in self.float_islands]
         of_parts = {"agreement": self.agreement.to_dict(), "latency": self.latency.to_dict(), "float_islands": islands}
         tensors = {name: [tensor.to_dict() for tensor in getattr(self, name)] for name in ("inputs", "outputs")}
-        return plain | of_parts | tensors
+        return plain | of_parts | tensors | {"micro": self.micro.to_dict() if self.micro else None}
 
     def __str__(self) -> str:
         rows = [
@@ -79,6 +82,7 @@ class ExportReport:
             *([("runtime", f"TFLite {self.least_runtime} or later")] if self.least_runtime else []),
             ("latency", str(self.latency)),
             *self.agreement.rows(),
+            *(self.micro.rows() if self.micro else []),
             *self._islands(),
         ]
         if self.random_samples:
@@ -133,7 +137,7 @@ def warn_of_weaknesses(report):
 def weaknesses(report):
     """Returns what is to be said against a file that passed its check, a list of sentences."""
     agreement, found = report.agreement, []
-    if agreement.partitions not in (1, None):
+    if agreement.partitions not in (1, None) and report.micro is None:
         found.append(
             f"XNNPACK runs {report.path} in {agreement.partitions} partitions instead of one, so it may be slow on a "
             f"phone. Its operations: {', '.join(agreement.operations)}."

@@ -8,6 +8,7 @@ import re
 import keras
 
 from keras_slim.errors import invalid_argument
+from keras_slim.export.tflite_file import describe
 
 _NAME_GIVEN_BY_KERAS = re.compile(r"(keras_tensor|input_layer)(_\d+)*")
 
@@ -63,6 +64,14 @@ class Signature:
             lambda model_input: tf.TensorSpec((1, *model_input.shape), model_input.dtype, name=model_input.name),
             self.structure,
         )
+
+
+def inputs_of_file(file) -> dict[str, ModelInput]:
+    """Returns the inputs of a `TfliteFile` by name, as its model took them: floats where integers stand for them."""
+    return {
+        tensor.name: ModelInput(tensor.name, tensor.shape[1:], tensor.dtype if tensor.scale is None else "float32")
+        for tensor in describe(file.inputs)
+    }
 
 
 def read_signature(model, owner):

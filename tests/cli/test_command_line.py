@@ -19,6 +19,7 @@ NAMES = (
     "verify",
     "evaluate",
     "benchmark",
+    "micro",
     "snippet",
     "compress",
     "decompress",

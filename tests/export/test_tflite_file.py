@@ -46,3 +46,20 @@ def test_file_with_tensorflow_operations_is_refused_by_name(tmp_path):
     model.export(path, format="litert", verbose=False, input_signature=[tf.TensorSpec((None, 5, 3))])
     with pytest.raises(ExportError, match=r"custom Flex\w+.*built-in operations only"):
         TfliteFile(path)
+
+
+def test_inputs_and_outputs_stand_in_the_order_of_the_file(tmp_path):
+    import keras
+
+    import keras_slim as slim
+
+    last, first = keras.Input((3,), name="last"), keras.Input((3,), name="first")
+    model = keras.Model([last, first], {"b": last - first, "a": keras.layers.Dense(2)(first)})
+    slim.export_tflite(model, tmp_path / "net.tflite", verbose=0)
+    file = TfliteFile(tmp_path / "net.tflite")
+    for named, stored in (
+        (file.inputs, file.interpreter.get_input_details()),
+        (file.outputs, file.interpreter.get_output_details()),
+    ):
+        assert len(named) == 2
+        assert [details["index"] for details in named.values()] == [details["index"] for details in stored]
