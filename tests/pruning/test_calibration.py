@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 from model_zoo import inputs_for, randomise
-from zoo import BUILDERS
+from zoo import all_but_slow
 
 import keras_slim as slim
 from keras_slim.errors import UnsupportedLayerError
@@ -88,15 +88,10 @@ def places(graph, unit):
     return [(slot.units == unit).sum() for slot in graph.slots]
 
 
-def all_but_slow(*names):
-    """Returns all models of the zoo; some of them, whose layers have quick tests of their own below, are slow."""
-    return [pytest.param(each, marks=pytest.mark.slow if each.__name__ in names else []) for each in BUILDERS]
-
-
 @pytest.mark.parametrize(
     "build",
+    # Layers of these have quick tests of their own below.
     all_but_slow("both_directions", "convolutional_recurrent", "cells", "recurrent", "attention_to_another_sequence"),
-    ids=lambda build: build.__name__,
 )
 def test_a_copy_of_another_unit_goes_without_a_trace(build, uncompiled_adder_layers):
     model = randomise(build())
@@ -115,7 +110,6 @@ def test_a_copy_of_another_unit_goes_without_a_trace(build, uncompiled_adder_lay
 @pytest.mark.parametrize(
     "build",
     all_but_slow("both_directions", "convolutional_recurrent", "adder_residual", "quantized_signs"),
-    ids=lambda build: build.__name__,
 )
 def test_a_cut_that_is_made_up_for_is_its_masked_twin_and_not_worse_than_a_plain_one(build, uncompiled_adder_layers):
     model = randomise(build())
