@@ -297,8 +297,8 @@ def test_what_it_left_is_exported_and_made_plain(tmp_path):
     ("bits", "told"),
     [
         ({layers.Dense: slim.quantizers.Int(4, momentum=0.9), "head": "ternary", "Flatten": None}, "int(bits=4, mom"),
-        ({layers.Layer: 5}, "int(bits=5)"),
-        (6, "int(bits=6)"),
+        pytest.param({layers.Layer: 5}, "int(bits=5)", marks=SLOW),  # a part of the first
+        pytest.param(6, "int(bits=6)", marks=SLOW),  # as a quantizer for all is
         (slim.quantizers.Ternary(0.5), "ternary(threshold=0.5)"),
     ],
     ids=["each", "all in a dictionary", "bits", "a quantizer"],
