@@ -5,12 +5,12 @@ import os
 import sys
 import traceback
 
-from keras_slim.cli import benchmark, compress, decompress, export, inspect, profile, prune, quickstart, verify
+from keras_slim.cli import benchmark, compress, decompress, export, inspect, phone, profile, prune, quickstart, verify
 from keras_slim.cli.arguments import common_options
 from keras_slim.cli.silence import plain_warnings, quiet_imports
 from keras_slim.errors import CompressedFileError, PlanMismatchError, UnreachableTargetError, UnsupportedLayerError
 
-COMMANDS = (quickstart, profile, prune, export, verify, benchmark, compress, decompress, inspect)
+COMMANDS = (quickstart, profile, prune, export, verify, benchmark, phone, compress, decompress, inspect)
 WORK_FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
 
 # Errors that say what happened in words of their own; any other is a bug of ours, and named by its type.

@@ -11,7 +11,18 @@ from keras_slim.cli import main, profile
 from keras_slim.cli.command_line import COMMANDS
 from keras_slim.errors import ExportError, SlimWarning, UnreachableTargetError
 
-NAMES = ("quickstart", "profile", "prune", "export", "verify", "benchmark", "compress", "decompress", "inspect")
+NAMES = (
+    "quickstart",
+    "profile",
+    "prune",
+    "export",
+    "verify",
+    "benchmark",
+    "phone",
+    "compress",
+    "decompress",
+    "inspect",
+)
 
 
 def printed_help(capsys, *words):
