@@ -22,7 +22,7 @@ from http import HTTPStatus
 
 from keras_slim.phone.message import MOST_JSON, check_phone, read_message
 from keras_slim.phone.runtime import SHA256, VERSION, integrity
-from keras_slim.phone.visits import NotAccepted, Visits
+from keras_slim.phone.visits import SECONDS_ALIVE, NotAccepted, Visits
 
 SECONDS_EACH = 2.0
 """How long each file is timed on the phone, about."""
@@ -74,6 +74,7 @@ class PageServer(http.server.ThreadingHTTPServer):
             "version": VERSION,
             "threads": self.threads,
             "seconds": SECONDS_EACH,
+            "alive": SECONDS_ALIVE,
             "integrity": {name: integrity(name) for name in SHA256},
             "files": [_plan_of(trial) for trial in self.trials],
         }

@@ -9,8 +9,11 @@ from keras_slim.phone.report import BrowserLatency, FileOnPhone, Phone, PhoneRep
 
 MOST_PHONES = 16
 MOST_MESSAGES = 1000
+SECONDS_ALIVE = 5.0
+"""How often a page at work says that it is still there."""
+
 SILENCE = 20.0
-"""Seconds without a word, after which a phone counts as gone; a page at work says a word every five."""
+"""Seconds without a word, after which a phone counts as gone."""
 
 # In this order, since each browser's own description of itself also names those it descends from.
 _BROWSERS = (

@@ -11,7 +11,6 @@ const AIMED_BATCH_MS = 8; // later runs may be faster than those that the number
 const MOST_RUNS = 1e6;
 const LEAST_BATCHES = 3;
 const MOST_BATCHES = 500;
-const ALIVE_MS = 5000;
 const SILENT_MS = 180000;
 const TRIES = 3;
 
@@ -49,7 +48,7 @@ async function main() {
 async function measureAll() {
   const phone = phoneName();
   const plan = await (await ask(`plan?phone=${phone}`)).json();
-  const heart = setInterval(() => fetch(`alive?phone=${phone}`).catch(() => {}), ALIVE_MS);
+  const heart = setInterval(() => fetch(`alive?phone=${phone}`).catch(() => {}), 1000 * plan.alive);
   try {
     const build = chooseBuild(plan.threads);
     say("Loading LiteRT ...");
