@@ -8,6 +8,11 @@ from rich.text import Text
 
 from keras_slim.validation import import_extra
 
+BLACK_ON_WHITE = "#ffffff on #000000"
+"""Whatever the terminal's colours: the letters of a code are its white parts, and some phones read no others."""
+
+WAITING = "Waiting for a phone. Ctrl-C ends it."
+
 
 @contextlib.contextmanager
 def shown(server, console):
@@ -30,11 +35,12 @@ def shown(server, console):
         yield _Lines(console).watch
         return
     with Live(console=console, transient=True, auto_refresh=False) as live:
-        yield lambda report: live.update(report.table(), refresh=True)
+        yield lambda report: live.update(report.table() if report.phones else Text(WAITING), refresh=True)
 
 
 def _say_where(server, console):
-    lines = [_qr_code(server.url), f"Open on a phone in the same network: {server.url}"]
+    console.print(Text(_qr_code(server.url), style=BLACK_ON_WHITE), soft_wrap=True)
+    lines = [f"Open on a phone in the same network: {server.url}"]
     if server.fingerprint:
         lines.append(
             "The phone will warn of a certificate it does not know. It was made here, for this address. Its SHA-256 is "
@@ -42,7 +48,7 @@ def _say_where(server, console):
         )
     elif server.threads > 1:
         lines.append("Browsers allow one thread to pages by http. For more, serve by https.")
-    for line in filter(None, lines):
+    for line in lines:
         console.print(Text(line), soft_wrap=True)
 
 

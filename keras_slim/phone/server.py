@@ -123,7 +123,6 @@ class PageServer(http.server.ThreadingHTTPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     """One request: each connection carries one."""
 
-    timeout = _SILENCE
     server: PageServer
 
     def do_GET(self):

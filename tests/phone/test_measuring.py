@@ -87,6 +87,7 @@ def test_a_table_grows_on_a_terminal(serve):
         watch(server.report)
         phone.work()
         watch(server.report)
+    assert "Waiting for a phone. Ctrl-C ends it." in text.getvalue()
     assert "Chrome 126 on Android, at work" in text.getvalue()
     assert "None.tflite" in text.getvalue()
     assert server.url in text.getvalue().replace("\n", "")
@@ -111,10 +112,12 @@ def test_a_qr_code_or_how_to_have_one(monkeypatch):
 def test_a_qr_code():
     segno = pytest.importorskip("segno", reason="comes with the extra `phone`")
     address = "http://192.168.1.20:40123/0123456789abcdef/"
-    lines = display._qr_code(address).strip("\n").splitlines()
-    border, size = 4, segno.make(address, error="l", micro=False).symbol_size(border=0)[0]
-    assert len({len(line) for line in lines}) == 1
-    assert len(lines[0]) == size + 2 * border
+    halves = {"█": (0, 0), "▀": (0, 1), "▄": (1, 0), " ": (1, 1)}  # what is drawn is white
+    rows = []
+    for line in display._qr_code(address).strip("\n").splitlines():
+        rows += zip(*(halves[letter] for letter in line), strict=True)
+    expected = [tuple(row) for row in segno.make(address, error="l", micro=False).matrix_iter(border=4)]
+    assert rows[: len(expected)] == expected
 
 
 def test_threads_need_a_secure_page(serve):

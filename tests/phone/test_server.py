@@ -339,7 +339,6 @@ def test_bodies_at_the_same_time_are_few(served, phone):
 
 def test_silent_and_slow_callers_are_hung_up_on(serve, monkeypatch):
     monkeypatch.setattr(server, "_SILENCE", 0.2)
-    monkeypatch.setattr(server._Handler, "timeout", 0.2)
     served = serve()
     head = f"POST {path_of(served)}report HTTP/1.0\r\nContent-Length: 100\r\n\r\n".encode()
     for beginning in (b"", b"GET /", head, head + b"\0" * 50):

@@ -109,7 +109,8 @@ function chooseBuild(threads) {
     10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15, 253, 128, 2, 11,
   ]));
   if (!relaxed) return { name: "litert_wasm_compat_internal", threads: 1 };
-  if (threads > 1 && self.crossOriginIsolated) return { name: "litert_wasm_threaded_internal", threads };
+  const most = self.crossOriginIsolated ? navigator.hardwareConcurrency || 1 : 1; // it would wait forever for more
+  if (Math.min(threads, most) > 1) return { name: "litert_wasm_threaded_internal", threads: Math.min(threads, most) };
   return { name: "litert_wasm_internal", threads: 1 };
 }
 
