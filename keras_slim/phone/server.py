@@ -14,6 +14,7 @@ import importlib.resources
 import json
 import re
 import secrets
+import socket
 import sys
 import threading
 import time
@@ -28,10 +29,11 @@ SECONDS_EACH = 2.0
 """How long each file is timed on the phone, about."""
 
 _SILENCE = 20.0  # seconds without a byte
-_SLOWEST = 120.0  # seconds for a whole body
+_SECONDS_TO_ASK = 20.0  # with TLS's greeting
+_SECONDS_TO_SEND = 120.0  # a result
+_SECONDS_TO_LOAD = 600.0  # a file
 _MOST_CONNECTIONS = 64
 _MOST_BODIES = 4  # read at the same time, since each is held in memory
-_PIECE = 64 * 2**10
 _TYPES = {"js": "text/javascript; charset=utf-8", "wasm": "application/wasm"}
 
 
@@ -59,6 +61,7 @@ class PageServer(http.server.ThreadingHTTPServer):
         self.bodies = threading.BoundedSemaphore(_MOST_BODIES)
         self._context = context
         self._connections = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self._ends = {}  # when each connection is hung up on
         super().__init__((address, port), _Handler)
 
     @property
@@ -107,12 +110,35 @@ class PageServer(http.server.ThreadingHTTPServer):
         """Greets by TLS first, here in the thread, where a silent caller holds up nobody else."""
         request.settimeout(_SILENCE)
         if self._context is None:
-            super().finish_request(request, client_address)
+            with self._limited(request):
+                super().finish_request(request, client_address)
             return
-        with self._context.wrap_socket(request, server_side=True) as secured:
+        secured = self._context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+        with secured, self._limited(secured):
+            secured.do_handshake()
             super().finish_request(secured, client_address)
             with contextlib.suppress(OSError, ValueError):
                 secured.unwrap()
+
+    def allow(self, connection, seconds):
+        """Lets a connection last so long from now on."""
+        self._ends[connection] = time.monotonic() + seconds
+
+    @contextlib.contextmanager
+    def _limited(self, connection):
+        self.allow(connection, _SECONDS_TO_ASK)
+        try:
+            yield
+        finally:
+            del self._ends[connection]
+
+    def service_actions(self):
+        """Hangs up on those whose time is over, however busy they look: called by the standard library all along."""
+        now = time.monotonic()
+        for connection, end in list(self._ends.items()):
+            if end < now:
+                with contextlib.suppress(OSError):  # whoever is gone already
+                    socket.socket.shutdown(connection, socket.SHUT_RDWR)  # beneath TLS, which another thread is using
 
     def handle_error(self, request, client_address):
         """Says nothing about callers that hang up, are too slow or do not like the certificate."""
@@ -126,17 +152,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: PageServer
 
     def do_GET(self):
-        self._respond(self._get)
+        self._respond(self._get, _SECONDS_TO_LOAD)
 
     def do_POST(self):
-        self._respond(self._post)
+        self._respond(self._post, _SECONDS_TO_SEND)
 
-    def _respond(self, respond):
+    def _respond(self, respond, seconds):
         path, _, query = self.path.partition("?")
         parts = path.split("/", 2)
         if len(parts) != 3 or not hmac.compare_digest(parts[1].encode(), self.server.token.encode()):
             self._refuse(HTTPStatus.NOT_FOUND)
             return
+        self.server.allow(self.connection, seconds)
         try:
             respond(parts[2], query)
         except NotAccepted as reason:
@@ -183,14 +210,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _read(self, length):
         """Returns a body, or raises what a connection that breaks raises: it is hung up on."""
-        pieces, left, end = [], length, time.monotonic() + _SLOWEST
-        while left:
-            piece = self.rfile.read1(min(left, _PIECE))
-            if not piece or time.monotonic() > end:
-                raise ConnectionAbortedError("the body broke off, or was too slow")
-            pieces.append(piece)
-            left -= len(piece)
-        return b"".join(pieces)
+        body = self.rfile.read(length)
+        if len(body) < length:
+            raise ConnectionAbortedError("the body broke off")
+        return body
 
     def _send_runtime(self, name):
         kind = _TYPES[name.rpartition(".")[2]]

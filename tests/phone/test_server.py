@@ -348,14 +348,34 @@ def test_silent_and_slow_callers_are_hung_up_on(serve, monkeypatch):
     assert served.report.phones == ()
 
 
-def test_a_body_that_drips_is_given_up(serve, monkeypatch):
-    monkeypatch.setattr(server, "_SLOWEST", 0.2)
+@pytest.mark.parametrize("name", ["_SECONDS_TO_ASK", "_SECONDS_TO_SEND"])
+def test_who_drips_is_hung_up_on(name, serve, monkeypatch):
+    monkeypatch.setattr(server, name, 0.2)
     served = serve()
+    head = f"POST {path_of(served)}report HTTP/1.0\r\nContent-Length: 1000\r\nAnd-So-On: "
     with connect(served) as caller:
-        caller.sendall(f"POST {path_of(served)}report HTTP/1.0\r\nContent-Length: 100\r\n\r\n".encode())
+        caller.sendall((head if name == "_SECONDS_TO_ASK" else f"{head}\r\n\r\n").encode())
         with pytest.raises(ConnectionError):
             drip(caller, 60)
     assert is_well(served)
+    assert served._server._ends == {}
+
+
+def test_who_drips_beneath_tls_is_hung_up_on(serve, monkeypatch, capfd):
+    pytest.importorskip("cryptography", reason="comes with the extra `phone`")
+    monkeypatch.setattr(server, "_SECONDS_TO_ASK", 0.2)
+    served = serve(https=True)
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    with connect(served) as greeting:
+        greeting.sendall(b"\x16\x03\x01\x02\x00\x01")  # begins a greeting of 512 bytes
+        with pytest.raises(ConnectionError):
+            drip(greeting, 60)
+    with trusting.wrap_socket(connect(served)) as caller:
+        caller.sendall(b"GET /")
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            drip(caller, 60)
+    assert capfd.readouterr().err == ""
 
 
 def drip(caller, count):
