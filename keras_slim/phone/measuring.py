@@ -11,6 +11,7 @@ import keras
 from rich.console import Console
 
 from keras_slim.errors import SlimWarning, invalid_argument
+from keras_slim.export.samples import gathered
 from keras_slim.export.verification import check_tolerance
 from keras_slim.phone.address import check_address, own_address
 from keras_slim.phone.certificate import make_context
@@ -181,7 +182,8 @@ def measure(
         data: Samples, as for `export_tflite`; None draws random ones.
         phones: Number of phones to wait for. Others that are still at work then are waited for too.
         timeout: Seconds to wait at most. None waits until Ctrl-C, which ends it with what there is.
-        verbose: 0 for silence; 1 for the address, a QR code, and a table that grows.
+        verbose: 1 shows the address, a QR code, and a table that grows; 0 nothing, but that the runtime is fetched, the
+            first time.
         **options: `threads`, `https`, `tolerance`, `runtime`, `address` and `port`, as for `PhoneServer`.
 
     Returns:
@@ -249,6 +251,7 @@ def _make_trials(files, model, data, tolerance, owner):
     if len(models) != len(files):
         expected = f"one model, or a list of {len(files)}, one for each file"
         raise ValueError(invalid_argument("model", owner, expected=expected, received=f"{len(models)} models"))
+    data = gathered(data)  # once for all: a generator gives its batches to the first that asks
     trials = [Trial(path, each, data, tolerance, owner) for path, each in zip(files, models, strict=True)]
     strangers = [trial for trial in trials if not trial.agrees_here]
     if strangers and (not is_one or len(strangers) == len(trials)):

@@ -160,8 +160,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _respond(self, respond, seconds):
         path, _, query = self.path.partition("?")
         parts = path.split("/", 2)
-        if len(parts) != 3 or not hmac.compare_digest(parts[1].encode(), self.server.token.encode()):
+        if len(parts) < 2 or not hmac.compare_digest(parts[1].encode(), self.server.token.encode()):
             self._refuse(HTTPStatus.NOT_FOUND)
+            return
+        if len(parts) == 2:  # typed, without the last stroke
+            self._send(HTTPStatus.MOVED_PERMANENTLY, b"", "text/plain", Location=f"/{self.server.token}/")
             return
         self.server.allow(self.connection, seconds)
         try:

@@ -171,6 +171,12 @@ def test_a_bad_token(served, token):
     assert served.report.phones == ()
 
 
+def test_an_address_that_was_typed_without_the_last_stroke(served):
+    with urllib.request.urlopen(served.url.rstrip("/"), timeout=10) as answer:
+        assert answer.url == served.url
+        assert b"Files on this phone" in answer.read()
+
+
 def test_each_server_has_a_token_of_its_own(serve):
     tokens = {path_of(serve()).strip("/") for _ in range(3)}
     assert len(tokens) == 3

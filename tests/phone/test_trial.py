@@ -110,6 +110,13 @@ def test_files_of_the_same_name_are_told_apart(files, x, tmp_path):
     assert names == [files[None], twin, "int8.tflite"]
 
 
+def test_batches_are_for_all_files(files, x):
+    batches = ((x[start : start + 5], np.zeros(5)) for start in range(0, 20, 5))
+    first, second = measuring._make_trials(list(files.values()), None, batches, None, "measure")
+    assert first.inputs == x.tobytes()
+    assert second.num_samples == 20
+
+
 def test_a_corrupted_file_is_refused(files, tmp_path):
     path = tmp_path / "broken.tflite"
     path.write_bytes(pathlib.Path(files[None]).read_bytes()[:100])
