@@ -25,6 +25,7 @@ from keras_slim.validation import check_count, check_positive
 MOST_FILES = 16
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_CLOSE = 0.05
+_FRAMES = {"PhoneServer": 4, "measure": 5}  # between the user's line and a warning
 
 
 class PhoneServer:
@@ -257,18 +258,18 @@ def _make_trials(files, model, data, tolerance, owner):
     if strangers and (not is_one or len(strangers) == len(trials)):
         strangers[0].here.check(strangers[0].least_db)
     for trial in strangers:
-        _compare_with_litert(trial)
+        _compare_with_litert(trial, owner)
     _tell_apart(trials)
     return trials
 
 
-def _compare_with_litert(trial):
+def _compare_with_litert(trial, owner):
     warnings.warn(
         f"{trial.path} does not answer like the model on this computer either ({trial.here.sqnr_db:.1f} dB), and is "
         "taken for a file of another model: the phone is compared with LiteRT here. Give a model for each file to have "
         "each compared with its own.",
         SlimWarning,
-        stacklevel=5,
+        stacklevel=_FRAMES[owner],
     )
     trial.take_answers_of_litert()
 

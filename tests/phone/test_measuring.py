@@ -102,6 +102,7 @@ def test_lines_elsewhere_come_once(serve):
             watch(server.report)
     assert text.getvalue().count("None.tflite") == 1
     assert f"{server.url}\n" in text.getvalue()
+    assert display._qr_code(server.url) in text.getvalue()
 
 
 def test_a_qr_code_or_how_to_have_one(monkeypatch):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_slim import phone as phones
 from keras_slim.errors import ExportError, SlimWarning
 from keras_slim.export import export_tflite
 from keras_slim.phone import PhoneServer, measuring, trial
@@ -102,6 +103,15 @@ def test_a_file_of_another_model_beside_one_of_this(files, model, stranger, x, t
         ValueError, match=r"Expected one model, or a list of 2, one for each file\. Received: .*1 model"
     ):
         measuring._make_trials([files[None], other], [model], x, None, "measure")
+
+
+@pytest.mark.parametrize("function", [phones.PhoneServer, phones.measure])
+def test_the_warning_shows_the_line_that_called(function, files, model, stranger, x, tmp_path):
+    other = str(tmp_path / "other.tflite")
+    export_tflite(stranger, other, data=x, verbose=0)
+    with pytest.warns(SlimWarning, match="another model") as caught, pytest.raises(ValueError, match="no folder"):
+        function([files[None], other], model, x, address="127.0.0.1", runtime=tmp_path / "nowhere")
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 def test_files_of_the_same_name_are_told_apart(files, x, tmp_path):

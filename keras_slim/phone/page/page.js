@@ -16,9 +16,12 @@ const TRIES = 3;
 
 if (typeof document === "undefined") {
   let lastWords = ""; // what the runtime has printed last: it explains its errors there
+  const hear = (text) => {
+    if (/^(ERROR|FATAL|Aborted)/.test(text)) lastWords = text;
+  };
   self.onmessage = async ({ data: job }) => {
     try {
-      const result = await measure(job, (text) => { lastWords = text; });
+      const result = await measure(job, hear);
       self.postMessage({ result }, result.answers ? [result.answers.buffer] : []);
     } catch (error) {
       self.postMessage({ error: [sayError(error), lastWords].filter(Boolean).join(" ") });
