@@ -25,6 +25,7 @@ from keras_slim.validation import check_count, check_positive
 MOST_FILES = 16
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_CLOSE = 0.05
+_SECONDS_TO_FINISH = 2.0
 _FRAMES = {"PhoneServer": 4, "measure": 5}  # between the user's line and a warning
 
 
@@ -116,6 +117,7 @@ class PhoneServer:
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
+            self._server.finish(_SECONDS_TO_FINISH)
         self._server.server_close()
 
     def wait(

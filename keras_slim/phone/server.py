@@ -32,6 +32,7 @@ _SILENCE = 20.0  # seconds without a byte
 _SECONDS_TO_ASK = 20.0  # with TLS's greeting
 _SECONDS_TO_SEND = 120.0  # a result
 _SECONDS_TO_LOAD = 600.0  # a file
+_SECONDS_BETWEEN_LOOKS = 0.01
 _MOST_CONNECTIONS = 64
 _MOST_BODIES = 4  # read at the same time, since each is held in memory
 _TYPES = {"js": "text/javascript; charset=utf-8", "wasm": "application/wasm"}
@@ -119,6 +120,12 @@ class PageServer(http.server.ThreadingHTTPServer):
             super().finish_request(secured, client_address)
             with contextlib.suppress(OSError, ValueError):
                 secured.unwrap()
+
+    def finish(self, seconds):
+        """Waits until what was asked is answered, at most so long: a phone wants to hear of its last file, too."""
+        end = time.monotonic() + seconds
+        while self._ends and time.monotonic() < end:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def allow(self, connection, seconds):
         """Lets a connection last so long from now on."""

@@ -364,6 +364,7 @@ def test_who_drips_is_hung_up_on(name, serve, monkeypatch):
         with pytest.raises(ConnectionError):
             drip(caller, 60)
     assert is_well(served)
+    served._server.finish(5)
     assert served._server._ends == {}
 
 
@@ -471,6 +472,26 @@ def test_what_is_closed_lets_nobody_in(served):
     served.close()
     with pytest.raises(urllib.error.URLError):
         PhoneByHand(served.url).open()
+
+
+def test_a_phone_hears_of_its_last_file(serve, monkeypatch):
+    served = serve()
+    take = server._Handler._take
+
+    def take_and_pause(handler, message):
+        send = handler._send_json
+        handler._send_json = lambda value: (time.sleep(0.3), send(value))
+        take(handler, message)
+
+    monkeypatch.setattr(server._Handler, "_take", take_and_pause)
+    said = []
+    phone = PhoneByHand(served.url).open()
+    thread = in_background(lambda: said.extend(phone.work()))
+    served.wait(timeout=10)
+    served.close()
+    assert served._server._ends == {}  # else the end of the process would cut it off
+    thread.join()
+    assert [each["agrees"] for each in said] == [True]
 
 
 def test_a_server_that_was_never_started_can_be_closed(runtime_folder, files, x):
