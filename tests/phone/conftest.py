@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_slim.export import export_tflite
-from keras_slim.phone import PhoneServer, runtime
+from keras_slim.phone import PhoneServer, measuring, runtime
 
 
 def build(seed):
@@ -68,8 +68,9 @@ def runtime_folder(small_runtime, pinned, tmp_path):
 
 
 @pytest.fixture
-def serve(runtime_folder, files, x):
+def serve(runtime_folder, files, x, monkeypatch):
     """Starts a server of this computer alone, for the time of the test."""
+    monkeypatch.setattr(measuring, "_SECONDS_TO_CLOSE", 0.005)
     servers = []
 
     def start(paths=None, model=None, data=x, **options):
