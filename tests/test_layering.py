@@ -12,7 +12,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "keras_slim"
 # A room imports only rooms of a lower number. Profiling reads a model through `graph`, so it stands half a step above.
 # So does sharing, above the weights that sparsity finds and holds.
 # Export tells what a model weighs and takes as a file, so it stands below pruning, which asks before it decides, and
-# above rewriting, which leaves layers real so that a metric holds. The front door,
+# above rewriting, which leaves layers real so that a metric holds. A phone runs what was exported. The front door,
 # `keras_slim/__init__.py`, shows every room but the command line.
 RANKS = {
     "errors": 0,
@@ -41,6 +41,7 @@ RANKS = {
     "scoring": 4,
     "rewriting": 4.2,
     "export": 4.5,
+    "phone": 4.7,
     "pruning": 5,
     "sparsity": 5,
     "compression": 5,
@@ -75,7 +76,7 @@ MAY_READ_NODES = ("graph/nodes.py",)
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")
 MAY_IMPORT_PRIVATE = ("compression/late_weights.py",)
 PRIVATE_NODES = {"_inbound_nodes", "_outbound_nodes", "_nodes", "_nodes_by_depth", "_keras_history"}
-OPTIONAL = {"matplotlib", "keras_tuner", "tensorflow_model_optimization", "tflite_micro"}
+OPTIONAL = {"matplotlib", "keras_tuner", "tensorflow_model_optimization", "tflite_micro", "segno", "cryptography"}
 
 
 @functools.cache

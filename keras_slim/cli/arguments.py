@@ -81,6 +81,14 @@ def seed(text):
     return _checked(lambda value, *names: check_count(value, *names, minimum=0), text, int)
 
 
+def port(text):
+    """Returns an integer from 0 to 65535."""
+    number = seed(text)
+    if number > 65535:
+        raise argparse.ArgumentTypeError(f"expected a port, an integer up to 65535, received {text}")
+    return number
+
+
 def path_ending_with(*suffixes):
     """Returns the type of a path with one of these endings."""
 

@@ -13,6 +13,7 @@ from keras_slim.cli import (
     export,
     inspect,
     micro,
+    phone,
     profile,
     prune,
     quickstart,
@@ -24,7 +25,7 @@ from keras_slim.cli.silence import plain_warnings, quiet_imports
 from keras_slim.errors import CompressedFileError, PlanMismatchError, UnreachableTargetError, UnsupportedLayerError
 
 COMMANDS = (
-    *(quickstart, profile, prune, export, verify, evaluate, benchmark, micro, snippet),
+    *(quickstart, profile, prune, export, verify, evaluate, benchmark, phone, micro, snippet),
     *(compress, decompress, inspect),
 )
 WORK_FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130

@@ -29,7 +29,7 @@ def read_samples(data, signature, name, owner):
     Raises:
         ValueError: If the structure, a shape or the number of samples does not fit, or a value is not finite.
     """
-    arrays = _match(_gathered(data), signature.inputs, name, owner)
+    arrays = _match(gathered(data), signature.inputs, name, owner)
     samples = {
         model_input.name: _check_array(array, model_input, name, owner)
         for model_input, array in zip(signature.inputs, arrays, strict=True)
@@ -69,7 +69,7 @@ def fix_shapes(signature, samples):
     return signature.with_shapes({key: array.shape[1:] for key, array in samples.items()})
 
 
-def _gathered(data):
+def gathered(data):
     """Returns the inputs of what comes in batches as one array each; anything else as it is."""
     if isinstance(data, keras.utils.PyDataset):
         batches = map(data.__getitem__, itertools.count() if data.num_batches is None else range(data.num_batches))

@@ -87,18 +87,36 @@ def measure_agreement(model, file, signature, samples):
     Raises:
         ExportError: If the inputs or outputs differ in number or shape.
     """
+    expected = right_answers(model, file, signature, samples)
+    return compare_answers(expected, file_answers(file, samples), file)
+
+
+def right_answers(model, file, signature, samples):
+    """Returns what a file of the model should answer, by the model's output names.
+
+    Raises:
+        ExportError: If the model itself answers NaN.
+    """
     if has_ranges(model):
         samples = as_read(file, samples)
     expected = keras_answers(model, signature, samples)
     _check_answers(model, expected)
-    received = file_answers(file, samples)
+    return expected
+
+
+def compare_answers(expected, received, file):
+    """Returns the `Agreement` of what a file should answer and what it did, both real numbers by output name.
+
+    Raises:
+        ExportError: If the outputs differ in number or shape.
+    """
     names = match_names(list(expected), list(received))
     outputs = [
         compare(name, *check_shapes(name, answer, received[names[name]]), step_of(file.outputs[names[name]]))
         for name, answer in expected.items()
     ]
     of_file = file.quantize, file.operations, file.partitions, file.delegated
-    return Agreement(_count(samples), tuple(outputs), *of_file)
+    return Agreement(_count(expected), tuple(outputs), *of_file)
 
 
 def keras_answers(model, signature, samples):

@@ -19,6 +19,7 @@ NAMES = (
     "verify",
     "evaluate",
     "benchmark",
+    "phone",
     "micro",
     "snippet",
     "compress",
