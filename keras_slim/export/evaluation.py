@@ -12,7 +12,7 @@ from keras_slim.export.evaluation_report import Evaluation
 from keras_slim.export.samples import check_numbers
 from keras_slim.export.signature import Signature, inputs_of_file, read_signature, valid_name
 from keras_slim.export.tflite_file import TfliteFile, in_number_order, match_names, step_of
-from keras_slim.export.verification import BATCH_SIZE, check_shapes, file_answers, names_of, outputs_of
+from keras_slim.export.verification import BATCH_SIZE, check_shapes, file_answers, flat_answers, names_of, outputs_of
 from keras_slim.progress_display import progress
 from keras_slim.scoring.data import NO_BATCH, as_batches, flat_inputs, num_samples, number_of_batches
 from keras_slim.validation import check_count
@@ -41,9 +41,10 @@ def evaluate_tflite(
         data: Samples with targets, as `fit` takes them: `(x, y)` or `(x, y, sample_weight)`, each an array or a
             structure of arrays; or a `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator of such batches.
             Without a `model`, several inputs come in a dictionary by the names they have in the file.
-        metrics: As for `compile(metrics=...)`: names, objects or functions, in a list, or in a list or dictionary by
-            output. A single one needs no list.
-        model: The Keras model that the file was made from. Optional.
+        metrics: As for `compile(metrics=...)`, so that weights of samples do not count: names, objects or functions, in
+            a list, or in a list or dictionary by output. A single one needs no list.
+        model: The Keras model that the file was made from. What it masks then counts in no metric; the file alone tells
+            of no masks, so all counts. Optional.
         threads: Number of threads the runtime may use.
         steps: Number of batches to take. Endless data needs it, and so does a generator. Defaults to all.
         verbose: 0 for silence, 1 to show how far work has come that takes more than five seconds.
@@ -98,6 +99,7 @@ class _Sides:
         self._samples = 0
         self._of_file = self._of_model = None
         self._comparisons, self._classes = {}, {}
+        self._masked_alike = _MaskedAlike()
 
     def add(self, samples, targets, sample_weight):
         self._samples += num_samples(samples)
@@ -110,11 +112,12 @@ class _Sides:
             return
         outputs = outputs_of(self._model, self._signature, samples)
         theirs = match_names(names_of(outputs), list(received))
-        expected = [keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(outputs)]
+        expected = flat_answers(outputs)
         received = {name: received[theirs[name]] for name in theirs}
         names = getattr(self._model, "output_names", None) or list(theirs)
         names = names if len(set(names)) == len(theirs) else list(theirs)
-        answers = keras.tree.pack_sequence_as(outputs, list(received.values()))
+        answers = zip(received.values(), keras.tree.flatten(outputs), strict=True)
+        answers = keras.tree.pack_sequence_as(outputs, [self._masked_alike(list(pair)) for pair in answers])
         self._measure_file(targets, answers, sample_weight, names)
         if self._of_model is None:
             self._of_model = CompiledMetrics(made_anew(self._metrics, _OWNER), names, _OWNER)
@@ -160,6 +163,22 @@ class _Sides:
             ),
             tuple(change for counter in self._classes.values() for change in counter.result()),
         )
+
+
+class _MaskedAlike(keras.layers.Layer):
+    """Hands on what a file answers, with the mask that Keras's answers have: metrics leave out the same places."""
+
+    def __init__(self):
+        super().__init__(autocast=False)
+        self.supports_masking = True
+
+    def call(self, both):
+        answers, _ = both
+        return answers
+
+    def compute_mask(self, both, masks):
+        _, mask = masks
+        return mask
 
 
 def _signature_of(file):

@@ -166,14 +166,23 @@ def _check_answers(model, answers):
 
 def name_outputs(outputs):
     """Returns what a model puts out by name: its own keys, or `output_0`, `output_1` as the exporter has it."""
+    return dict(zip(names_of(outputs), flat_answers(outputs), strict=True))
+
+
+def flat_answers(outputs):
+    """Returns what a model puts out as a flat list of arrays: whatever floats as float32, whole numbers as they are."""
     flat = keras.tree.flatten(outputs)
     if any(isinstance(output, str) or keras.backend.standardize_dtype(output.dtype) == "string" for output in flat):
         raise ExportError(
             "The model puts out texts, which a phone file does not hold. Expected outputs of numbers. Look words up in "
             "the app, and export a model without them."
         )
-    flat = [keras.ops.convert_to_numpy(keras.ops.cast(output, "float32")) for output in flat]
-    return dict(zip(names_of(outputs), flat, strict=True))
+    return [_as_array(output) for output in flat]
+
+
+def _as_array(output):
+    is_float = keras.backend.is_float_dtype(keras.backend.standardize_dtype(output.dtype))
+    return keras.ops.convert_to_numpy(keras.ops.cast(output, "float32") if is_float else output)
 
 
 def names_of(outputs):

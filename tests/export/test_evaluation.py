@@ -261,3 +261,28 @@ def test_long_work_shows_how_far_it_is(verbose, monkeypatch, capsys, exported, p
     slim.evaluate_tflite(exported[None].path, slow(), steps=3, verbose=verbose)
     shown = capsys.readouterr().out
     assert re.search(r"Evaluation: \d of 3 batches", shown) if verbose else shown == ""
+
+
+def test_what_the_model_masks_counts_on_neither_side(tmp_path):
+    words = keras.Input((4,), dtype="int32")
+    masked = layers.Embedding(5, 3, mask_zero=True)(words)
+    model = keras.Model(words, layers.Dense(2)(masked))
+    model.set_weights([rng.normal(size=weights.shape) for weights in model.get_weights()])
+    x = np.array([[1, 2, 0, 0], [3, 4, 1, 0]])
+    y = np.asarray(model(x)).argmax(axis=-1)
+    y[x == 0] = 1 - y[x == 0]  # wrong where no word is
+    y[0, 0] = 1 - y[0, 0]
+    slim.export_tflite(model, tmp_path / "a.tflite", data=x, verbose=0)
+    found = slim.evaluate_tflite(tmp_path / "a.tflite", (x, y), model=model)
+    assert found.metrics == found.model_metrics == {"accuracy": pytest.approx(4 / 5)}
+    alone = slim.evaluate_tflite(tmp_path / "a.tflite", (x, y))
+    assert alone.metrics == {"accuracy": pytest.approx(4 / 8)}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "mixed_bfloat16"])
+def test_a_model_of_half_precision_has_classes_too(dtype, tmp_path):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, dtype=dtype)])
+    x = rng.normal(size=(6, 3)).astype("float32")
+    slim.export_tflite(model, tmp_path / "a.tflite", data=x, verbose=0)
+    found = slim.evaluate_tflite(tmp_path / "a.tflite", (x, np.arange(6) % 2), model=model)
+    assert [(each.label, each.samples) for each in found.classes] == [(0, 3), (1, 3)]

@@ -262,3 +262,12 @@ def test_free_dimensions_take_the_size_of_the_data(tmp_path):
     data = np.random.default_rng(0).random((3, 7, 5, 1))
     report = export_tflite(model, tmp_path / "model.tflite", data=data, verbose=0)
     assert exporting.TfliteFile(report.path).inputs["input"]["shape"].tolist() == [1, 7, 5, 1]
+
+
+def test_whole_numbers_are_counted_as_they_are(tmp_path):
+    """Float32 has not all of those above 2**24."""
+    number, other = keras.Input((3,), dtype="int32"), keras.Input((2,))
+    model = keras.Model([number, other], {"number": number + 123_456_789, "real": keras.layers.Dense(2)(other)})
+    report = export_tflite(model, tmp_path / "model.tflite", verbose=0)
+    output = report.agreement.outputs[0]
+    assert (output.name, output.same_class, output.max_abs_error) == ("number", 1, 0)
