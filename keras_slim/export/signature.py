@@ -10,6 +10,7 @@ import keras
 from keras_slim.errors import invalid_argument
 from keras_slim.export.tflite_file import describe
 
+_KEPT = {*keyword.kwlist, "self"}
 _NAME_GIVEN_BY_KERAS = re.compile(r"(keras_tensor|input_layer)(_\d+)*")
 
 
@@ -100,9 +101,9 @@ def read_signature(model, owner):
 
 
 def valid_name(name):
-    """Returns `name` with all that a signature cannot hold replaced by underscores; no keyword of Python either."""
+    """Returns `name` with all that a signature cannot hold replaced by underscores; no word kept for Python."""
     name = re.sub(r"\W", "_", str(name), flags=re.ASCII)
-    return name if re.match("[A-Za-z]", name) and not keyword.iskeyword(name) else f"input_{name}"
+    return name if re.match("[A-Za-z]", name) and name not in _KEPT else f"input_{name}"
 
 
 def _symbolic_inputs(model):

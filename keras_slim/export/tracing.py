@@ -25,7 +25,7 @@ class Trace:
 
         self.model = model
         try:
-            function = tf.function(lambda inputs: model(inputs, training=False), autograph=False)
+            function = tf.function(lambda inputs: _one_deep(model(inputs, training=False)), autograph=False)
             self.function = function.get_concrete_function(signature.tensor_specs())
         except Exception as error:
             raise ExportError(
@@ -54,6 +54,12 @@ class Trace:
         variables = list(self.function.variables)
         resources = {id(each) for each in self.function.captured_inputs if each.dtype == tf.resource}
         return variables if resources <= {id(variable.handle) for variable in variables} else [*variables, self.model]
+
+
+def _one_deep(outputs):
+    """Returns outputs as a file can name them: a dictionary as it is, any other structure as a flat list."""
+    flat = keras.tree.flatten(outputs)
+    return outputs if isinstance(outputs, dict) and len(outputs) == len(flat) else flat
 
 
 def check_backend(owner):

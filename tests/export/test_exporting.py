@@ -264,6 +264,15 @@ def test_free_dimensions_take_the_size_of_the_data(tmp_path):
     assert exporting.TfliteFile(report.path).inputs["input"]["shape"].tolist() == [1, 7, 5, 1]
 
 
+def test_outputs_within_others_are_numbered(tmp_path):
+    inputs = keras.Input((3,))
+    first, second, third = (keras.layers.Dense(units)(inputs) for units in (1, 2, 4))
+    model = keras.Model(inputs, {"z": first, "a": [second, {"b": third}]})
+    report = export_tflite(model, tmp_path / "model.tflite", verbose=0)
+    shapes = {tensor.name: tensor.shape for tensor in report.outputs}
+    assert shapes == {"output_0": (1, 2), "output_1": (1, 4), "output_2": (1, 1)}
+
+
 def test_whole_numbers_are_counted_as_they_are(tmp_path):
     """Float32 has not all of those above 2**24."""
     number, other = keras.Input((3,), dtype="int32"), keras.Input((2,))

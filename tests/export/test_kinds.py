@@ -136,11 +136,11 @@ def test_a_way_to_resize_that_phones_have_not_is_refused_with_the_one_they_have(
 
 
 def test_an_input_may_be_called_as_a_word_of_python(tmp_path):
-    inputs = {"in": keras.Input((4,), name="in"), "from": keras.Input((4,), name="from")}
-    model = keras.Model(inputs, layers.Dense(2)(inputs["in"] - inputs["from"]))
+    inputs = {"in": keras.Input((4,), name="in"), "self": keras.Input((4,), name="self")}
+    model = keras.Model(inputs, layers.Dense(2)(inputs["in"] - inputs["self"]))
     data = {name: rng.normal(size=(8, 4)).astype("float32") for name in inputs}
     report = slim.export_tflite(model, tmp_path / "a.tflite", data=data, verbose=0)
-    assert {tensor.name for tensor in report.inputs} == {"input_in", "input_from"}
+    assert {tensor.name for tensor in report.inputs} == {"input_in", "input_self"}
     assert report.agreement.sqnr_db > 100
 
 
