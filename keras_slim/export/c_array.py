@@ -6,7 +6,8 @@ import re
 import numpy as np
 
 from keras_slim.errors import ExportError, invalid_argument
-from keras_slim.export.tflite_file import TfliteFile, describe
+from keras_slim.export.tflite_file import describe, load_single
+from keras_slim.validation import check_count
 from keras_slim.whole_files import written_whole
 
 _OWNER = "write_c_array"
@@ -85,7 +86,8 @@ def write_c_array(
     Raises:
         ExportError: If it is no LiteRT file, or C has no type for an input or an output.
         FileNotFoundError: If there is no such file.
-        ValueError: If the name is none in C, or the folder cannot be written to.
+        TypeError, ValueError: If the name is none in C, `arena_bytes` is no count, the folder cannot be written to, or
+            the file has several signatures.
 
     Example:
 
@@ -93,7 +95,9 @@ def write_c_array(
     ('firmware/src/digits.h', 'firmware/src/digits.cc')
     """
     name = _check_name(path, name)
-    file = TfliteFile(path)
+    if arena_bytes is not None:
+        check_count(arena_bytes, "arena_bytes", _OWNER)
+    file = load_single(path, _OWNER)
     with open(path, "rb") as stored:
         content = stored.read()
     header, source = (os.path.join(folder, f"{name}{ending}") for ending in (".h", ".cc"))
@@ -108,7 +112,7 @@ def _check_name(path, name):
         stem = os.path.basename(os.fspath(path)).removesuffix(".tflite")
         name = re.sub(r"[\W_]+", "_", stem, flags=re.ASCII).strip("_")
         return name if re.match("[A-Za-z]", name) else f"model_{name}".rstrip("_")
-    if isinstance(name, str) and re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) and "__" not in name:
+    if isinstance(name, str) and re.fullmatch(r"[A-Za-z](_?[A-Za-z0-9])*", name):
         return name
     expected = "letters, digits and single underscores, a letter first, as names in C have them"
     raise ValueError(invalid_argument("name", _OWNER, expected=expected, received=name))

@@ -15,7 +15,7 @@ from keras_slim.export.learned_ranges import spread
 from keras_slim.export.micro_runtime import answer_apart
 from keras_slim.export.samples import draw_samples, read_samples
 from keras_slim.export.signature import Signature, inputs_of_file
-from keras_slim.export.tflite_file import TfliteFile, dequantize, match_names, quantize, step_of
+from keras_slim.export.tflite_file import dequantize, load_single, match_names, quantize, step_of
 from keras_slim.export.verification import file_answers
 from keras_slim.validation import check_choice, check_extra
 
@@ -111,12 +111,12 @@ def check_micro(path: str | os.PathLike, data: object = None) -> MicroReport:
         A `MicroReport`: arena in bytes, operations, and the difference from LiteRT.
 
     Raises:
-        ExportError: If it is no LiteRT file; it holds a loop, as recurrent layers do; the runtime lacks operations,
-            which the message names, or refuses or does not survive the file; or the answers differ by more than 60 dB
-            allow, 15 dB in an int8 output.
+        ExportError: If it is no LiteRT file, or none of one sample at a time; it holds a loop, as recurrent layers do;
+            the runtime lacks operations, which the message names, or refuses or does not survive the file; or the
+            answers differ by more than 60 dB allow, 15 dB in an int8 output.
         MissingExtraError: If `tflite-micro` is not installed: `pip install 'keras_slim[micro]'`, for Linux on x86-64.
         FileNotFoundError: If there is no such file.
-        ValueError: If the samples do not fit the file.
+        ValueError: If the samples do not fit the file, or it has several signatures.
 
     Example:
 
@@ -125,7 +125,7 @@ def check_micro(path: str | os.PathLike, data: object = None) -> MicroReport:
     10144
     """
     check_installed(_OWNER)
-    file = TfliteFile(path)
+    file = load_single(path, _OWNER)
     signature = Signature([*inputs_of_file(file).values()])
     if data is None:
         samples = spread(file, draw_samples(signature, _NUM_RANDOM_SAMPLES))
@@ -179,6 +179,7 @@ def run_beside_litert(file, samples, path, random_samples) -> MicroReport:
         ExportError: If the file does not run on a microcontroller, or answers otherwise there.
     """
     _check_loops(file)
+    _check_batch(file)
     samples = {name: array[:_MOST_SAMPLES] for name, array in samples.items()}
     expected = file_answers(file, samples)
     received, arena = _micro_answers(file, samples)
@@ -204,6 +205,14 @@ def _check_loops(file):
             "The file holds a loop (WHILE), as recurrent layers make. The runtime of microcontrollers takes loops, and "
             "then answers wrong numbers without an error, or never. Build LSTM and GRU with unroll=True, which stores "
             "every step by itself, or take causal Conv1D layers in their place."
+        )
+
+
+def _check_batch(file):
+    if file.batch_size != 1:
+        raise ExportError(
+            f"The file takes {file.batch_size} samples at a time. Expected one that takes a single sample, as "
+            "export_tflite writes it."
         )
 
 

@@ -5,7 +5,7 @@ import os
 from keras_slim.errors import ExportError, one_of
 from keras_slim.export.snippets import kotlin, react_native, swift
 from keras_slim.export.snippets.variable import variables
-from keras_slim.export.tflite_file import TfliteFile, describe
+from keras_slim.export.tflite_file import describe, load_single
 from keras_slim.validation import check_choice
 
 LANGUAGES = {"kotlin": kotlin, "swift": swift, "react-native": react_native}
@@ -35,7 +35,7 @@ def snippet_tflite(path: str | os.PathLike, language: str) -> str:
     >>> print(snippet_tflite("digits.tflite", "kotlin"))  # doctest: +SKIP
     """
     check_choice(language, "language", "snippet_tflite", tuple(LANGUAGES))
-    file = _load(path)
+    file = load_single(path, "snippet_tflite")
     inputs, outputs = variables(describe(file.inputs), describe(file.outputs))
     writer = LANGUAGES[language]
     for variable in (*inputs, *outputs):
@@ -48,12 +48,3 @@ def snippet_tflite(path: str | os.PathLike, language: str) -> str:
     name = os.path.basename(file.path)
     heading = f"// Written by keras_slim for {name}{runtime}; not compiled by us."
     return "\n".join([heading, *writer.write(name, inputs, outputs)])
-
-
-def _load(path):
-    try:
-        return TfliteFile(path)
-    except ValueError as error:
-        raise ValueError(
-            f"{error} Lines are written for files with one signature alone: export each model to a file of its own."
-        ) from error

@@ -136,6 +136,22 @@ class TfliteFile:
         return "float16" if "FLOAT16" in weight_types else None
 
 
+def load_single(path, owner):
+    """Returns a `TfliteFile` for what takes files of one model, or raises `ValueError` if it has several signatures.
+
+    Args:
+        path: Path of the file.
+        owner: Name of the function that was given it.
+    """
+    try:
+        return TfliteFile(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{os.fspath(path)} has several signatures. Expected, in `{owner}`, a file with one signature alone: "
+            "export each model to a file of its own."
+        ) from error
+
+
 def is_quantized(details):
     """Returns whether a tensor holds integers that stand for real numbers."""
     return details["quantization"][0] != 0 and np.issubdtype(details["dtype"], np.integer)

@@ -107,7 +107,7 @@ def test_names_in_c_come_from_the_file(file, name, exported, tmp_path):
     assert f"#ifndef {name.upper()}_H_" in text
 
 
-@pytest.mark.parametrize("name", ["", "9lives", "a b", "a__b", "_net", "né", "net.h", "../net", 3])
+@pytest.mark.parametrize("name", ["", "9lives", "a b", "a__b", "_net", "net_", "né", "net.h", "../net", 3])
 def test_other_names_are_refused(name, exported, tmp_path):
     with pytest.raises(ValueError, match="`name` of `write_c_array`. Expected letters, digits and single underscores"):
         write_c_array(exported["int8"].path, tmp_path, name)
@@ -129,3 +129,10 @@ def test_what_is_no_file_or_no_folder_is_refused(exported, tmp_path):
         write_c_array(tmp_path / "odd.tflite", tmp_path)
     with pytest.raises(FileNotFoundError):
         write_c_array(tmp_path / "no.tflite", tmp_path)
+
+
+@pytest.mark.parametrize("arena_bytes", ["10k", 1.5, 0, True])
+def test_an_arena_is_a_number_of_bytes(arena_bytes, exported, tmp_path):
+    with pytest.raises((TypeError, ValueError), match="`arena_bytes` of `write_c_array`"):
+        write_c_array(exported["int8"].path, tmp_path, "net", arena_bytes)
+    assert list(tmp_path.iterdir()) == []

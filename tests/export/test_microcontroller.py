@@ -7,6 +7,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import keras_slim as slim
@@ -149,6 +150,18 @@ def test_data_that_do_not_fit_and_what_is_no_file_are_refused(exported, tmp_path
         slim.check_micro(exported[None].path, np.zeros((3, 6, 6, 1)))
     with pytest.raises(FileNotFoundError):
         slim.check_micro(tmp_path / "no.tflite")
+
+
+@runs_it
+def test_a_file_of_several_samples_or_models_is_refused(classifier, tmp_path):
+    path = tmp_path / "a.tflite"
+    signature = [tf.TensorSpec((4, 6, 6, 2), name="pictures")]
+    classifier.export(path, format="litert", verbose=False, input_signature=signature)
+    with pytest.raises(ExportError, match="takes 4 samples at a time"):
+        slim.check_micro(path)
+    slim.export.export_signatures({"a": classifier, "b": classifier}, path, verbose=0)
+    with pytest.raises(ValueError, match="several signatures.*`check_micro`.*one signature alone"):
+        slim.check_micro(path)
 
 
 @runs_it

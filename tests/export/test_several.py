@@ -8,7 +8,7 @@ from keras import layers
 import keras_slim as slim
 from keras_slim.cli import main
 from keras_slim.errors import ExportError
-from keras_slim.export import export_signatures, snippet_tflite
+from keras_slim.export import export_signatures, snippet_tflite, write_c_array
 from keras_slim.layers import AdderDense
 
 rng = np.random.default_rng(0)
@@ -81,6 +81,8 @@ def test_several_want_a_name(models, samples, files):
         slim.benchmark_tflite(path, signature="encod")
     with pytest.raises(ValueError, match="several signatures.*one signature alone"):
         snippet_tflite(path, "kotlin")
+    with pytest.raises(ValueError, match="several signatures.*`write_c_array`.*one signature alone"):
+        write_c_array(path, path.parent)
 
 
 def test_one_may_be_named_too(exported, classifier, pictures):
