@@ -233,8 +233,7 @@ def _check_shapes(x, model, owner):
     """Raises `ValueError` if a batch does not fit the model's inputs."""
     tensors, arrays = model.inputs, keras.tree.flatten(x)
     if isinstance(x, dict):
-        structure = endpoints(model)[0]
-        named = structure if isinstance(structure, dict) else {tensor.name: tensor for tensor in tensors}
+        named = _named_inputs(model)
         if not set(named) <= set(x):
             expected = f"inputs named {sorted(named)}"
             raise ValueError(invalid_argument("data", owner, expected=expected, received=sorted(x)))
@@ -251,6 +250,14 @@ def _check_shapes(x, model, owner):
             expected, hint = f"values of {tensor.dtype} for input '{tensor.name}'", "Convert them first."
             received = f"values of {getattr(array, 'dtype', type(array).__name__)}"
             raise ValueError(invalid_argument("data", owner, expected=expected, received=received, hint=hint))
+
+
+def _named_inputs(model):
+    """Returns the inputs of a model, in their order, by the names under which a dictionary has them."""
+    structure = endpoints(model)[0]
+    if not isinstance(structure, dict) or len(structure) < len(model.inputs):
+        return {tensor.name: tensor for tensor in model.inputs}
+    return dict(zip(keras.tree.flatten({name: name for name in structure}), model.inputs, strict=True))
 
 
 def _holds_texts(array):
@@ -272,8 +279,9 @@ def _fits(received, expected):
 
 def flat_inputs(model, x):
     """Returns a batch of inputs as a flat list of tensors, in the order and the types of the model's inputs."""
-    named = isinstance(x, dict) and all(tensor.name in x for tensor in model.inputs)
-    arrays = [x[tensor.name] for tensor in model.inputs] if named else keras.tree.flatten(x)
+    names = _named_inputs(model) if isinstance(x, dict) else {}
+    is_named = bool(names) and set(names) <= set(x)
+    arrays = [x[name] for name in names] if is_named else keras.tree.flatten(x)
     return [_as_input(array, tensor) for array, tensor in zip(arrays, model.inputs, strict=True)]
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_slim.graph import analyse
 from keras_slim.scoring import check_data, criteria
+from keras_slim.scoring.data import as_batches, flat_inputs
 
 EXPECTED_SHAPE = r"\(None, 4\)"
 
@@ -238,3 +239,13 @@ def test_an_output_may_have_no_targets_as_in_fit(score, samples, structure, crit
     check_data(analyse(model), criteria.get(criterion, "criterion", "test"), (x, y), owner="test")
     np.testing.assert_allclose(score(model, criterion, (x, y)), expected, rtol=1e-5)
     assert np.ptp(expected) > 0
+
+
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning")
+def test_a_dictionary_is_read_by_its_own_keys_and_may_hold_more():
+    # the inputs are named the other way round; a column that is no input stands between them
+    inputs = {"left": keras.Input((2,), name="right"), "right": keras.Input((3,), name="left")}
+    model = keras.Model(inputs, keras.layers.Concatenate()([inputs["left"], inputs["right"]]))
+    x = {"left": np.ones((4, 2)), "number": np.arange(4), "right": np.zeros((4, 3))}
+    ((batch, _, _),) = as_batches(x, model, owner="test", targets=False)()
+    assert [tuple(array.shape) for array in flat_inputs(model, batch)] == [(4, 2), (4, 3)]
