@@ -21,7 +21,7 @@ class CompiledMetrics:
 
     def __init__(self, metrics, names, owner):
         self._metrics = metrics if isinstance(metrics, list | tuple | dict) else [metrics]
-        self._owner = owner
+        self._names, self._owner = list(names), owner
         tensors = [keras.Input((1,), name=name) for name in names]
         self._model = keras.Model(tensors, tensors)
         self._model.compile(metrics=self._metrics)
@@ -34,6 +34,8 @@ class CompiledMetrics:
             shapes = [tuple(answer.shape) for answer in keras.tree.flatten(answers)]
             hint = f"Keras said: {in_short(error)}."
             expected = f"metrics, as for `compile`, that fit the targets and answers of shape {shapes}"
+            if len(self._names) > 1:
+                expected += f", one for each of {self._names} in a list, or in a dictionary by these names"
             raise ValueError(
                 invalid_argument("metrics", self._owner, expected=expected, received=self._metrics, hint=hint)
             ) from error

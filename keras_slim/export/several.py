@@ -64,7 +64,7 @@ def export_signatures(
     check_backend(_OWNER)
     _check_names(models, data)
     data = data or {}
-    parts = {name: _prepare(model, data.get(name), quantize) for name, model in models.items()}
+    parts = {name: _prepare(name, model, data, quantize) for name, model in models.items()}
     with written_whole(path, _OWNER, ".tflite") as scratch:
         with AdderForms(next(iter(models.values()))).by_filter():
             traces = {name: (Trace(model, takes), samples) for name, (model, takes, samples) in parts.items()}
@@ -93,12 +93,12 @@ def _check_names(models, data):
         expected = "names of letters, digits and underscores, beginning with a letter"
         raise ValueError(invalid_argument("models", _OWNER, expected=expected, received=wrong))
     if data is not None and not (isinstance(data, dict) and set(data) <= set(models)):
-        received = sorted(data) if isinstance(data, dict) else type(data).__name__
+        received = list(data) if isinstance(data, dict) else type(data).__name__
         expected = f"samples by the names {sorted(models)}, a dictionary"
         raise ValueError(invalid_argument("data", _OWNER, expected=expected, received=received))
 
 
-def _prepare(model, data, quantize):
+def _prepare(name, model, data, quantize):
     """Returns a model as it is converted, its `Signature` with every shape fixed, and samples."""
     takes = read_signature(model, _OWNER)
     check_not_quantized(model, _OWNER)
@@ -109,7 +109,11 @@ def _prepare(model, data, quantize):
         hint = f"The model '{model.name}' has {what}: export it by itself, with `export_tflite`, or give 'dynamic'."
         expected = "another precision for such layers"
         raise ValueError(invalid_argument("quantize", _OWNER, expected=expected, received=quantize, hint=hint))
-    samples = choose_samples(takes, data, quantize == "int8", _OWNER)
+    if quantize == "int8" and data.get(name) is None:
+        expected = f"100 to 500 typical samples for '{name}' too, in a dictionary by name, as all activations"
+        expected += " take their ranges from them with quantize='int8'"
+        raise ValueError(invalid_argument("data", _OWNER, expected=expected, received=list(data) or None))
+    samples = choose_samples(takes, data.get(name), False, _OWNER)
     return without_guarded_argmax(in_float32(model)), fix_shapes(takes, samples), samples
 
 

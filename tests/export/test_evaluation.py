@@ -154,6 +154,8 @@ def test_several_inputs_and_outputs(branching):
     assert alone.metrics == found.metrics
     with pytest.raises(ValueError, match=r"a dictionary of the inputs \['a', 'z'\].*a list of 2.*Or give the `model`"):
         slim.evaluate_tflite(path, (x, targets), metrics)
+    with pytest.raises(ValueError, match=r"one for each of \['best', 'scores', 'size'\] in a list"):
+        slim.evaluate_tflite(path, (dict(zip("za", x, strict=True)), targets))
 
 
 class Subclassed(keras.Model):

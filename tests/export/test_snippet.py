@@ -162,9 +162,9 @@ def test_javascript_computes_what_python_does(exported):
 
 
 def test_variables_have_names_of_their_own():
-    tensors = [FileTensor(name, (1,), "float32") for name in ("model", "a b", "a_b", "1st", "::", "class")]
+    tensors = [FileTensor(name, (1,), "float32") for name in ("model", "a b", "a_b", "1st", "::", "class", "delete")]
     names = [variable.name for variable in variables(tensors, tensors[1:2])[0]]
-    assert names == ["modelValues", "aB", "aBValues", "tensor1st", "tensor", "classValues"]
+    assert names == ["modelValues", "aB", "aBValues", "tensor1st", "tensor", "classValues", "deleteValues"]
     assert variables(tensors, tensors[1:2])[1][0].name == "aBValuesValues"
 
 

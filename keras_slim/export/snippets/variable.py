@@ -12,6 +12,9 @@ RESERVED |= {"false", "for", "fun", "func", "function", "if", "import", "in", "i
 RESERVED |= {"let", "new", "null", "object", "operator", "package", "private", "protocol", "public", "repeat", "return"}
 RESERVED |= {"self", "static", "struct", "super", "switch", "this", "throw", "true", "try", "typealias", "typeof"}
 RESERVED |= {"val", "var", "void", "when", "where", "while", "with", "yield"}
+RESERVED |= {"arguments", "associatedtype", "catch", "debugger", "defer", "deinit", "delete", "eval", "extends"}
+RESERVED |= {"extension", "fallthrough", "fileprivate", "finally", "guard", "implements", "inout", "instanceof", "nil"}
+RESERVED |= {"precedencegroup", "rethrows", "subscript", "throws"}
 RESERVED |= {"context", "inputs", "interpreter", "it", "model", "outputs", "path"}
 """Words of the three languages, and names that their code uses."""
 
