@@ -55,6 +55,17 @@ class FileContents:
                     found.append((name, [tensor.Name().decode() for tensor in tensors]))
         return found
 
+    def severed_operations(self):
+        """Returns the names of the operations that lack an operand they cannot do without, a set."""
+        found = set()
+        for subgraph in self._subgraphs:
+            for operator in map(subgraph.Operators, range(subgraph.OperatorsLength())):
+                name = self._operation_name(self._model.OperatorCodes(operator.OpcodeIndex()))
+                operands, _ = _tensors_of(operator)
+                if any(k < 0 for k in operands[: _num_needed(name)]):
+                    found.add(name)
+        return found
+
     def weight_types(self):
         """Returns the types in which constants are stored, a set of names such as `"INT8"`."""
         names = _names(self._schema.TensorType)
@@ -160,6 +171,13 @@ def _tensors_of(operator):
     """Returns the positions of the inputs and of the outputs of an operation."""
     inputs = [operator.Inputs(k) for k in range(operator.InputsLength())]
     return inputs, [operator.Outputs(k) for k in range(operator.OutputsLength())]
+
+
+def _num_needed(operation):
+    """Returns how many operands, of the first ones, may not be left out; recurrent layers may have fewer gates."""
+    if operation == "CONCATENATION":
+        return None
+    return 1 if operation.endswith(("LSTM", "RNN")) else 2
 
 
 def _names(enumeration):

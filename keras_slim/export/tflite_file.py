@@ -37,6 +37,7 @@ class TfliteFile:
         self.float_operations = contents.float_operations()
         self.least_runtime = contents.least_runtime()
         self._check_operations()
+        self._check_operands(contents.severed_operations())
         self._allocate()
         self.size = len(content)
         self._runner = self._runner_of(signature)
@@ -126,6 +127,15 @@ class TfliteFile:
             raise ExportError(
                 "The file keeps variables from one call to the next, so its answers depend on what it saw before. "
                 "Build recurrent layers with stateful=False, and pass the state as an input."
+            )
+
+    def _check_operands(self, severed):
+        if severed:  # the runtime may crash on them
+            raise ExportError(
+                f"The file is broken: {', '.join(sorted(severed))} has lost what it reads. The converter does so where "
+                "an input of a model is read by layers that round it and by others. Expected an input that is rounded "
+                "for all of them: put a `keras_slim.layers.Quantize('int')` behind it, let that learn its range, and "
+                "export again."
             )
 
     def _read_quantization(self, weight_types):

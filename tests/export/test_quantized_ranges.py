@@ -127,3 +127,19 @@ def test_a_model_of_half_precision_takes_its_ranges_along(tmp_path):
     report = slim.export_tflite(model, tmp_path / "half.tflite", "int8", verbose=0)
     assert report.agreement.operations == {"CONV_2D": 1}
     assert report.agreement.sqnr_db > 30
+
+
+def test_an_input_that_is_rounded_for_some_of_its_readers_is_refused(tmp_path):
+    """The converter drops it for the others, and the runtime crashes on such a file."""
+
+    def short_cut(start):
+        inputs = keras.Input((4, 4, 2))
+        behind = start(inputs)
+        model = keras.Model(inputs, layers.Add()([behind, layers.Conv2D(2, 1)(behind)]))
+        x = images(8, 4, 4, 2)
+        return slim.export_tflite(watch(slim.quantize(model, **BITS), x), tmp_path / "a.tflite", "int8", x, verbose=0)
+
+    with pytest.raises(ExportError, match="broken: ADD has lost what it reads.*put a `keras_slim.layers.Quantize"):
+        short_cut(lambda inputs: inputs)
+    assert not list(tmp_path.iterdir())
+    assert short_cut(Quantize()).float_islands == ()
