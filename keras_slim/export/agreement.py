@@ -41,7 +41,7 @@ class OutputAgreement:
         step: Smallest difference the output can express when it is int8; 0 when it is float.
         same_class: Share of samples whose largest score stands at the same place (a tie counts as the same), where the
             output has one row of several scores for each sample. Where it has whole numbers, such as those of classes,
-            the share of them that are the same, in a row of up to 64 in any order. None elsewhere.
+            the share of them that are the same, in a row of up to 64 different ones in any order. None elsewhere.
         is_whole: Whether the file puts out whole numbers that stand for themselves.
     """
 
@@ -260,10 +260,17 @@ def _same_places(expected, received):
 
 
 def _same_numbers(expected, received):
-    """Returns for each whole number whether it is the same, in a short row whether it is there at all."""
-    if expected.ndim == 2 and expected.shape[1] <= _LONGEST_ROW:
-        return np.any(expected[:, :, None] == received[:, None, :], axis=2)
-    return expected == received
+    """Returns for each whole number whether it is the same, in a short row without repetition whether it is there."""
+    same = expected == received
+    if expected.ndim != 2 or expected.shape[1] > _LONGEST_ROW:
+        return same
+    are_classes = _are_distinct(expected) & _are_distinct(received)  # yes and no for each label are not
+    is_there = np.any(expected[:, :, None] == received[:, None, :], axis=2)
+    return np.where(are_classes[:, None], is_there, same)
+
+
+def _are_distinct(rows):
+    return np.diff(np.sort(rows, axis=1), axis=1).all(axis=1)
 
 
 def _or_infinity(value):

@@ -113,3 +113,12 @@ def test_the_best_few_may_stand_in_another_order():
     expected, received = np.array([[3, 1, 4]], "float32"), np.array([[1, 3, 5]])
     assert compare("places", expected, received).same_class == pytest.approx(2 / 3)
     assert compare("map", expected[None], received[None]).same_class == 0
+
+
+def test_yes_and_no_for_each_label_stand_in_their_order():
+    expected = np.array([[1, 0, 0, 1], [0, 1, 1, 1]])
+    found = compare("labels", expected, 1 - expected)
+    assert found.same_class == 0
+    assert not found.is_within(10)
+    assert compare("labels", expected, expected).same_class == 1
+    assert compare("places", np.array([[3, 1, 2]]), np.array([[2, 3, 1]])).same_class == 1
