@@ -160,7 +160,7 @@ def delegated_operations(interpreter):
         given, wanted = set(part["inputs"].tolist()), part["outputs"].tolist()
         while wanted:
             tensor = wanted.pop()
-            node = None if tensor in given else makers.get(tensor)
+            node = makers.get(tensor) if tensor >= 0 and tensor not in given else None
             if node is not None and node["index"] not in taken:
                 taken[node["index"]] = node["op_name"]
                 wanted.extend(node["inputs"].tolist())
@@ -177,6 +177,8 @@ def _num_needed(operation):
     """Returns how many operands, of the first ones, may not be left out; recurrent layers may have fewer gates."""
     if operation == "CONCATENATION":
         return None
+    if operation in ("WHILE", "CALL", "CALL_ONCE"):
+        return 0
     return 1 if operation.endswith(("LSTM", "RNN")) else 2
 
 

@@ -161,3 +161,14 @@ def test_int8_that_makes_a_file_smaller_is_not(tmp_path, recwarn):
     assert slim.export_tflite(model, tmp_path / "a.tflite", data=x, verbose=0).bytes > report.bytes
     assert report.float32_bytes is None
     assert not [each for each in recwarn if issubclass(each.category, SlimWarning)]
+
+
+@pytest.mark.filterwarnings("ignore:XNNPACK runs")
+def test_a_loop_is_not_delegated(tmp_path):
+    """Its unused output, and the bias that the layer behind it does without, both have the number -1 in the file."""
+    inputs = keras.Input((3, 4))
+    model = keras.Model(inputs, layers.Dense(2)(layers.LSTM(2)(inputs)))
+    report = slim.export_tflite(model, tmp_path / "a.tflite", verbose=0)
+    assert report.agreement.operations["WHILE"] == 1
+    assert report.agreement.delegated["FULLY_CONNECTED"] == 1
+    assert "WHILE" not in report.agreement.delegated
