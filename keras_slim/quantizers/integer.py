@@ -26,7 +26,7 @@ class Int(Quantizer):
     `q = s (clip(round(x / s) + z, 0, n) - z)` for a range `[low, high]` that holds 0, with `s = (high - low) / n` and
     the integer `z = round(-low / s)`, so that 0 stays 0. Symmetric: `low = -high`, `n = 2^bits - 2`; else
     `n = 2^bits - 1`. Of any shape. Gradients, with the range that the integers really have: `dx = g` inside, 0 outside;
-    `dlow = sum of g below`, `dhigh = sum of g above`. A range that has collapsed to 0 gives zeros.
+    `dlow = sum of g below`, `dhigh = sum of g above`. A range that has collapsed to 0 gives zeros, or 1e-30.
 
     What an argument leaves open is what phones compute with: weights symmetric, per channel, in the range of their
     largest at each step; activations not symmetric, per tensor, in a moving average of the range. Weights of fewer than
