@@ -13,6 +13,8 @@ from keras_slim.phone.runtime import Runtime
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 BY_HAND = "Install it with: sudo apt-get install chromium"
+MOST_SECONDS = 180
+"""How long a step of the installation may take: without a network some wait forever."""
 
 
 def find_chromium():
@@ -24,11 +26,13 @@ def install_chromium():
     """Installs Chromium where that is possible, and returns in a sentence how it went."""
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         return f"There is no Chromium here. {BY_HAND}"
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    quiet = {"check": True, "stdout": subprocess.DEVNULL, "env": environment, "timeout": MOST_SECONDS}
+    apt = ["apt-get", "-qq", "--option=Acquire::http::Timeout=20", "--option=Acquire::Retries=1"]
     try:
-        subprocess.run(["apt-get", "update", "-qq"], **quiet)
-        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"], **quiet)
-    except (subprocess.CalledProcessError, OSError) as error:
+        subprocess.run([*apt, "update"], **quiet)
+        subprocess.run([*apt, "install", "-y", "--no-install-recommends", "chromium"], **quiet)
+    except (subprocess.SubprocessError, OSError) as error:
         return f"Chromium cannot be installed: {error}. {BY_HAND}"
     return "Chromium is installed."
 

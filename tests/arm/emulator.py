@@ -24,7 +24,8 @@ RELEASE = "trixie"  # with qemu 10: under the 7.2 of the release before, LiteRT 
 PYTHON = "3.13"  # that of the release
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 USUAL_MIRROR = "http://deb.debian.org/debian"
-MOST_SECONDS = 60
+MOST_SECONDS_TO_FETCH = 180
+MOST_SECONDS_TO_ANSWER = 60
 
 
 class CannotBeFetchedError(Exception):
@@ -65,7 +66,7 @@ class Emulator:
         self.process.communicate()
 
     def _hear(self):
-        timer = threading.Timer(MOST_SECONDS, self.process.kill)
+        timer = threading.Timer(MOST_SECONDS_TO_ANSWER, self.process.kill)
         timer.start()
         line = self.process.stdout.readline()
         timer.cancel()
@@ -122,6 +123,7 @@ def _debian_packages(apt):
     (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {_mirror()} {RELEASE} main\n")
     settings = {
         "Acquire::Retries": 1,
+        "Acquire::http::Timeout": 20,
         "APT::Architecture": "arm64",
         "APT::Architectures": "arm64,amd64",
         "APT::Sandbox::User": "",
@@ -173,9 +175,13 @@ def _version(name):
 def _run(*command):
     """Returns what a command prints, or raises `CannotBeFetchedError` with the last line of what it complains of."""
     try:
-        return subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
+        options = {"check": True, "capture_output": True, "text": True, "stdin": subprocess.DEVNULL}
+        return subprocess.run(command, timeout=MOST_SECONDS_TO_FETCH, **options).stdout
     except FileNotFoundError as error:
         raise CannotBeFetchedError(f"needs {command[0]}") from error
+    except subprocess.TimeoutExpired as error:
+        name = pathlib.Path(command[0]).name
+        raise CannotBeFetchedError(f"{name} took more than {MOST_SECONDS_TO_FETCH} seconds") from error
     except subprocess.CalledProcessError as error:
         words = (error.stderr or error.stdout).strip().splitlines()
         raise CannotBeFetchedError(f"{pathlib.Path(command[0]).name} failed: {words[-1] if words else ''}") from error
