@@ -1,9 +1,11 @@
 """A phone of a few lines of Python: asks a server what to do, runs the files in LiteRT, and tells what they answer."""
 
+import contextlib
 import json
 import secrets
 import struct
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -35,6 +37,15 @@ class PhoneByHand:
     def work(self):
         """Runs all files, and returns what the server said of each."""
         return [self.send(index) for index in range(len(self.plan["files"]))]
+
+    def stay(self, **changes):
+        """Runs all files, those that come next, and so on, until the server has gone."""
+        with contextlib.suppress(OSError):
+            while True:
+                for index in range(len(self.open().plan["files"])):
+                    self.send(index, **{key: change(self.plan["files"][index]) for key, change in changes.items()})
+                while json.loads(self.get(f"round?phone={self.name}"))["round"] == self.plan["round"]:
+                    time.sleep(0.01)
 
     def send(self, index, **changes):
         """Runs one file, and returns what the server said of it."""

@@ -140,10 +140,26 @@ def export_tflite(
     return report
 
 
-def load_unproved(model, quantize, owner, threads=1) -> TfliteFile:
-    """Returns the file that `export_tflite` would write, loaded, without the proof that it answers like the model.
+def write_unproved(model, path, quantize, owner) -> None:
+    """Writes the file that `export_tflite` would write, without the proof that it answers like the model.
 
     For its size and its speed, which do not depend on samples: random ones give the ranges of activations.
+
+    Args:
+        model: As for `export_tflite`.
+        path: Path of the file.
+        quantize: As for `export_tflite`.
+        owner: Name of what needs the file, for error messages.
+    """
+    check_backend(owner)
+    signature = read_signature(model, owner)
+    check_not_quantized(model, owner)
+    samples = draw_samples(signature, _NUM_RANDOM_SAMPLES)
+    _convert_checked(model, path, signature, quantize, samples, verbose=0)
+
+
+def load_unproved(model, quantize, owner, threads=1) -> TfliteFile:
+    """Returns that file, loaded.
 
     Args:
         model: As for `export_tflite`.
@@ -151,13 +167,9 @@ def load_unproved(model, quantize, owner, threads=1) -> TfliteFile:
         owner: Name of what needs the file, for error messages.
         threads: Number of threads the runtime may use.
     """
-    check_backend(owner)
-    signature = read_signature(model, owner)
-    check_not_quantized(model, owner)
-    samples = draw_samples(signature, _NUM_RANDOM_SAMPLES)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.tflite")
-        _convert_checked(model, path, signature, quantize, samples, verbose=0)
+        write_unproved(model, path, quantize, owner)
         return TfliteFile(path, threads)
 
 

@@ -35,7 +35,7 @@ class PhoneServer:
     It serves from `start` to `close`, or inside `with`; phones may come and go meanwhile.
 
     Args:
-        files: Paths of `.tflite` files, at most 16; all are given the same samples.
+        files: Paths of `.tflite` files, at most 16; all are given the same samples. With `stays` there may be none yet.
         model: The Keras model whose answers are the right ones; or a list with a model, or None, for each file. None
             takes the answers of LiteRT on this computer. A file that does not answer like the one model on this
             computer either is taken for one of another model, with a warning, and compared with LiteRT here.
@@ -50,6 +50,7 @@ class PhoneServer:
             cache, which is filled once from the npm registry.
         address: The one IPv4 address of this computer to bind to. None takes the one it has on the network.
         port: The port. 0 takes a free one.
+        stays: Whether pages stay open when they are through, for the files that `run` gives them next.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -68,7 +69,7 @@ class PhoneServer:
 
     def __init__(
         self,
-        files: Sequence[str | os.PathLike],
+        files: Sequence[str | os.PathLike] = (),
         model: keras.Model | Sequence[keras.Model | None] | None = None,
         data: object = None,
         *,
@@ -78,23 +79,25 @@ class PhoneServer:
         runtime: str | os.PathLike | None = None,
         address: str | None = None,
         port: int = 0,
+        stays: bool = False,
     ):
         owner = self._owner
-        files = _check_files(files, owner)
+        files = _check_files(files, owner, least=0 if stays else 1)
         check_count(threads, "threads", owner)
         check_count(port, "port", owner, minimum=0)
         check_tolerance(tolerance, owner)
         address = own_address() if address is None else check_address(address, "address", owner)
-        self._trials = _make_trials(files, model, data, tolerance, owner)
+        self._tolerance = tolerance
+        trials = _make_trials(files, model, data, tolerance, owner)
         context, self.fingerprint = make_context(address) if https else (None, None)
         try:
-            self._server = PageServer(self._trials, Runtime(runtime), threads, address, port, context)
+            self._server = PageServer(trials, Runtime(runtime), threads, address, port, context, stays)
         except (OSError, OverflowError) as error:
             raise ValueError(
                 f"Cannot listen at {address}, port {port}: {error}. Expected a free port and an address of this "
                 "computer. Leave them out to have them chosen."
             ) from error
-        self.threads = threads
+        self.threads, self.stays = threads, stays
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_SECONDS_TO_CLOSE,), daemon=True)
 
     @property
@@ -153,6 +156,38 @@ class PhoneServer:
                     "firewall stands between."
                 )
             self._server.visits.wait_for_change(left)
+
+    def run(
+        self,
+        files: Sequence[str | os.PathLike],
+        model: keras.Model | Sequence[keras.Model | None] | None = None,
+        data: object = None,
+        *,
+        phones: int = 1,
+        timeout: float | None = None,
+    ) -> PhoneReport:
+        """Has phones whose pages have stayed run other files, and waits for them.
+
+        Args:
+            files: As for `PhoneServer`.
+            model: As for `PhoneServer`.
+            data: As for `PhoneServer`.
+            phones: As for `wait`.
+            timeout: As for `wait`.
+
+        Returns:
+            The `PhoneReport` of these files.
+
+        Raises:
+            RuntimeError: If the server was made without `stays`.
+            FileNotFoundError, ExportError, ValueError: As `PhoneServer`.
+            TimeoutError: As `wait`.
+        """
+        owner = "PhoneServer.run"
+        if not self.stays:
+            raise RuntimeError(f"`{owner}` needs pages that stay. Make the server so: `PhoneServer(..., stays=True)`.")
+        self._server.give(_make_trials(_check_files(files, owner), model, data, self._tolerance, owner))
+        return self.wait(phones, timeout)
 
     def __enter__(self) -> "PhoneServer":
         return self.start()
@@ -238,13 +273,13 @@ def measure_on(server, phones, timeout, console) -> PhoneReport:
             return report
 
 
-def _check_files(files, owner):
+def _check_files(files, owner, least=1):
     if isinstance(files, str | os.PathLike):
         hint = f"For one file, give [{os.fspath(files)!r}]."
         raise TypeError(invalid_argument("files", owner, expected="a list of paths", received=files, hint=hint))
     files = [os.fspath(path) for path in files]
-    if not 1 <= len(files) <= MOST_FILES:
-        raise ValueError(invalid_argument("files", owner, expected=f"1 to {MOST_FILES} paths", received=files))
+    if not least <= len(files) <= MOST_FILES:
+        raise ValueError(invalid_argument("files", owner, expected=f"{least} to {MOST_FILES} paths", received=files))
     return files
 
 

@@ -48,16 +48,17 @@ class PageServer(http.server.ThreadingHTTPServer):
         address: The address to bind to.
         port: The port; 0 takes a free one.
         context: `ssl.SSLContext` to speak https; None speaks http.
+        stays: Whether pages are to stay, and ask for other files when they are through.
     """
 
     daemon_threads = True
     request_queue_size = 32
 
-    def __init__(self, trials, runtime, threads, address, port, context=None):
-        self.trials, self.runtime, self.threads = trials, runtime, threads
-        self.visits = Visits(trials)
+    def __init__(self, trials, runtime, threads, address, port, context=None, stays=False):
+        self.runtime, self.threads, self.stays = runtime, threads, stays
         self.token = secrets.token_hex(8)
-        self.resources = _resources(trials)
+        self.round = 0
+        self.give(trials)
         self.policy = _policy(self.resources[""][1])
         self.bodies = threading.BoundedSemaphore(_MOST_BODIES)
         self._context = context
@@ -71,10 +72,17 @@ class PageServer(http.server.ThreadingHTTPServer):
         address, port = self.server_address[:2]
         return f"{'https' if self._context else 'http'}://{address}:{port}/{self.token}/"
 
+    def give(self, trials):
+        """Gives phones these files in place of those before."""
+        self.trials, self.visits, self.resources = trials, Visits(trials), _resources(trials)
+        self.round += 1
+
     def plan(self, turn):
         """Returns what a page is to do, as JSON can hold it."""
         return {
             "turn": turn,
+            "round": self.round,
+            "stays": self.stays,
             "version": VERSION,
             "threads": self.threads,
             "seconds": SECONDS_EACH,
@@ -193,6 +201,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif path == "alive":
             self.server.visits.hear(_phone_in(query))
             self._send_json({})
+        elif path == "round":
+            self._send_json({"round": self.server.round})
         else:
             self._refuse(HTTPStatus.NOT_FOUND)
 
@@ -204,7 +214,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not re.fullmatch("[0-9]{1,12}", length):
             self._refuse(HTTPStatus.LENGTH_REQUIRED)
-        elif int(length) > 4 + MOST_JSON + max(sizes):
+        elif int(length) > 4 + MOST_JSON + max(sizes, default=0):
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         elif not self.server.bodies.acquire(blocking=False):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)

@@ -79,7 +79,8 @@ class Visits:
             if before is None and len(self._visits) >= MOST_PHONES:
                 raise NotAccepted(f"{MOST_PHONES} phones have opened this page, and no more are let in.")
             name = before.name if before else f"Phone {len(self._visits) + 1}: {describe(agent)}"
-            visit = _Visit(name, before.turn + 1 if before else 1, time.monotonic())
+            turn = before.turn + 1 if before else 1
+            visit = _Visit(name, turn, time.monotonic(), is_finished=not self._trials)
             self._visits[phone] = visit
             self._changed.notify_all()
             return visit.turn

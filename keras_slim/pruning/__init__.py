@@ -8,7 +8,7 @@ up for with data. A `Trajectory` tells how the search for the smallest good netw
 from keras_slim.pruning.baselines import prune_layer_by_layer, reinitialized
 from keras_slim.pruning.calibration import Calibration
 from keras_slim.pruning.costs import Cost
-from keras_slim.pruning.file_measures import FileBytes, FileLatency
+from keras_slim.pruning.file_measures import FileBytes, FileLatency, PhoneLatency
 from keras_slim.pruning.guards import Guards
 from keras_slim.pruning.measures import Macs, Measure, Params, Units
 from keras_slim.pruning.plan import GroupPlan, PruningPlan
@@ -26,6 +26,7 @@ __all__ = [
     "Macs",
     "Measure",
     "Params",
+    "PhoneLatency",
     "PruningPlan",
     "Trajectory",
     "TrajectoryPoint",

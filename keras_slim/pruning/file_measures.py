@@ -1,11 +1,15 @@
 """Bytes and latency of the exported file: what cannot be counted is exported and measured."""
 
+import os
+import tempfile
+
+from keras_slim.errors import invalid_argument
 from keras_slim.export.conversion import QUANTIZATIONS
-from keras_slim.export.exporting import load_unproved
+from keras_slim.export.exporting import load_unproved, write_unproved
 from keras_slim.export.latency import relative_time, time_file
 from keras_slim.pruning.costs import unknown_cost
 from keras_slim.pruning.measures import Measure, measures
-from keras_slim.validation import check_choice, check_count
+from keras_slim.validation import check_choice, check_count, check_positive
 
 
 @measures.register("bytes")
@@ -74,8 +78,69 @@ class FileLatency(Measure):
         return milliseconds, latency
 
 
-def _exported(model, measure, threads=1):
-    """Returns the `TfliteFile` of a model."""
+class PhoneLatency(Measure):
+    """Times the file that `export_tflite` writes, on a phone, in its browser.
+
+    Each candidate is sent to the phone together with the file of the model before the cut, so that what slows the phone
+    down slows both: some ten seconds, for two to nine candidates. Milliseconds in the browser are not those of an app;
+    a ratio of both is nearer to that of an app than one from a computer. Of several phones the slowest counts.
+
+    Args:
+        server: A `keras_slim.phone.PhoneServer` with `stays=True`, started, whose page is open on the phone.
+        quantize: As in `export_tflite`. Defaults to `None`, float32.
+        timeout: Seconds to wait for the phone, for each candidate.
+        weigh: Power of the multiply-accumulates saved by which a score is divided, as in `Macs`.
+
+    Example:
+
+    >>> import keras_slim as slim
+    >>> with slim.phone.PhoneServer(stays=True) as server:  # doctest: +SKIP
+    ...     print("Open", server.url)
+    ...     small = slim.prune(model, 0.5, of=slim.pruning.PhoneLatency(server, "int8"))
+    """
+
+    alias = "phone_latency"
+    counted = "macs"
+    tolerance = 0.06
+
+    def __init__(self, server, quantize: str | None = None, timeout: float = 300.0, weigh: float = 0.0):
+        super().__init__(weigh)
+        if not getattr(server, "stays", False):
+            hint = "Make one with `PhoneServer(stays=True)`, and start it."
+            expected = "a `keras_slim.phone.PhoneServer` whose pages stay"
+            raise ValueError(invalid_argument("server", "PhoneLatency", expected=expected, received=server, hint=hint))
+        self.server = server
+        self.quantize = check_choice(quantize, "quantize", "PhoneLatency", QUANTIZATIONS)
+        self.timeout = check_positive(timeout, "timeout", "PhoneLatency")
+
+    def meter(self, model):
+        milliseconds, _ = self._times(model, model)
+
+        def latency(smaller):
+            original, now = self._times(model, smaller)
+            return milliseconds * now / original
+
+        return milliseconds, latency
+
+    def _times(self, *models):
+        """Returns the milliseconds that the files of models take on the phone."""
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [os.path.join(folder, f"{number}.tflite") for number in range(len(models))]
+            for model, path in zip(models, paths, strict=True):
+                _check_sizes(model, self)
+                write_unproved(model, path, self.quantize, "PhoneLatency")
+            report = self.server.run(paths, timeout=self.timeout).check()
+        through = (phone.files for phone in report.phones if phone.state == "finished")
+        found = [[file.latency.median_ms for file in files if file.engine == "WebAssembly"] for files in through]
+        return max(found)
+
+
+def _check_sizes(model, measure):
     if any(None in tensor.shape[1:] for tensor in model.inputs):
         raise unknown_cost(measure.alias)
+
+
+def _exported(model, measure, threads=1):
+    """Returns the `TfliteFile` of a model."""
+    _check_sizes(model, measure)
     return load_unproved(model, measure.quantize, type(measure).__name__, threads)

@@ -303,3 +303,16 @@ def test_it_is_quick(serve, visit, files, pictures):
     start = time.monotonic()
     finished(visit(served.url))
     assert time.monotonic() - start < 30
+
+
+def test_a_page_that_stays_runs_what_comes_next_until_the_server_goes(serve, visit, files, pictures):
+    served = serve([files["float32"]], data=pictures, stays=True)
+    page = visit(served.url)
+    served.wait(timeout=SECONDS)
+    (phone,) = served.run([files["int8"], files["float32"]], data=pictures, timeout=SECONDS).check().phones
+    assert [file.name for file in phone.files] == ["int8.tflite", "float32.tflite"]
+    page.get_by_text("Waiting for files ...").wait_for()
+    assert page.get_by_role("listitem").count() == 2
+    served.close()
+    page.get_by_role("button", name="Measure again").wait_for()
+    assert "does not answer" in page.get_by_role("status").inner_text()

@@ -13,6 +13,7 @@ const LEAST_BATCHES = 3;
 const MOST_BATCHES = 500;
 const SILENT_MS = 180000;
 const TRIES = 3;
+const LOOK_MS = 1000;
 
 if (typeof document === "undefined") {
   let lastWords = ""; // what the runtime has printed last: it explains its errors there
@@ -41,11 +42,25 @@ function sayError(error) {
 async function main() {
   keepAwake();
   try {
-    await measureAll();
+    let plan = await measureAll();
+    while (plan.stays) {
+      await untilOtherFiles(plan);
+      document.getElementById("results").replaceChildren();
+      plan = await measureAll();
+    }
   } catch (error) {
     say(sayError(error));
   }
   document.getElementById("again").hidden = false;
+}
+
+async function untilOtherFiles({ round }) {
+  say("Waiting for files ...");
+  let now = round;
+  while (now === round) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    now = (await (await ask(`round?phone=${phoneName()}`)).json()).round;
+  }
 }
 
 async function measureAll() {
@@ -73,6 +88,7 @@ async function measureAll() {
     }
     showProgress(1);
     say(wrong ? `Done: ${wrong} of ${jobs.length} went wrong.` : "Done. The computer has the results.");
+    return plan;
   } finally {
     clearInterval(heart);
   }
