@@ -16,7 +16,7 @@ import keras_slim as slim
 
 IMAGES = pathlib.Path(__file__).parent / "images"
 COLOURS = 32
-PHONE = {"viewport": {"width": 360, "height": 760}, "device_scale_factor": 1.5}
+PHONE = {"viewport": {"width": 360, "height": 1200}, "device_scale_factor": 1.5}
 
 
 def make_files(folder):
@@ -31,13 +31,27 @@ def make_files(folder):
             keras.layers.Dense(10),
         ]
     )
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(x, y, epochs=3, verbose=0)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    model.fit(x, y, epochs=20, verbose=0)
     models = [model, slim.prune(model, 0.5)]
     paths = [folder / "dense.tflite", folder / "pruned.tflite"]
     for each, path in zip(models, paths, strict=True):
         slim.export_tflite(each, path, "int8", x[:200])
     return models, paths, x
+
+
+def draw_seven(page):
+    """Draws a digit on the pad, and waits until it is read."""
+    box = page.get_by_role("img").bounding_box()
+    places = [
+        (box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ((0.3, 0.2), (0.7, 0.2), (0.4, 0.85))
+    ]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=8)
+    page.mouse.up()
+    page.get_by_text(".tflite reads").wait_for()
 
 
 def main():
@@ -50,6 +64,7 @@ def main():
                 page = browser.new_page(color_scheme=scheme, **PHONE)
                 page.goto(server.url)
                 page.get_by_role("button", name="Measure again").wait_for()
+                draw_seven(page)
                 picture = Image.open(io.BytesIO(page.screenshot(full_page=True)))
                 picture.quantize(COLOURS).save(IMAGES / f"phone_{scheme}.png", optimize=True)
                 print(server.wait(timeout=60))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 import shutil
 
 import numpy as np
@@ -214,9 +215,11 @@ def engine_label(engine, threads):
 
 def _table(phone):
     # What a phone says of itself is put in as plain text: it cannot colour or move anything in the terminal.
-    table = Table(title=Text(f"{phone.name}, {phone.state}"), box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("File", overflow="fold")
-    for heading in ("Bytes", "Outcome", "dB", "Same class", "Median ms", "90 %", "First"):
+    title = Text(f"{phone.name}, {phone.state}")
+    narrow = {"collapse_padding": True, "pad_edge": False}  # for a terminal of 80 columns
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", **narrow)
+    table.add_column("File", overflow="fold", min_width=len(engine_label("WebAssembly", 1)))
+    for heading in ("Bytes", "Outcome", "dB", "Same\nclass", "Median\nms", "90 %\nms", "First\nms"):
         table.add_column(heading, justify="left" if heading == "Outcome" else "right")
     for file in phone.files:
         table.add_row(*map(Text, _cells(file)))
@@ -230,7 +233,7 @@ def _cells(file):
     return (
         f"{file.name}\n{engine_label(file.engine, file.threads)}",
         f"{file.bytes:,}",
-        ": ".join(filter(None, (file.verdict, file.error or file.skipped))),
+        ": ".join(filter(None, (re.sub(" (agree|with) ", r"\n\1 ", file.verdict), file.error or file.skipped))),
         f"{agreement.sqnr_db:.1f}" if agreement else "",
         "" if same_class is None else f"{same_class:.1%}",
         *(f"{number:.3f}" for number in times),

@@ -311,6 +311,7 @@ def _plan_of(trial):
         "inputs": [{"name": name, "bytes": size} for name, size in trial.input_sizes.items()],
         "outputs": [{"name": name, "bytes": size} for name, size in trial.output_sizes.items()],
         "gpu": trial.runs_on_gpu,
+        "pad": trial.pad,
     }
 
 

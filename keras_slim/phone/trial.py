@@ -13,13 +13,17 @@ from keras_slim.errors import ExportError
 from keras_slim.export.agreement import LEAST_DB
 from keras_slim.export.samples import draw_samples, read_samples
 from keras_slim.export.signature import ModelInput, Signature, read_signature
-from keras_slim.export.tflite_file import TfliteFile, dequantize, is_quantized, match_names, quantize
+from keras_slim.export.tflite_file import TfliteFile, dequantize, describe, is_quantized, match_names, quantize
 from keras_slim.export.verification import compare_answers, file_answers, least_db, right_answers
 
 MOST_SAMPLES = 128
 MOST_BYTES = 16 * 2**20
 """Of the inputs, and of the outputs, of all samples together; a single sample may have more."""
 _RANDOM_SAMPLES = 16
+_SIDES, _DIGITS = (8, 28), 10
+_FULL = (1, 16, 255)
+"""What a pixel full of ink may be, in samples of digits."""
+_READ_BY_PADS = {"float32", "int8", "uint8"}
 
 
 class Trial:
@@ -49,6 +53,7 @@ class Trial:
         self.output_sizes = {name: _size(details) for name, details in self.file.outputs.items()}
         signature = _signature_of(self.file) if model is None else read_signature(model, owner)
         samples = self._choose(signature, data, owner)
+        self._largest = 1 if data is None else max(array.max() for array in samples.values())
         self.num_samples = len(next(iter(samples.values())))
         self._answers_here = file_answers(self.file, samples)  # checks shapes, too
         self.inputs = self._as_bytes(samples)
@@ -80,6 +85,18 @@ class Trial:
         """Whether it is worth trying on WebGPU: what computes with integers is not."""
         everything = (*self.file.inputs.values(), *self.file.outputs.values())
         return all(details["dtype"] is np.float32 for details in everything) and self.file.quantize != "dynamic"
+
+    @property
+    def pad(self):
+        """What a drawing pad for the file must know; `None` unless it reads digits, of 8x8 or 28x28 pixels."""
+        (first, *others), outputs = describe(self.file.inputs), describe(self.file.outputs)
+        shapes = {side: ((side, side), (side, side, 1), (side**2,)) for side in _SIDES}
+        side = next((side for side, usual in shapes.items() if first.shape[1:] in usual), None)
+        is_other = others or len(outputs) > 1 or outputs[0].size != _DIGITS
+        if side is None or is_other or not {first.dtype, outputs[0].dtype} <= _READ_BY_PADS:
+            return None
+        full = next((full for full in _FULL if full >= self._largest), _FULL[-1])
+        return {"side": side, "full": full, "input": first.to_dict(), "output": outputs[0].to_dict()}
 
     def judge(self, answers):
         """Returns the `Agreement` of a phone's answers with the right ones.

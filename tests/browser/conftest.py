@@ -117,6 +117,20 @@ def files(model, pictures, folder):
     return paths
 
 
+@pytest.fixture(scope="session")
+def digits(folder):
+    """A network that reads the digits of the quickstart, its file in int8, and some of them."""
+    (x, y), _, (x_test, _) = slim.datasets.load_digits()
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Conv2D(16, 3, activation="relu"), keras.layers.Flatten(), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *layers])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.01), loss, jit_compile=False)
+    model.fit(x, y, batch_size=64, epochs=8, verbose=0)
+    slim.export_tflite(model, folder / "digits.tflite", "int8", x[:200], verbose=0)
+    return model, folder / "digits.tflite", x_test[:20]
+
+
 QUANTIZED = ("float16", "dynamic", "int8")
 
 

@@ -1,6 +1,7 @@
 """The page in a real browser: every kind of file, what can go wrong on the way, and how it looks."""
 
 import gzip
+import math
 import re
 import time
 
@@ -316,3 +317,47 @@ def test_a_page_that_stays_runs_what_comes_next_until_the_server_goes(serve, vis
     served.close()
     page.get_by_role("button", name="Measure again").wait_for()
     assert "does not answer" in page.get_by_role("status").inner_text()
+
+
+STROKES = {  # of each digit, points on a pad of 1 by 1
+    0: [[(0.5 + 0.2 * math.sin(turn / 3), 0.5 - 0.32 * math.cos(turn / 3)) for turn in range(20)]],
+    1: [[(0.42, 0.3), (0.52, 0.15), (0.52, 0.85)]],
+    2: [[(0.3, 0.3), (0.45, 0.16), (0.65, 0.25), (0.6, 0.45), (0.32, 0.82), (0.72, 0.82)]],
+    3: [[(0.32, 0.2), (0.62, 0.2), (0.64, 0.4), (0.45, 0.48), (0.66, 0.6), (0.6, 0.8), (0.3, 0.82)]],
+    7: [[(0.3, 0.18), (0.7, 0.18), (0.45, 0.85)], [(0.36, 0.5), (0.66, 0.5)]],
+}
+
+
+def draw(page, strokes):
+    """Draws on the pad with a mouse."""
+    page.get_by_role("button", name="Clear").click()
+    pad = page.get_by_role("img", name=re.compile("Drawing pad"))
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    for stroke in strokes:
+        points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
+        page.mouse.move(*points[0])
+        page.mouse.down()
+        for point in points[1:]:
+            page.mouse.move(*point, steps=4)
+        page.mouse.up()
+
+
+def test_digits_that_are_drawn_are_read(serve, visit, digits):
+    model, path, x = digits
+    page = visit(serve([path], model, x).url)
+    page.get_by_role("heading", name="Draw a digit").wait_for()
+    read = {}
+    for digit, strokes in STROKES.items():
+        draw(page, strokes)
+        said = page.get_by_text(re.compile(r"^digits\.tflite reads \d\.$"))
+        said.wait_for()
+        read[digit] = int(re.search(r"\d", said.inner_text().rpartition(" ")[2])[0])
+    assert sum(digit == found for digit, found in read.items()) >= 3, read
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_there_is_no_pad_for_other_files(serve, visit, files, pictures):
+    page = visit(serve([files["int8"]], data=pictures).url)
+    finished(page)
+    assert not page.get_by_role("heading", name="Draw a digit").is_visible()

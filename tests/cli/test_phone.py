@@ -39,7 +39,7 @@ def test_the_table(with_phone, tflite_path, model_path, data_path, capsys):
     assert with_phone(tflite_path, "--model", model_path, "--data", data_path) == 0
     out, err = capsys.readouterr()
     assert re.search(r"Open on a phone in the same network: http://127\.0\.0\.1:\d+/[0-9a-f]{16}/\n", out)
-    assert re.search(r"model\.tflite .* agrees with Keras .* 2\.000 +2\.800 +9\.000\n", out)
+    assert re.search(r"model\.tflite .* agrees .* 2\.000 +2\.800 +9\.000\n.* with Keras\n", out)
     assert err == ""
 
 

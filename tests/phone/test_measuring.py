@@ -3,6 +3,7 @@
 import _thread
 import io
 import json
+import signal
 import sys
 import threading
 import urllib.error
@@ -55,8 +56,12 @@ def test_silence(files, x, runtime_folder, capsys):
 
 def interrupted(server):
     """Presses Ctrl-C in a moment, and returns what comes of the measurement."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # workers of pytest-xdist do not listen
     threading.Timer(0.3, _thread.interrupt_main).start()
-    return measuring.measure_on(server, 2, 20, None)
+    try:
+        return measuring.measure_on(server, 2, 20, None)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_before_anything_came(files, x, runtime_folder):

@@ -1,7 +1,11 @@
 """What phones have said, in words: nothing in it that a phone may choose reaches the terminal as it is."""
 
+import dataclasses
+import re
+
 import pytest
 
+from keras_slim.export import Agreement, OutputAgreement
 from keras_slim.phone import BrowserLatency, FileOnPhone, Phone, PhoneReport
 from keras_slim.phone.message import clean
 from keras_slim.phone.visits import describe
@@ -44,7 +48,21 @@ def failed(error):
     return FileOnPhone("/tmp/a.tflite", "a.tflite", 10, None, "WebAssembly", 1, "Keras", 60.0, error=error)
 
 
-def test_a_table_takes_no_orders():
+def test_a_table_fits_a_terminal_of_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    output = OutputAgreement("a", 1.0, 1.0, 0.01, max_abs=1.0, max_abs_error=0.03, step=0.0, same_class=1.0)
+    agreement = Agreement(16, (output,), "int8", {"CONV_2D": 1}, 1)
+    latency = BrowserLatency(2.008, 3.013, 15.155, 100, 10, "WebAssembly", 1)
+    file = dataclasses.replace(failed(""), bytes=13_080, agreement=agreement, latency=latency)
+    file = dataclasses.replace(file, name="digits-float32.tflite", least_db=10.0)
+    rows = str(PhoneReport((Phone("Phone 1", "finished", (file,)),))).splitlines()
+    first, second = rows[-4:-2]
+    assert re.search("digits-float32.tflite +13,080 +agrees +40.0 +100.0% +2.008 +3.013 +15.155$", first)
+    assert re.search("WebAssembly, 1 thread +with Keras$", second)
+
+
+def test_a_table_takes_no_orders(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "110")
     phone = Phone("Phone 1: [bold red]x[/] on Android", "finished", (failed("[link=http://x]here[/link] :boom:"),))
     text = str(PhoneReport((phone,)))
     assert "[bold red]x[/]" in text

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 import time
 
@@ -57,6 +58,10 @@ def run(args):
     console.print(comparison)
     console.print(report.verdict(), soft_wrap=True)
     console.print(report.write(args.output_dir), soft_wrap=True)
+    file, model = (shlex.quote(os.path.join(args.output_dir, name)) for name in ("digits-int8.tflite", "pruned.keras"))
+    console.print(
+        f"\nOn your phone, with a pad to draw digits on:\nkeras-slim phone {file} --model {model}", soft_wrap=True
+    )
     sys.stdout.flush()
 
 

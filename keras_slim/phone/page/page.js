@@ -14,16 +14,27 @@ const MOST_BATCHES = 500;
 const SILENT_MS = 180000;
 const TRIES = 3;
 const LOOK_MS = 1000;
+const PEN = 30; // of a pad of 256
+const LOOKS = 4; // across a pixel
 
 if (typeof document === "undefined") {
   let lastWords = ""; // what the runtime has printed last: it explains its errors there
   const hear = (text) => {
     if (/^(ERROR|FATAL|Aborted)/.test(text)) lastWords = text;
   };
+  let running = null; // for a drawing pad, the file that is kept
   self.onmessage = async ({ data: job }) => {
     try {
-      const result = await measure(job, hear);
-      self.postMessage({ result }, result.answers ? [result.answers.buffer] : []);
+      if (job.pixels) {
+        const answer = await (await running).run(job.pixels);
+        self.postMessage({ answer }, [answer.buffer]);
+      } else if (job.isPad) {
+        running = prepare(job, hear);
+        await running;
+      } else {
+        const result = await measure(job, hear);
+        self.postMessage({ result }, result.answers ? [result.answers.buffer] : []);
+      }
     } catch (error) {
       self.postMessage({ error: [sayError(error), lastWords].filter(Boolean).join(" ") });
     }
@@ -48,6 +59,7 @@ async function main() {
       document.getElementById("results").replaceChildren();
       plan = await measureAll();
     }
+    await openPad(plan);
   } catch (error) {
     say(sayError(error));
   }
@@ -211,17 +223,121 @@ function keepAwake() {
   if (navigator.wakeLock) navigator.wakeLock.request("screen").catch(() => {});
 }
 
+// -------------------------------------------------------------------------------------------------------------- pad
+
+// A pad for the first file that reads digits, one of integers before others.
+async function openPad(plan) {
+  const index = plan.files.reduce((best, { pad, precision }, index) => {
+    const isBetter = best < 0 || (precision === "int8" && plan.files[best].precision !== "int8");
+    return pad && isBetter ? index : best;
+  }, -1);
+  if (index < 0) return;
+  const file = plan.files[index];
+  const build = chooseBuild(1);
+  const worker = new Worker("page.js");
+  const module = await loadModule(`${build.name}.wasm`, plan);
+  worker.postMessage({ file, index, engine: "WebAssembly", threads: 1, module, isPad: true, loader: `runtime/${build.name}.js` });
+  const read = document.getElementById("read");
+  worker.onmessage = ({ data }) => {
+    read.textContent = data.error || `${file.name} reads ${mostLikely(data.answer, file.pad.output)}.`;
+  };
+  const canvas = document.getElementById("ink");
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  Object.assign(pen, { lineWidth: PEN, lineCap: "round", lineJoin: "round", strokeStyle: getComputedStyle(canvas).color });
+  const place = ({ offsetX, offsetY }) => [offsetX, offsetY].map((at) => (at * canvas.width) / canvas.clientWidth);
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    pen.beginPath();
+    pen.moveTo(...place(event));
+    pen.lineTo(...place(event)); // a dot
+    pen.stroke();
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!event.buttons) return;
+    pen.lineTo(...place(event));
+    pen.stroke();
+  });
+  canvas.addEventListener("pointerup", () => {
+    const pixels = pixelsOf(pen.getImageData(0, 0, canvas.width, canvas.height), file.pad.side);
+    worker.postMessage({ pixels: stored(pixels.map((ink) => ink * file.pad.full), file.pad.input) });
+  });
+  document.getElementById("clear").addEventListener("click", () => {
+    pen.clearRect(0, 0, canvas.width, canvas.height);
+    read.textContent = "";
+  });
+  document.getElementById("pad").hidden = false;
+}
+
+// The share of ink in each pixel of a small image, as the collections of digits have them: the drawing fills 8 of 8
+// pixels (Alpaydin and Kaynak 1998), or 20 of 28 with its centre of mass in the middle (MNIST).
+function pixelsOf({ data, width, height }, side) {
+  const isInk = (x, y) => x >= 0 && y >= 0 && x < width && y < height && data[4 * (y * width + x) + 3] > 127;
+  let [left, top, right, bottom, sumX, sumY, count] = [width, height, -1, -1, 0, 0, 0];
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      if (!isInk(x, y)) continue;
+      [left, right, top, bottom] = [Math.min(left, x), Math.max(right, x), Math.min(top, y), Math.max(bottom, y)];
+      [sumX, sumY, count] = [sumX + x, sumY + y, count + 1];
+    }
+  }
+  const inner = side === 28 ? 20 : side;
+  const step = Math.max(right - left + 1, bottom - top + 1) / inner;
+  const middle = side === 28 ? [sumX / count, sumY / count] : [(left + right) / 2, (top + bottom) / 2];
+  const [startX, startY] = middle.map((at) => at + 0.5 - (step * side) / 2);
+  return Array.from({ length: side * side }, (_, pixel) => {
+    let ink = 0;
+    for (let look = 0; look < LOOKS * LOOKS; look++) {
+      const x = startX + ((pixel % side) + ((look % LOOKS) + 0.5) / LOOKS) * step;
+      const y = startY + (Math.floor(pixel / side) + (Math.floor(look / LOOKS) + 0.5) / LOOKS) * step;
+      ink += isInk(Math.floor(x), Math.floor(y)) ? 1 : 0;
+    }
+    return ink / LOOKS ** 2;
+  });
+}
+
+const KINDS = { float32: Float32Array, int8: Int8Array, uint8: Uint8Array };
+
+function stored(values, { dtype, scale, zero_point: zeroPoint }) {
+  const [least, most] = dtype === "int8" ? [-128, 127] : [0, 255];
+  const round = (value) => Math.max(least, Math.min(most, Math.round(value / scale) + zeroPoint));
+  return new Uint8Array(KINDS[dtype].from(scale ? values.map(round) : values).buffer);
+}
+
+function mostLikely(bytes, { dtype }) {
+  const scores = new KINDS[dtype](bytes.buffer);
+  return scores.indexOf(Math.max(...scores));
+}
+
 // ----------------------------------------------------------------------------------------------------------- worker
 
 async function measure(job, hear) {
   const { file } = job;
-  const [content, inputs] = await Promise.all([`file/${job.index}`, `inputs/${job.index}`].map(download));
+  const inputs = await download(`inputs/${job.index}`);
+  const { compiled, buffers, device, run, answerSize } = await prepare(job, hear);
+  if (!compiled) return { runs: 1, skipped: "WebGPU lacks some of its operations." };
+  const answers = new Uint8Array(file.samples * answerSize);
+  const size = inputs.length / file.samples;
+  let firstMs = 0;
+  for (let sample = 0; sample < file.samples; sample++) {
+    answers.set(await run(inputs.subarray(sample * size, (sample + 1) * size), (ms) => {
+      if (sample === 0) firstMs = ms;
+    }), sample * answerSize);
+    if (sample % 8 === 0) self.postMessage({ part: (0.5 * sample) / file.samples });
+  }
+  const { runs, batches } = await timeBatches(compiled, buffers, device, job.seconds);
+  return { answers, first_ms: firstMs, runs, batches };
+}
+
+// Loads a file, and returns how to run it on the bytes of one sample; nothing where WebGPU does not run all of it.
+async function prepare(job, hear) {
+  const { file } = job;
+  const content = await download(`file/${job.index}`);
   const device = job.engine === "WebGPU" ? await openDevice() : null;
   const runtime = await startRuntime(job, hear);
   const environment = runtime.LiteRtEnvironment.create(device);
   const model = await load(runtime, environment, content);
   const compiled = await compile(runtime, environment, model, job);
-  if (device && !compiled.isFullyAccelerated()) return { runs: 1, skipped: "WebGPU lacks some of its operations." };
+  if (device && !compiled.isFullyAccelerated()) return {};
   const signature = model.getSignature(0);
   const order = (names, described) => places(listOf(names), described.map(({ name }) => name));
   const inputOrder = order(signature.inputNames(), file.inputs);
@@ -235,24 +351,20 @@ async function measure(job, hear) {
   });
   const buffers = tensors.map(({ buffer }) => buffer);
   const answerSize = file.outputs.reduce((sum, { bytes }) => sum + bytes, 0);
-  const answers = new Uint8Array(file.samples * answerSize);
   const offsets = startsOf(file.inputs);
-  let firstMs = 0;
-  for (let sample = 0, at = 0; sample < file.samples; sample++) {
+  const run = async (sample, took = () => {}) => {
     for (const [index, place] of inputOrder.entries()) {
-      const start = at + offsets[place];
-      tensors[index].write(inputs.subarray(start, start + file.inputs[place].bytes));
+      tensors[index].write(sample.subarray(offsets[place], offsets[place] + file.inputs[place].bytes));
     }
-    at += inputs.length / file.samples;
     const start = performance.now();
     const outputs = await compiled.run(0, buffers);
     if (device) await device.queue.onSubmittedWorkDone();
-    if (sample === 0) firstMs = performance.now() - start;
-    await readAnswers(runtime, device, outputs, outputOrder, file.outputs, answers.subarray(sample * answerSize));
-    if (sample % 8 === 0) self.postMessage({ part: (0.5 * sample) / file.samples });
-  }
-  const { runs, batches } = await timeBatches(compiled, buffers, device, job.seconds);
-  return { answers, first_ms: firstMs, runs, batches };
+    took(performance.now() - start);
+    const answer = new Uint8Array(answerSize);
+    await readAnswers(runtime, device, outputs, outputOrder, file.outputs, answer);
+    return answer;
+  };
+  return { compiled, buffers, device, run, answerSize };
 }
 
 async function download(path) {
