@@ -357,6 +357,20 @@ def test_digits_that_are_drawn_are_read(serve, visit, digits):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_the_pad_needs_no_server_any_more(serve, visit, digits):
+    """`measure` and the command close the server with the last result."""
+    model, path, x = digits
+    served = serve([path], model, x)
+    page = visit(served.url)
+    served.wait(timeout=SECONDS)
+    served.close()
+    page.get_by_role("heading", name="Draw a digit").wait_for()
+    draw(page, STROKES[7])
+    page.get_by_text(re.compile(r"^digits\.tflite reads \d\.$")).wait_for()
+    assert page.get_by_text("Done. The computer has the results.").is_visible()
+    assert is_clean(page, served)
+
+
 def test_there_is_no_pad_for_other_files(serve, visit, files, pictures):
     page = visit(serve([files["int8"]], data=pictures).url)
     finished(page)

@@ -26,11 +26,11 @@ if (typeof document === "undefined") {
   self.onmessage = async ({ data: job }) => {
     try {
       if (job.pixels) {
-        const answer = await (await running).run(job.pixels);
+        const answer = await running.run(job.pixels);
         self.postMessage({ answer }, [answer.buffer]);
       } else if (job.isPad) {
-        running = prepare(job, hear);
-        await running;
+        running = await prepare(job, hear);
+        self.postMessage({ result: {} });
       } else {
         const result = await measure(job, hear);
         self.postMessage({ result }, result.answers ? [result.answers.buffer] : []);
@@ -53,13 +53,13 @@ function sayError(error) {
 async function main() {
   keepAwake();
   try {
-    let plan = await measureAll();
+    let { plan, pad } = await measureAll();
     while (plan.stays) {
       await untilOtherFiles(plan);
       document.getElementById("results").replaceChildren();
-      plan = await measureAll();
+      ({ plan } = await measureAll());
     }
-    await openPad(plan);
+    if (pad) openPad(pad);
   } catch (error) {
     say(sayError(error));
   }
@@ -68,11 +68,13 @@ async function main() {
 
 async function untilOtherFiles({ round }) {
   say("Waiting for files ...");
-  let now = round;
-  while (now === round) {
+  do {
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    now = (await (await ask(`round?phone=${phoneName()}`)).json()).round;
-  }
+  } while ((await askRound()) === round);
+}
+
+async function askRound() {
+  return (await (await ask(`round?phone=${phoneName()}`)).json()).round;
 }
 
 async function measureAll() {
@@ -84,7 +86,7 @@ async function measureAll() {
     say("Loading LiteRT ...");
     const module = await loadModule(`${build.name}.wasm`, plan);
     const jobs = await listJobs(plan);
-    let wrong = 0;
+    let [wrong, pad] = [0, null];
     for (const [done, { index, engine }] of jobs.entries()) {
       const file = plan.files[index];
       const step = (part) => showProgress((done + part) / jobs.length);
@@ -93,14 +95,16 @@ async function measureAll() {
       const threads = engine === "WebGPU" ? 1 : build.threads;
       const job = { file, index, engine, threads, module, seconds: plan.seconds, loader: `runtime/${build.name}.js` };
       const { answers, ...numbers } = await runInWorker(job, step);
-      const message = { phone, turn: plan.turn, file: index, engine, threads, left: jobs.length - done - 1, ...numbers };
+      const left = jobs.length - done - 1;
+      if (!left && !plan.stays) pad = await loadPad(plan).catch(() => null); // the computer may go with the last result
+      const message = { phone, turn: plan.turn, file: index, engine, threads, left, ...numbers };
       const outcome = await send(message, answers);
       wrong += outcome.agrees ? 0 : 1;
       show(file, outcome);
     }
     showProgress(1);
     say(wrong ? `Done: ${wrong} of ${jobs.length} went wrong.` : "Done. The computer has the results.");
-    return plan;
+    return { plan, pad };
   } finally {
     clearInterval(heart);
   }
@@ -160,13 +164,18 @@ async function listJobs(plan) {
   return jobs;
 }
 
-function runInWorker(job, step) {
+async function runInWorker(job, step) {
+  const worker = new Worker("page.js");
+  const result = await giveWorker(worker, job, step);
+  worker.terminate();
+  return result;
+}
+
+function giveWorker(worker, job, step) {
   return new Promise((resolve) => {
-    const worker = new Worker("page.js");
     let silence = 0;
     const end = (result) => {
       clearTimeout(silence);
-      worker.terminate();
       resolve(result);
     };
     const wait = () => {
@@ -225,18 +234,25 @@ function keepAwake() {
 
 // -------------------------------------------------------------------------------------------------------------- pad
 
-// A pad for the first file that reads digits, one of integers before others.
-async function openPad(plan) {
+// Loads the first file that reads digits, one of integers before others, into a worker that keeps it.
+async function loadPad(plan) {
   const index = plan.files.reduce((best, { pad, precision }, index) => {
     const isBetter = best < 0 || (precision === "int8" && plan.files[best].precision !== "int8");
     return pad && isBetter ? index : best;
   }, -1);
-  if (index < 0) return;
+  if (index < 0) return null;
   const file = plan.files[index];
   const build = chooseBuild(1);
-  const worker = new Worker("page.js");
   const module = await loadModule(`${build.name}.wasm`, plan);
-  worker.postMessage({ file, index, engine: "WebAssembly", threads: 1, module, isPad: true, loader: `runtime/${build.name}.js` });
+  const worker = new Worker("page.js");
+  const job = { file, index, engine: "WebAssembly", threads: 1, module, loader: `runtime/${build.name}.js`, isPad: true };
+  const { error } = await giveWorker(worker, job, () => {});
+  if (!error) return { worker, file };
+  worker.terminate();
+  return null;
+}
+
+function openPad({ worker, file }) {
   const read = document.getElementById("read");
   worker.onmessage = ({ data }) => {
     read.textContent = data.error || `${file.name} reads ${mostLikely(data.answer, file.pad.output)}.`;
