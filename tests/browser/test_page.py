@@ -319,6 +319,16 @@ def test_a_page_that_stays_runs_what_comes_next_until_the_server_goes(serve, vis
     assert "does not answer" in page.get_by_role("status").inner_text()
 
 
+def test_a_page_at_work_turns_to_the_files_that_are_given_meanwhile(serve, visit, files, pictures):
+    served = serve([files["float32"]] * 3, data=pictures, stays=True)
+    page = visit(served.url)
+    page.get_by_text("(1 of 3)").wait_for()
+    (phone,) = served.run([files["int8"]], data=pictures, timeout=SECONDS).check().phones
+    assert [file.name for file in phone.files] == ["int8.tflite"]
+    page.get_by_text("Waiting for files ...").wait_for()
+    assert page.get_by_role("listitem").count() == 1
+
+
 STROKES = {  # of each digit, points on a pad of 1 by 1
     0: [[(0.5 + 0.2 * math.sin(turn / 3), 0.5 - 0.32 * math.cos(turn / 3)) for turn in range(20)]],
     1: [[(0.42, 0.3), (0.52, 0.15), (0.52, 0.85)]],

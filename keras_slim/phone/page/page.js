@@ -105,6 +105,9 @@ async function measureAll() {
     showProgress(1);
     say(wrong ? `Done: ${wrong} of ${jobs.length} went wrong.` : "Done. The computer has the results.");
     return { plan, pad };
+  } catch (error) {
+    if (!plan.stays || (await askRound()) === plan.round) throw error;
+    return { plan }; // other files were given meanwhile
   } finally {
     clearInterval(heart);
   }
