@@ -26,7 +26,7 @@ MOST_FILES = 16
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_CLOSE = 0.05
 _SECONDS_TO_FINISH = 2.0
-_FRAMES = {"PhoneServer": 4, "measure": 5}  # between the user's line and a warning
+_FRAMES = {"PhoneServer": 4, "PhoneServer.run": 4, "measure": 5}  # between the user's line and a warning
 
 
 class PhoneServer:
@@ -179,13 +179,20 @@ class PhoneServer:
             The `PhoneReport` of these files.
 
         Raises:
-            RuntimeError: If the server was made without `stays`.
+            RuntimeError: If the server was made without `stays`, or does not serve.
             FileNotFoundError, ExportError, ValueError: As `PhoneServer`.
             TimeoutError: As `wait`.
         """
         owner = "PhoneServer.run"
         if not self.stays:
             raise RuntimeError(f"`{owner}` needs pages that stay. Make the server so: `PhoneServer(..., stays=True)`.")
+        if not self._thread.is_alive():
+            raise RuntimeError(
+                f"`{owner}` needs a server that serves. Call it after `start`, before `close`, or in `with`."
+            )
+        check_count(phones, "phones", owner)
+        if timeout is not None:
+            check_positive(timeout, "timeout", owner)
         self._server.give(_make_trials(_check_files(files, owner), model, data, self._tolerance, owner))
         return self.wait(phones, timeout)
 

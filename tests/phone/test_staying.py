@@ -77,3 +77,32 @@ def test_a_target_on_a_phone_needs_a_server_whose_pages_stay(serve):
         PhoneLatency(serve())
     with pytest.raises(ValueError, match="`server` of `PhoneLatency`"):
         PhoneLatency("int8")
+
+
+def test_files_of_another_model_are_warned_of(staying, files, stranger, x, tmp_path):
+    other = str(tmp_path / "other.tflite")
+    slim.export_tflite(stranger, other, verbose=0)
+    in_background(lambda: PhoneByHand(staying.url).stay())
+    with pytest.warns(slim.errors.SlimWarning, match="None.tflite does not answer like the model") as said:
+        report = staying.run([files[None], other], stranger, x, timeout=10)
+    assert [file.reference for file in report.phones[0].files] == ["LiteRT here", "Keras"]
+    assert said[0].filename == __file__
+
+
+@pytest.mark.parametrize("wrong", [{"phones": 0}, {"timeout": -1}])
+def test_wrong_arguments_leave_the_files_before(staying, files, wrong):
+    with pytest.raises(ValueError, match=f"`{next(iter(wrong))}` of `PhoneServer.run`"):
+        staying.run([files[None]], **wrong)
+    assert staying._server.round == 1
+
+
+def test_a_server_that_does_not_serve_waits_for_nobody(runtime_folder, files):
+    server = PhoneServer(runtime=runtime_folder, address="127.0.0.1", stays=True)
+    try:
+        with pytest.raises(RuntimeError, match="PhoneServer.run.*start"):
+            server.run([files[None]], timeout=1)
+        server.start()
+    finally:
+        server.close()
+    with pytest.raises(RuntimeError, match="PhoneServer.run.*start"):
+        server.run([files[None]], timeout=1)
