@@ -1,5 +1,6 @@
 """Bytes and latency of the exported file: what cannot be counted is exported and measured."""
 
+import dataclasses
 import os
 import tempfile
 
@@ -129,10 +130,15 @@ class PhoneLatency(Measure):
             for model, path in zip(models, paths, strict=True):
                 _check_sizes(model, self)
                 write_unproved(model, path, self.quantize, "PhoneLatency")
-            report = self.server.run(paths, timeout=self.timeout).check()
-        through = (phone.files for phone in report.phones if phone.state == "finished")
-        found = [[file.latency.median_ms for file in files if file.engine == "WebAssembly"] for files in through]
-        return max(found)
+            report = self.server.run(paths, timeout=self.timeout)
+        timed = dataclasses.replace(report, phones=tuple(map(_on_processor, report.phones))).check()
+        return max([file.latency.median_ms for file in phone.files] for phone in timed.finished)
+
+
+def _on_processor(phone):
+    """Returns a phone with what it has said of WebAssembly alone: where it has WebGPU, files run there, too."""
+    files = tuple(file for file in phone.files if file.engine == "WebAssembly")
+    return dataclasses.replace(phone, files=files)
 
 
 def _check_sizes(model, measure):

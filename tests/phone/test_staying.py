@@ -106,3 +106,16 @@ def test_a_server_that_does_not_serve_waits_for_nobody(runtime_folder, files):
         server.close()
     with pytest.raises(RuntimeError, match="PhoneServer.run.*start"):
         server.run([files[None]], timeout=1)
+
+
+def test_what_is_not_timed_need_not_agree(staying, model):
+    """Files also run on WebGPU where the phone has it."""
+
+    class WithWebGPU(PhoneByHand):
+        def send(self, index, **changes):
+            super().send(index, left=1)
+            super().send(index, engine="WebGPU", error="no", answers=b"")
+
+    in_background(lambda: WithWebGPU(staying.url).stay())
+    milliseconds, latency = PhoneLatency(staying, timeout=10).meter(model)
+    assert milliseconds == latency(model) == pytest.approx(2.0)
