@@ -58,6 +58,7 @@ class PageServer(http.server.ThreadingHTTPServer):
         self.runtime, self.threads, self.stays = runtime, threads, stays
         self.token = secrets.token_hex(8)
         self.round = 0
+        self.giving = threading.Lock()
         self.give(trials)
         self.policy = _policy(self.resources[""][1])
         self.bodies = threading.BoundedSemaphore(_MOST_BODIES)
@@ -74,8 +75,10 @@ class PageServer(http.server.ThreadingHTTPServer):
 
     def give(self, trials):
         """Gives phones these files in place of those before."""
-        self.trials, self.visits, self.resources = trials, Visits(trials), _resources(trials)
-        self.round += 1
+        resources = _resources(trials)
+        with self.giving:  # a page is told of those before or of these, not of some of both
+            self.trials, self.visits, self.resources = trials, Visits(trials), resources
+            self.round += 1
 
     def plan(self, turn):
         """Returns what a page is to do, as JSON can hold it."""
@@ -190,14 +193,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
 
     def _get(self, path, query):
-        if path in self.server.resources:
-            kind, content = self.server.resources[path]
+        resources = self.server.resources
+        if path in resources:
+            kind, content = resources[path]
             self._send(HTTPStatus.OK, content, kind)
         elif path.removeprefix("runtime/") in SHA256 and path.startswith("runtime/"):
             self._send_runtime(path.removeprefix("runtime/"))
         elif path == "plan":
-            turn = self.server.visits.join(_phone_in(query), self.headers.get("User-Agent", ""))
-            self._send_json(self.server.plan(turn))
+            with self.server.giving:
+                turn = self.server.visits.join(_phone_in(query), self.headers.get("User-Agent", ""))
+                plan = self.server.plan(turn)
+            self._send_json(plan)
         elif path == "alive":
             self.server.visits.hear(_phone_in(query))
             self._send_json({})
@@ -210,7 +216,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if path != "report":
             self._refuse(HTTPStatus.NOT_FOUND)
             return
-        sizes = [trial.answer_size for trial in self.server.trials]
+        visits = self.server.visits
+        sizes = visits.answer_sizes
         length = self.headers.get("Content-Length", "")
         if not re.fullmatch("[0-9]{1,12}", length):
             self._refuse(HTTPStatus.LENGTH_REQUIRED)
@@ -220,12 +227,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
         else:
             try:
-                self._take(read_message(self._read(int(length)), sizes))
+                self._take(read_message(self._read(int(length)), sizes), visits)
             finally:
                 self.server.bodies.release()
 
-    def _take(self, message):
-        file = self.server.visits.take(message)
+    def _take(self, message, visits):
+        file = visits.take(message)
         self._send_json({"verdict": file.verdict, "agrees": file.agrees, "rows": file.rows()})
 
     def _read(self, length):

@@ -64,6 +64,11 @@ class Visits:
         self._messages = 0
         self._changed = threading.Condition()
 
+    @property
+    def answer_sizes(self):
+        """Bytes of the outputs of each file."""
+        return [trial.answer_size for trial in self._trials]
+
     def join(self, phone, agent):
         """Lets a page begin, or begin anew when it was reloaded, and returns the number of its turn.
 

@@ -478,10 +478,10 @@ def test_a_phone_hears_of_its_last_file(serve, monkeypatch):
     served = serve()
     take = server._Handler._take
 
-    def take_and_pause(handler, message):
+    def take_and_pause(handler, *told):
         send = handler._send_json
         handler._send_json = lambda value: (time.sleep(0.3), send(value))
-        take(handler, message)
+        take(handler, *told)
 
     monkeypatch.setattr(server._Handler, "_take", take_and_pause)
     said = []

@@ -1,10 +1,13 @@
 """Pages that stay, and are given one list of files after another."""
 
+import time
+
 import pytest
 from phone_by_hand import PhoneByHand, in_background, status_of
 
 import keras_slim as slim
 from keras_slim.phone import PhoneServer
+from keras_slim.phone.visits import Visits
 from keras_slim.pruning import Guards, PhoneLatency
 
 
@@ -119,3 +122,22 @@ def test_what_is_not_timed_need_not_agree(staying, model):
     in_background(lambda: WithWebGPU(staying.url).stay())
     milliseconds, latency = PhoneLatency(staying, timeout=10).meter(model)
     assert milliseconds == latency(model) == pytest.approx(2.0)
+
+
+def test_files_given_while_a_page_asks(staying, files, x, monkeypatch):
+    """What a page is told belongs together, even if the files change at that moment."""
+    join = Visits.join
+    threads = []
+
+    def slow_join(*arguments):
+        turn = join(*arguments)
+        threads.append(in_background(lambda: staying.run([files[None]], data=x, timeout=10)))
+        time.sleep(0.1)
+        return turn
+
+    with monkeypatch.context() as patches:
+        patches.setattr(Visits, "join", slow_join)
+        plan = PhoneByHand(staying.url).open().plan
+    assert (plan["round"], plan["files"]) == (1, [])
+    in_background(lambda: PhoneByHand(staying.url).stay())
+    threads[0].join()
