@@ -82,12 +82,13 @@ class Registry:
 
     def serialize(self, member):
         """Returns a dictionary of plain values from which `deserialize` makes the member again."""
+        config = member.get_config()
         if self._classes.get(member.alias) is not type(member):
             raise ValueError(
                 f"This {self.family} cannot be written down: {type(member).__name__} is not registered. "
                 f"Register the class under a name of its own, or give one of {self.names()}."
             )
-        return {"name": member.alias, "config": member.get_config()}
+        return {"name": member.alias, "config": config}
 
     def deserialize(self, config, name, owner):
         """Returns the member described by a dictionary from `serialize`."""

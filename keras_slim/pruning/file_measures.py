@@ -1,7 +1,7 @@
 """Bytes and latency of the exported file: what cannot be counted is exported and measured."""
 
 import dataclasses
-import os
+import pathlib
 import tempfile
 
 from keras_slim.errors import invalid_argument
@@ -115,21 +115,32 @@ class PhoneLatency(Measure):
         self.timeout = check_positive(timeout, "timeout", "PhoneLatency")
 
     def meter(self, model):
-        milliseconds, _ = self._times(model, model)
+        original = self._content(model)  # now: `fit` goes on with the same model, cut
+        milliseconds, _ = self._times(original, original)
 
         def latency(smaller):
-            original, now = self._times(model, smaller)
-            return milliseconds * now / original
+            before, now = self._times(original, self._content(smaller))
+            return milliseconds * now / before
 
         return milliseconds, latency
 
-    def _times(self, *models):
-        """Returns the milliseconds that the files of models take on the phone."""
+    def get_config(self):
+        raise ValueError("A PhoneLatency cannot be written down: it holds a server, which ends with this program.")
+
+    def _content(self, model):
+        """Returns the bytes of the file of a model."""
+        _check_sizes(model, self)
         with tempfile.TemporaryDirectory() as folder:
-            paths = [os.path.join(folder, f"{number}.tflite") for number in range(len(models))]
-            for model, path in zip(models, paths, strict=True):
-                _check_sizes(model, self)
-                write_unproved(model, path, self.quantize, "PhoneLatency")
+            path = pathlib.Path(folder, "model.tflite")
+            write_unproved(model, path, self.quantize, "PhoneLatency")
+            return path.read_bytes()
+
+    def _times(self, *contents):
+        """Returns the milliseconds that two files take on the phone."""
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [pathlib.Path(folder, name) for name in ("original.tflite", "candidate.tflite")]
+            for path, content in zip(paths, contents, strict=True):
+                path.write_bytes(content)
             report = self.server.run(paths, timeout=self.timeout)
         timed = dataclasses.replace(report, phones=tuple(map(_on_processor, report.phones))).check()
         return max([file.latency.median_ms for file in phone.files] for phone in timed.finished)

@@ -2,6 +2,7 @@
 
 import time
 
+import numpy as np
 import pytest
 from phone_by_hand import PhoneByHand, in_background, status_of
 
@@ -141,3 +142,24 @@ def test_files_given_while_a_page_asks(staying, files, x, monkeypatch):
     assert (plan["round"], plan["files"]) == (1, [])
     in_background(lambda: PhoneByHand(staying.url).stay())
     threads[0].join()
+
+
+def test_pruning_in_rounds_compares_with_the_model_before_all_of_them(staying, tmp_path):
+    """A model is cut in place: after a round it is no longer the one before the cut."""
+    import keras
+
+    phone = PhoneByHand(staying.url)
+    in_background(lambda: phone.stay(batches=lambda file: [float(file["bytes"])] * 3, runs=lambda file: 1))
+    layers = [keras.layers.Dense(64, activation="relu"), keras.layers.Dense(64, activation="relu")]
+    model = keras.Sequential([keras.Input((16,)), *layers, keras.layers.Dense(4)])
+    model.compile("sgd", "mse", jit_compile=False)
+    x, y = np.zeros((8, 16), "float32"), np.zeros((8, 4), "float32")
+    of = PhoneLatency(staying)
+    pruning = slim.callbacks.ProgressiveGlobalPruning(
+        0.5, of=of, rounds=2, data=(x, y), guards=Guards(align=1), verbose=0
+    )
+    model.fit(x, y, epochs=4, verbose=0, callbacks=[pruning])
+    size = slim.export_tflite(model, tmp_path / "now.tflite", verbose=0).bytes
+    assert pruning.rounds_done[-1]["phone_latency"] == pytest.approx(size, rel=0.01)
+    with pytest.raises(ValueError, match="PhoneLatency.*cannot be written down.*server"):
+        pruning.get_config()
