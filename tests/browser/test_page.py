@@ -381,6 +381,23 @@ def test_the_pad_needs_no_server_any_more(serve, visit, digits):
     assert is_clean(page, served)
 
 
+def test_a_dot_is_read_and_what_begins_beside_the_pad_is_not(serve, visit, digits):
+    page = visit(serve([digits[1]]).url)
+    page.get_by_role("heading", name="Draw a digit").wait_for()
+    said = page.get_by_text(re.compile(r"^digits\.tflite reads \d\.$"))
+    pad = page.get_by_role("img", name=re.compile("Drawing pad"))
+    pad.scroll_into_view_if_needed()
+    box = pad.bounding_box()
+    page.mouse.move(box["x"] - 5, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 90, box["y"] + 90, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    assert not said.is_visible()
+    draw(page, [[(0.5, 0.5)]])
+    said.wait_for()
+
+
 def test_there_is_no_pad_for_other_files(serve, visit, files, pictures):
     page = visit(serve([files["int8"]], data=pictures).url)
     finished(page)

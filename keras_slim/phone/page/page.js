@@ -272,11 +272,12 @@ function openPad({ worker, file }) {
     pen.stroke();
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!event.buttons) return;
+    if (!canvas.hasPointerCapture(event.pointerId)) return; // pressed elsewhere, or not at all
     pen.lineTo(...place(event));
     pen.stroke();
   });
-  canvas.addEventListener("pointerup", () => {
+  canvas.addEventListener("pointerup", (event) => {
+    if (!canvas.hasPointerCapture(event.pointerId)) return;
     const pixels = pixelsOf(pen.getImageData(0, 0, canvas.width, canvas.height), file.pad.side);
     worker.postMessage({ pixels: stored(pixels.map((ink) => ink * file.pad.full), file.pad.input) });
   });
