@@ -57,11 +57,10 @@ def run(args):
     report = Report(comparison, dense, pruned, args.seed, args.epochs, time.perf_counter() - start, CREDIT)
     console.print(comparison)
     console.print(report.verdict(), soft_wrap=True)
-    console.print(report.write(args.output_dir), soft_wrap=True)
+    console.print(report.write(args.output_dir), soft_wrap=True, markup=False)
     file, model = (shlex.quote(os.path.join(args.output_dir, name)) for name in ("digits-int8.tflite", "pruned.keras"))
-    console.print(
-        f"\nOn your phone, with a pad to draw digits on:\nkeras-slim phone {file} --model {model}", soft_wrap=True
-    )
+    command = f"keras-slim phone {file} --model {model}"
+    console.print(f"\nOn your phone, with a pad to draw digits on:\n{command}", soft_wrap=True, markup=False)
     sys.stdout.flush()
 
 
