@@ -25,6 +25,7 @@ RANKS = {
     "own_state": 0,
     "whole_files": 1,
     "progress_display": 1,
+    "plain_text": 1,
     "schedules": 1,
     "datasets": 1,
     "kernels": 1,

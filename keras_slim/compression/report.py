@@ -1,13 +1,12 @@
 """What is in a compressed model, layer by layer: numbers first, a table second."""
 
 import dataclasses
-import io
-import shutil
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from keras_slim.plain_text import printed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +78,7 @@ class CompressionReport:
         }
 
     def __str__(self) -> str:
-        text = io.StringIO()
-        width = shutil.get_terminal_size((100, 24)).columns
-        Console(file=text, width=width, color_system=None, highlight=False).print(_table(self))
-        return "\n".join([self.path, *(line.rstrip() for line in text.getvalue().splitlines())]).strip("\n")
+        return f"{self.path}\n\n{printed(_table(self))}"
 
 
 def _table(report):

@@ -1,17 +1,15 @@
 """How good a file is on a data set: metrics, and what it changes; numbers first, a table second."""
 
 import dataclasses
-import io
-import shutil
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from keras_slim.export.agreement import Agreement
 from keras_slim.export.class_changes import ClassChange
+from keras_slim.plain_text import printed
 
 _MOST_CLASSES = 20
 
@@ -51,11 +49,11 @@ class Evaluation:
 
     def __str__(self) -> str:
         rows = [("file", self.path), ("precision", self.quantize or "float32"), ("samples", f"{self.samples:,}")]
-        parts = ["\n".join(f"{label:<12}{value}" for label, value in rows), _printed(self._metrics_table())]
+        parts = ["\n".join(f"{label:<12}{value}" for label, value in rows), printed(self._metrics_table())]
         if self.agreement is not None:
             parts.append(str(self.agreement))
         if self.classes:
-            parts.append(_printed(self._classes_table()))
+            parts.append(printed(self._classes_table()))
             hidden = len(self.classes) - _MOST_CLASSES
             parts += [f"{hidden:,} more classes, in `classes` and in JSON."] if hidden > 0 else []
         return "\n\n".join(parts)
@@ -99,10 +97,3 @@ def _table(first, *headings):
 
 def _shown(value):
     return f"{value:.4f}" if np.ndim(value) == 0 else f"{np.mean(value):.4f}, mean of {np.size(value)}"
-
-
-def _printed(table):
-    text = io.StringIO()
-    width = shutil.get_terminal_size((100, 24)).columns
-    Console(file=text, width=width, color_system=None, highlight=False).print(table)
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip("\n")

@@ -1,18 +1,17 @@
 """What phones have said of files: agreement, milliseconds and bytes, as numbers first and a table second."""
 
 import dataclasses
-import io
 import re
-import shutil
 
 import numpy as np
 from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from keras_slim.errors import ExportError
 from keras_slim.export.agreement import Agreement
+from keras_slim.plain_text import printed
 
 COMPARABLE = "Times are those in the browser: an app with the native runtime is two to five times faster."
 
@@ -198,12 +197,9 @@ class PhoneReport:
         return Group(*(_table(phone) for phone in self.phones))
 
     def __str__(self) -> str:
-        text = io.StringIO()
-        width = shutil.get_terminal_size((110, 24)).columns
-        console = Console(file=text, width=width, color_system=None, highlight=False)
-        console.print(self.table())
-        lines = [line.rstrip() for line in text.getvalue().splitlines()]
-        return "\n".join([*lines, COMPARABLE] if self.phones else ["No phone has opened the page."])
+        if not self.phones:
+            return "No phone has opened the page."
+        return f"{printed(self.table(), width=110)}\n\n{COMPARABLE}"
 
 
 def engine_label(engine, threads):

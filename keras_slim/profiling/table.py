@@ -1,12 +1,10 @@
 """A profile as a table of plain text, as wide as the terminal."""
 
-import io
-import shutil
-
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from keras_slim.plain_text import printed
 
 LETTERS = ("p", "n", "µ", "m", "", "k", "M", "G", "T")
 
@@ -20,18 +18,14 @@ def render(profile) -> str:
     Returns:
         The table, as wide as the terminal (100 characters where there is none), without colours.
     """
-    width = shutil.get_terminal_size((100, 24)).columns
-    text = io.StringIO()
-    console = Console(file=text, width=width, color_system=None, highlight=False)
-    console.print(_table(profile))
+    parts = [_table(profile)]
     if profile.macs:
-        console.print(_energy(profile), markup=False)
+        parts.append(_energy(profile))
     if 0 < profile.bits < 8 * profile.bytes:
-        console.print(f"As they are rounded, the weights take {scaled(profile.bits / 8, 'B')}.", markup=False)
+        parts.append(f"As they are rounded, the weights take {scaled(profile.bits / 8, 'B')}.")
     if profile.unknown:
-        console.print(_note(profile.unknown), markup=False)
-    lines = text.getvalue().splitlines()
-    return "\n".join(line.rstrip() for line in lines).strip("\n")
+        parts.append(_note(profile.unknown))
+    return printed(*parts)
 
 
 def scaled(number, unit="") -> str:
