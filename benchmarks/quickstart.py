@@ -26,7 +26,7 @@ def run(seed):
     """Returns the report of one run, with the seconds of the whole process."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        command = [sys.executable, "-m", "keras_slim.cli", "quickstart", "--seed", str(seed), "--output-dir", folder]
+        command = [sys.executable, "-m", "keras_slim.cli", "quickstart", "--seed", str(seed), "--output", folder]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - start
         report = json.loads((pathlib.Path(folder) / "report.json").read_text())

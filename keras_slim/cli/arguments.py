@@ -4,6 +4,13 @@ import argparse
 
 from keras_slim.validation import check_count, check_share
 
+SAMPLES = """\
+Samples are the arrays `x` and, where targets are needed, `y` of a .npz file: numpy.savez("data.npz", x=x, y=y); `x_0`,
+`x_1`, ... for several inputs, `y_0`, `y_1`, ... for several outputs. Or a .npy file, one array without targets. Or a
+folder of images, with a folder for each class in it where targets are needed: they are resized, and --pixels says what
+black and white are for the model, unless it takes 0 to 255.
+"""
+
 
 def common_options():
     """Returns a parser of the options that every command has."""
@@ -35,13 +42,38 @@ def add_command(subparsers, parents, name, summary, details, run):
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
     return parser
 
 
 def add_json_option(parser):
     """Adds `--json`."""
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_output_option(parser, *suffixes):
+    """Adds `-o`, `--output`: the file to write, which ends with one of `suffixes`."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=path_ending_with(*suffixes),
+        required=True,
+        metavar=f"FILE{suffixes[0]}",
+        help="the file to write",
+    )
+
+
+def add_data_option(parser, use, required=False):
+    """Adds `--data` and `--pixels`, which `files.load_samples` reads; `use` tells what the samples are for."""
+    parser.add_argument("--data", required=required, metavar="PATH", help=f"{use}: a .npz, a .npy or images")
+    parser.add_argument(
+        "--pixels",
+        nargs=2,
+        type=float,
+        default=(0.0, 255.0),
+        metavar=("BLACK", "WHITE"),
+        help="numbers for black and white in a folder of images (default 0 255)",
+    )
 
 
 def add_signature_option(parser):

@@ -58,7 +58,9 @@ def main(argv: list[str] | None = None) -> int:
         SystemExit: From argparse, for `--help`, `--version` and unknown options.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    args = _make_parser().parse_args(argv)
+    args, unknown = _make_parser().parse_known_args(argv)
+    if unknown:  # said by the command, whose usage helps; argparse has its first parser say it
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     with plain_warnings():
         try:
             quiet_imports()

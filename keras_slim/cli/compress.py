@@ -2,7 +2,7 @@
 
 import json
 
-from keras_slim.cli.arguments import add_command, add_json_option, path_ending_with
+from keras_slim.cli.arguments import add_command, add_json_option, add_output_option
 from keras_slim.cli.files import check_output, load_model
 from keras_slim.cli.silence import verbosity
 
@@ -21,9 +21,7 @@ def add_parser(subparsers, parents):
     summary = "Write a model to a file that is as small as its weights allow"
     parser = add_command(subparsers, parents, "compress", summary, DETAILS, run)
     parser.add_argument("model", metavar="MODEL", help="a .keras file")
-    parser.add_argument(
-        "-o", "--output", type=path_ending_with(".h5"), required=True, metavar="FILE.h5", help="the file to write"
-    )
+    add_output_option(parser, ".h5")
     parser.add_argument("--float16", action="store_true", help="round what is neither sparse nor shared")
     add_json_option(parser)
 

@@ -1,6 +1,6 @@
 """`keras-slim decompress`: the model in a file that `keras-slim compress` wrote."""
 
-from keras_slim.cli.arguments import add_command, add_limit_option, limits, path_ending_with
+from keras_slim.cli.arguments import add_command, add_limit_option, add_output_option, limits
 from keras_slim.cli.files import check_file, check_output
 from keras_slim.cli.silence import verbosity
 from keras_slim.whole_files import written_whole
@@ -18,14 +18,7 @@ def add_parser(subparsers, parents):
     summary = "Turn a compressed model back into a .keras file"
     parser = add_command(subparsers, parents, "decompress", summary, DETAILS, run)
     parser.add_argument("file", metavar="FILE", help="a file that `keras-slim compress` wrote")
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=path_ending_with(".keras"),
-        required=True,
-        metavar="MODEL.keras",
-        help="the file to write",
-    )
+    add_output_option(parser, ".keras")
     add_limit_option(parser)
 
 

@@ -2,19 +2,18 @@
 
 import json
 
-from keras_slim.cli.arguments import add_command, add_json_option, add_signature_option, count
+from keras_slim.cli.arguments import SAMPLES, add_command, add_data_option, add_json_option, add_signature_option, count
 from keras_slim.cli.files import check_file, load_model, load_samples
 from keras_slim.cli.silence import verbosity
 
-DETAILS = """\
+DETAILS = f"""\
 Runs the file on all samples. With --model, the same metrics are measured on the model too, and the tables tell how far
 the two are apart and, for classifiers, what the file changes class by class.
 
 Metrics are those of keras.metrics, by name: accuracy, mae, top_k_categorical_accuracy, AUC, ... For a model with
 several outputs, name one for each, in their order.
 
-The samples are the arrays `x` and `y` of a .npz file: numpy.savez("data.npz", x=x, y=y); `x_0`, `x_1`, ... for a model
-with several inputs, which need --model; `y_0`, `y_1`, ... for one with several outputs.
+{SAMPLES}Several inputs need --model.
 
 example:
   keras-slim evaluate model.tflite --data data.npz --model model.keras --metric accuracy
@@ -26,7 +25,7 @@ def add_parser(subparsers, parents):
     summary = "Measure metrics on a LiteRT file, and what it changes"
     parser = add_command(subparsers, parents, "evaluate", summary, DETAILS, run)
     parser.add_argument("file", metavar="FILE", help="a .tflite file")
-    parser.add_argument("--data", required=True, metavar="FILE.npz", help="samples with targets")
+    add_data_option(parser, "samples with targets", required=True)
     parser.add_argument("--model", metavar="MODEL", help="the .keras file that it was made from")
     parser.add_argument("--metric", action="append", metavar="NAME", help="a metric (default accuracy); repeatable")
     parser.add_argument("--threads", type=count, default=1, metavar="N", help="threads to use (default 1)")
@@ -39,9 +38,9 @@ def run(args):
     from keras_slim.export import evaluate_tflite
 
     check_file(args.file, "a LiteRT file")
-    x, y = load_samples(args.data)
+    x, y = load_samples(args.data, args.file, args.pixels)
     if y is None:
-        raise ValueError(f"{args.data} has no array `y`, which metrics need. See --help.")
+        raise ValueError(f"{args.data} has no targets, which metrics need. See --help.")
     model = load_model(args.model) if args.model else None
     found = evaluate_tflite(
         args.file,

@@ -3,6 +3,7 @@
 import os
 import zipfile
 
+from keras_slim.cli.images import load_images
 from keras_slim.errors import first_sentence
 from keras_slim.validation import check_writable
 from keras_slim.whole_files import written_whole
@@ -38,12 +39,15 @@ def load_model(path):
         ) from error
 
 
-def load_samples(path):
-    """Returns the arrays in a `.npz` file: inputs, and targets where it has them.
+def load_samples(path, like=None, pixels=(0, 255)):
+    """Returns samples: inputs, and targets where there are any.
 
     Args:
-        path: Path of the file, with the array `x`, or `x_0`, `x_1`... for a model with several inputs; and perhaps
-            `y`, or `y_0`, `y_1`... for one with several outputs.
+        path: Path of a `.npz` file with the array `x`, or `x_0`, `x_1`... for a model with several inputs, and perhaps
+            `y`, or `y_0`, `y_1`... for one with several outputs; of a `.npy` file, inputs alone; or of a folder of
+            images, with a folder for each class where there are targets.
+        like: What takes the images of a folder: a model, or the path of a LiteRT file.
+        pixels: What black and white of these images become.
 
     Returns:
         `(x, y)`: an array or a list of arrays, and an array, a list of arrays or None.
@@ -51,6 +55,10 @@ def load_samples(path):
     Raises:
         ValueError: If there is no such file, or it holds no such arrays.
     """
+    if os.path.isdir(path):
+        return load_images(path, like, pixels)
+    if str(path).endswith(".npy"):
+        return _load_array(path), None
     arrays = _load_arrays(path)
     x, y = _one_or_several(arrays, "x"), _one_or_several(arrays, "y")
     if x is None:
@@ -81,12 +89,22 @@ def _one_or_several(arrays, name):
     return arrays.get(name, several or None)
 
 
+def _load_array(path):
+    import numpy as np
+
+    check_file(path, "samples")
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"The array in {path} cannot be read: {error}") from error
+
+
 def _load_arrays(path):
     import numpy as np
 
-    check_file(path, "samples, a .npz file")
+    check_file(path, "samples, a .npz or .npy file, or a folder of images")
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is not a .npz file: it {NO_SAMPLES}")
+        raise ValueError(f"{path} is not a .npz or .npy file, nor a folder of images: it {NO_SAMPLES}")
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}

@@ -2,16 +2,15 @@
 
 import json
 
-from keras_slim.cli.arguments import add_command, add_json_option
+from keras_slim.cli.arguments import SAMPLES, add_command, add_data_option, add_json_option
 from keras_slim.cli.files import check_file, load_samples
 
-DETAILS = """\
+DETAILS = f"""\
 Runs the file in the runtime of microcontrollers beside LiteRT, and prints the arena: the memory it takes for all that
 it computes. Operations that this runtime lacks are named; files with loops, as recurrent layers make, are refused. It
 wants: pip install 'keras_slim[micro]', for Linux on x86-64.
 
-The samples are the array `x` of a .npz file: numpy.savez("data.npz", x=x); `x_0`, `x_1`, ... for a file with several
-inputs, in its order. Without them, random ones are run.
+{SAMPLES}Several inputs are given in the file's order. Without samples, random ones are run.
 
 example:
   keras-slim micro model.tflite --data data.npz --c firmware/src
@@ -23,7 +22,7 @@ def add_parser(subparsers, parents):
     summary = "Tell whether a microcontroller runs a LiteRT file, and in how much memory"
     parser = add_command(subparsers, parents, "micro", summary, DETAILS, run)
     parser.add_argument("file", metavar="FILE", help="a .tflite file in float32 or int8")
-    parser.add_argument("--data", metavar="FILE.npz", help="samples to run")
+    add_data_option(parser, "samples to run")
     parser.add_argument("--c", metavar="FOLDER", help="write the file there as C source, a .h and a .cc file")
     parser.add_argument("--name", help="what the C files and their names begin with (default: that of FILE)")
     add_json_option(parser)
@@ -34,7 +33,7 @@ def run(args):
     from keras_slim.export import check_micro, write_c_array
 
     check_file(args.file, "a LiteRT file")
-    report = check_micro(args.file, load_samples(args.data)[0] if args.data else None)
+    report = check_micro(args.file, load_samples(args.data, args.file, args.pixels)[0] if args.data else None)
     written = write_c_array(args.file, args.c, args.name, report.arena_bytes) if args.c else ()
     if args.json:
         print(json.dumps(report.to_dict() | {"written": list(written)}, indent=1))

@@ -2,10 +2,10 @@
 
 import json
 
-from keras_slim.cli.arguments import add_command, add_json_option, count, port
+from keras_slim.cli.arguments import SAMPLES, add_command, add_data_option, add_json_option, count, port
 from keras_slim.cli.files import check_file, load_model, load_samples
 
-DETAILS = """\
+DETAILS = f"""\
 Prints an address and a QR code. Open it on a phone in the same network: its browser runs the files and sends back what
 they answer and how long they take. Nothing is installed on the phone, and nothing leaves the network. The exit code is
 1 where a phone does not answer like Keras, or without --model like LiteRT on this computer. Ctrl-C ends it with what
@@ -15,8 +15,7 @@ The browser's runtime, @litertjs/core, is fetched once from the npm registry (12
 Browsers allow one thread and no WebGPU to pages by http; --https makes both possible, with a certificate made on the
 spot, of which the phone warns.
 
-The samples are the array `x` of a .npz file: numpy.savez("data.npz", x=x); `x_0`, `x_1`, ... for several inputs.
-
+{SAMPLES}
 example:
   keras-slim phone dense.tflite pruned.tflite --model pruned.keras --data data.npz
 """
@@ -34,7 +33,7 @@ def add_parser(subparsers, parents):
         metavar="MODEL.keras",
         help="whose answers are the right ones; once, or once for each file (default: LiteRT on this computer)",
     )
-    parser.add_argument("--data", metavar="FILE.npz", help="samples to run (default: random ones)")
+    add_data_option(parser, "samples to run (default: random ones)")
     parser.add_argument("--tolerance", type=float, metavar="DB", help="least signal-to-error ratio, in decibels")
     parser.add_argument("--phones", type=count, default=1, metavar="N", help="phones to wait for (default 1)")
     parser.add_argument("--timeout", type=float, metavar="S", help="seconds to wait at most (default: until Ctrl-C)")
@@ -59,7 +58,7 @@ def run(args):
     server = PhoneServer(
         args.files,
         models if len(models) > 1 else next(iter(models), None),
-        load_samples(args.data)[0] if args.data else None,
+        load_samples(args.data, args.files[0], args.pixels)[0] if args.data else None,
         threads=args.threads,
         https=args.https,
         tolerance=args.tolerance,

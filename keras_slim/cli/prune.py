@@ -2,13 +2,23 @@
 
 import json
 
-from keras_slim.cli.arguments import add_command, add_json_option, count, path_ending_with, share, share_or_one
+from keras_slim.cli.arguments import (
+    SAMPLES,
+    add_command,
+    add_data_option,
+    add_json_option,
+    add_output_option,
+    count,
+    path_ending_with,
+    share,
+    share_or_one,
+)
 from keras_slim.cli.files import check_output, load_model, load_samples, write_text
 from keras_slim.whole_files import written_whole
 
 COSTS = ("units", "params", "macs", "bytes", "latency")
 
-DETAILS = """\
+DETAILS = f"""\
 The units of the whole network stand in one ranking; the lowest go. The result is a plain Keras model with fewer units.
 Its weights are cut, not retrained: fine-tune it before use, or prune inside `fit` with
 keras_slim.callbacks.ProgressiveGlobalPruning, which costs the least accuracy.
@@ -16,13 +26,14 @@ keras_slim.callbacks.ProgressiveGlobalPruning, which costs the least accuracy.
 bytes and latency are those of the float32 LiteRT file, exported and measured on this machine several times.
 
 Criteria that look at data (taylor, fisher, mean_activation, std_activation, apoz, redundancy, product, oracle) and the
-de-biasing "fitted" take the arrays `x` and `y` of a .npz file: numpy.savez("data.npz", x=x[:512], y=y[:512]). taylor,
-fisher, product, oracle and fitted also need the name of the loss.
+de-biasing "fitted" take samples, of which some hundreds will do. taylor, fisher, product, oracle and fitted also need
+their targets and the name of the loss.
 
+{SAMPLES}
 examples:
-  keras-slim prune model.keras --ratio 0.5 --output small.keras
+  keras-slim prune model.keras --ratio 0.5 -o small.keras
   keras-slim prune model.keras --ratio 0.6 --of macs --criterion taylor --data data.npz \\
-      --loss sparse_categorical_crossentropy --output small.keras
+      --loss sparse_categorical_crossentropy -o small.keras
 """
 
 
@@ -31,14 +42,12 @@ def add_parser(subparsers, parents):
     parser = add_command(subparsers, parents, "prune", "Remove the units that contribute least", DETAILS, run)
     parser.add_argument("model", metavar="MODEL", help="a .keras file")
     parser.add_argument("--ratio", type=share, required=True, metavar="R", help="share to remove, between 0 and 1")
-    parser.add_argument(
-        "--output", type=path_ending_with(".keras"), required=True, metavar="OUT.keras", help="the file to write"
-    )
+    add_output_option(parser, ".keras")
     parser.add_argument("--of", choices=COSTS, default="units", help="what the ratio is a share of (default units)")
     scores = parser.add_argument_group("scores")
     scores.add_argument("--criterion", default="l2", metavar="NAME", help="how much a unit contributes (default l2)")
     scores.add_argument("--debias", default="l2", metavar="NAME", help="what makes layers comparable (default l2)")
-    scores.add_argument("--data", metavar="FILE.npz", help="samples for scores that look at data")
+    add_data_option(scores, "for scores that look at data")
     scores.add_argument("--loss", metavar="NAME", help="loss to follow back, for taylor and the like")
     guards = parser.add_argument_group("guards")
     guards.add_argument("--align", type=count, metavar="N", help="round kept units up to a multiple of N (default 8)")
@@ -72,7 +81,7 @@ def _make_plan(args, model):
 
     criterion = criteria.get(args.criterion, "criterion", "keras-slim prune")
     debias = debiasers.get(args.debias, "debias", "keras-slim prune")
-    data = _read_data(args, {"--criterion": criterion, "--debias": debias})
+    data = _read_data(args, model, {"--criterion": criterion, "--debias": debias})
     if args.loss:
         model.compile(loss=args.loss)
     given = {"align": args.align, "min_units": args.min_units, "max_ratio": args.max_ratio}
@@ -88,20 +97,20 @@ def _make_plan(args, model):
     )
 
 
-def _read_data(args, members):
+def _read_data(args, model, members):
     """Returns what the criterion and the de-biasing look at, or raises in the words of the command line."""
     needs = {f"{option} {member.alias}": member.needs for option, member in members.items()}
     needy = [words for words, need in needs.items() if need != "nothing"]
     if not needy:
         return None
     if args.data is None:
-        raise ValueError(f"{needy[0]} looks at data. Give it with --data FILE.npz. See --help.")
-    x, y = load_samples(args.data)
+        raise ValueError(f"{needy[0]} looks at data. Give it with --data PATH. See --help.")
+    x, y = load_samples(args.data, model, args.pixels)
     supervised = next((words for words in needy if needs[words] == "targets"), None)
     if supervised is None:
         return x
     if y is None:
-        raise ValueError(f"{supervised} needs targets, and {args.data} has no array `y`. See --help.")
+        raise ValueError(f"{supervised} needs targets, and {args.data} has none. See --help.")
     if args.loss is None:
         raise ValueError(
             f"{supervised} follows the loss back. Name it with --loss, such as --loss sparse_categorical_crossentropy."

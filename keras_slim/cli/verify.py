@@ -2,16 +2,14 @@
 
 import json
 
-from keras_slim.cli.arguments import add_command, add_json_option, add_signature_option
+from keras_slim.cli.arguments import SAMPLES, add_command, add_data_option, add_json_option, add_signature_option
 from keras_slim.cli.files import check_file, load_model, load_samples
 
-DETAILS = """\
+DETAILS = f"""\
 Runs the file beside Keras on all samples. The least agreement to accept is 60 dB for float32, 40 for float16, 20 for
 dynamic-range int8 and 10 for full int8, unless --tolerance says otherwise.
 
-The samples are the array `x` of a .npz file: numpy.savez("data.npz", x=x, y=y); `x_0`, `x_1`, ... for a model with
-several inputs.
-
+{SAMPLES}
 example:
   keras-slim verify model.keras model.tflite --data data.npz
 """
@@ -23,7 +21,7 @@ def add_parser(subparsers, parents):
     parser = add_command(subparsers, parents, "verify", summary, DETAILS, run)
     parser.add_argument("model", metavar="MODEL", help="a .keras file")
     parser.add_argument("file", metavar="FILE", help="a .tflite file made from it")
-    parser.add_argument("--data", required=True, metavar="FILE.npz", help="samples to run")
+    add_data_option(parser, "samples to run", required=True)
     parser.add_argument("--tolerance", type=float, metavar="DB", help="least signal-to-error ratio, in decibels")
     add_signature_option(parser)
     add_json_option(parser)
@@ -34,8 +32,9 @@ def run(args):
     from keras_slim.export import verify_tflite
 
     check_file(args.file, "a LiteRT file")
-    x, _ = load_samples(args.data)
-    agreement = verify_tflite(load_model(args.model), args.file, x, tolerance=args.tolerance, signature=args.signature)
+    model = load_model(args.model)
+    x, _ = load_samples(args.data, model, args.pixels)
+    agreement = verify_tflite(model, args.file, x, tolerance=args.tolerance, signature=args.signature)
     print(
         json.dumps(agreement.to_dict(), indent=1)
         if args.json

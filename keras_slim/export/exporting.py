@@ -62,7 +62,8 @@ def export_tflite(
             samples are taken. None checks on 16 random samples. Learned ranges are taken as they are, whatever comes.
         tolerance: Least signal-to-error ratio in decibels to accept; None takes 60 for float32, 40 for `"float16"`,
             20 for `"dynamic"`, 10 for `"int8"`, for the reasons given in `verify_tflite`.
-        verbose: 0 for silence, 1 for one line at the end, 2 for the converter's own messages too.
+        verbose: 0 for silence, 1 to show how far a search by `max_drop` has come, 2 for the converter's messages too.
+            The report that is returned says the rest: print it.
         max_drop: For `"int8"`: how much worse the metric of the compiled model may become, its first one or its loss;
             0.01 is a point of accuracy. Then `data` are samples with targets, `(x, y)` or batches, of which the first
             1,000 are taken, and the layers that cost most are left in floats, as by `slim.quantize_within`; the report
@@ -135,8 +136,6 @@ def export_tflite(
         )
         os.replace(scratch, path)
     warn_of_weaknesses(report)
-    if verbose:
-        print(f"Exported {path}: {report.bytes:,} bytes, {report.agreement.sqnr_db:.1f} dB of agreement with Keras.")
     return report
 
 

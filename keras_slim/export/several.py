@@ -79,9 +79,6 @@ def export_signatures(
         }
     for report in reports.values():
         warn_of_weaknesses(report)
-    if verbose:
-        agreement = ", ".join(f"'{name}' {report.agreement.sqnr_db:.1f} dB" for name, report in reports.items())
-        print(f"Exported {os.fspath(path)}: {next(iter(reports.values())).bytes:,} bytes, agreement {agreement}.")
     return reports
 
 

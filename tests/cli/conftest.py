@@ -36,7 +36,7 @@ def data_path(folder):
 @pytest.fixture(scope="session")
 def tflite_path(folder, model_path, data_path):
     path = str(folder / "model.tflite")
-    assert main(["export", model_path, path, "--data", data_path]) == 0
+    assert main(["export", model_path, "-o", path, "--data", data_path]) == 0
     return path
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import keras_slim
 from keras_slim.cli import main, profile
-from keras_slim.cli.command_line import COMMANDS
+from keras_slim.cli.command_line import COMMANDS, _make_parser
 from keras_slim.errors import ExportError, SlimWarning, UnreachableTargetError
 
 NAMES = (
@@ -144,3 +144,19 @@ except SystemExit:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_an_unknown_option_is_answered_with_the_usage_of_its_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["profile", "model.keras", "--unknown"])
+    err = capsys.readouterr().err
+    assert err.startswith("usage: keras-slim profile ")
+    assert err.endswith("keras-slim profile: error: unrecognized arguments: --unknown\n")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_of_one_kind_have_one_name(name):
+    (options,) = (each for each in _make_parser()._actions if each.dest == "command")
+    found = {each.dest: each.option_strings for each in options.choices[name]._actions}
+    assert found.get("output", ["-o", "--output"]) == ["-o", "--output"]
+    assert ("data" in found) == ("pixels" in found)

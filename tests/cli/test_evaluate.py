@@ -27,7 +27,7 @@ def test_several_outputs(prints, fails, tmp_path):
     inputs = keras.Input((3,))
     model = keras.Model(inputs, [keras.layers.Dense(1, name="a")(inputs), keras.layers.Dense(1, name="b")(inputs)])
     model.save(tmp_path / "m.keras")
-    prints("export", tmp_path / "m.keras", tmp_path / "m.tflite")
+    prints("export", tmp_path / "m.keras", "-o", tmp_path / "m.tflite")
     x = np.eye(3, dtype="float32")
     y = [np.asarray(each) for each in model(x)]
     np.savez(tmp_path / "d.npz", x=x, y_0=y[0] + 1, y_1=y[1] + 2)
@@ -39,7 +39,7 @@ def test_several_outputs(prints, fails, tmp_path):
 
 def test_bad_usage(fails, tflite_path, data_path, tmp_path):
     np.savez(tmp_path / "x.npz", x=np.zeros((2, 8, 8, 1)))
-    assert "no array `y`" in fails(2, "evaluate", tflite_path, "--data", tmp_path / "x.npz")
+    assert "has no targets" in fails(2, "evaluate", tflite_path, "--data", tmp_path / "x.npz")
     assert "--data" in fails(2, "evaluate", tflite_path)
     assert "'nothing'" in fails(2, "evaluate", tflite_path, "--data", data_path, "--metric", "nothing")
     assert "There is no file" in fails(2, "evaluate", tmp_path / "no.tflite", "--data", data_path)

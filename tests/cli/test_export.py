@@ -12,7 +12,7 @@ def test_the_precisions_are_those_of_the_library():
 
 def test_a_file_is_written_and_reported(prints, model_path, data_path, tmp_path):
     path = tmp_path / "model.tflite"
-    text = prints("export", model_path, path, "--quantize", "int8", "--data", data_path)
+    text = prints("export", model_path, "-o", path, "--quantize", "int8", "--data", data_path)
     assert "int8" in text
     assert "dB on 40 samples" in text
     assert path.exists()
@@ -20,7 +20,7 @@ def test_a_file_is_written_and_reported(prints, model_path, data_path, tmp_path)
 
 def test_json_without_data(prints, model_path, tmp_path):
     path = tmp_path / "model.tflite"
-    report = json.loads(prints("export", model_path, path, "--json"))
+    report = json.loads(prints("export", model_path, "-o", path, "--json"))
     assert report["bytes"] == path.stat().st_size
     assert report["quantize"] is None
     assert report["random_samples"] is True
@@ -32,7 +32,7 @@ def test_json_without_data(prints, model_path, tmp_path):
 def test_a_file_that_lies_is_a_failure(fails, model_path, data_path, tmp_path):
     path = tmp_path / "model.tflite"
     words = ["--quantize", "int8", "--data", data_path, "--tolerance", "140"]
-    assert "does not answer like the model" in fails(1, "export", model_path, path, *words)
+    assert "does not answer like the model" in fails(1, "export", model_path, "-o", path, *words)
     assert not path.exists()
 
 
@@ -40,7 +40,7 @@ def test_a_file_that_lies_is_a_failure(fails, model_path, data_path, tmp_path):
     ("words", "message"),
     [
         (["model.tflite", "--quantize", "int4"], "--quantize: invalid choice: 'int4'"),
-        (["model.tflite", "--quantize", "int8"], "--quantize int8 needs --data FILE.npz"),
+        (["model.tflite", "--quantize", "int8"], "--quantize int8 needs --data PATH"),
         (["model.tflite", "--data", "no.npz"], "There is no file no.npz"),
         (["model.keras"], "ends with .tflite, received 'model.keras'"),
         (["missing/model.tflite"], "folder that exists"),
@@ -48,4 +48,4 @@ def test_a_file_that_lies_is_a_failure(fails, model_path, data_path, tmp_path):
 )
 def test_bad_usage(words, message, fails, model_path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert message in fails(2, "export", model_path, *words)
+    assert message in fails(2, "export", model_path, "-o", *words)

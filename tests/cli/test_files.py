@@ -71,7 +71,7 @@ def test_what_holds_no_samples_is_refused(tmp_path):
     with pytest.raises(ValueError, match="It has: nothing"):
         load_samples(path)
     path.write_text("x, y")
-    with pytest.raises(ValueError, match=r"not a \.npz file"):
+    with pytest.raises(ValueError, match=r"not a \.npz or \.npy file"):
         load_samples(path)
 
 

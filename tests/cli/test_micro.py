@@ -48,7 +48,7 @@ def test_a_file_that_it_does_not_run_is_a_failure(fails, tmp_path):
 @runs_it
 def test_an_export_for_it(prints, model_path, data_path, tmp_path):
     words = ["--quantize", "int8", "--data", data_path, "--target", "microcontroller"]
-    assert "\narena       " in prints("export", model_path, tmp_path / "net.tflite", *words)
+    assert "\narena       " in prints("export", model_path, "-o", tmp_path / "net.tflite", *words)
 
 
 @runs_it
@@ -62,7 +62,7 @@ def test_bad_usage(fails, tflite_path, data_path, tmp_path):
 
 def test_a_precision_that_it_does_not_run(fails, model_path, tmp_path):
     words = ["--quantize", "float16", "--target", "microcontroller"]
-    assert "whose runtime runs no other files" in fails(2, "export", model_path, tmp_path / "net.tflite", *words)
+    assert "whose runtime runs no other files" in fails(2, "export", model_path, "-o", tmp_path / "net.tflite", *words)
 
 
 def test_without_the_package(fails, tflite_path, monkeypatch):

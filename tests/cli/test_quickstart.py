@@ -115,5 +115,5 @@ def test_bad_usage(fails, tmp_path):
     assert "--epochs: expected at least 14" in fails(2, "quickstart", "--epochs", "5")
     assert "--seed: expected an integer of at least 0" in fails(2, "quickstart", "--seed", "-1")
     (tmp_path / "file").write_text("")
-    message = fails(2, "quickstart", "--output-dir", tmp_path / "file")
+    message = fails(2, "quickstart", "--output", tmp_path / "file")
     assert "cannot be made" in message

@@ -137,11 +137,10 @@ def test_a_lie_leaves_no_file(models, samples, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_adder_layers_and_searches_in_floats(tmp_path, capsys):
+def test_adder_layers_and_searches_in_floats(tmp_path):
     inputs = keras.Input((4,))
     best = keras.Model(inputs, keras.ops.argmax(AdderDense(3)(inputs), axis=-1))
     x = rng.normal(size=(8, 4)).astype("float32")
     (report,) = export_signatures({"best": best}, tmp_path / "a.tflite", data={"best": x}).values()
     assert report.agreement.sqnr_db > 100
     assert slim.verify_tflite(best, tmp_path / "a.tflite", x, signature="best").same_class == 1
-    assert "'best' 150.0 dB" in capsys.readouterr().out

@@ -19,7 +19,7 @@ FILES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", ["0", "1", "2"])
 def test_the_promises(tmp_path, capsys, seed):
-    assert main(["quickstart", "--seed", seed, "--output-dir", str(tmp_path)]) == 0
+    assert main(["quickstart", "--seed", seed, "--output", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     said = "epoch 36/36", "Pruning round 4/4", "multiply-accumulates", "was kept", "CC BY 4.0", "keras-slim phone "
     for part in said:

@@ -20,7 +20,7 @@ inside `fit`; exports both as float32 and int8 LiteRT files, checks and times th
 report with a picture. Takes one to two minutes on two cores.
 
 example:
-  keras-slim quickstart --seed 1 --output-dir /tmp/digits
+  keras-slim quickstart --seed 1 -o /tmp/digits
 """
 
 
@@ -30,7 +30,7 @@ def add_parser(subparsers, parents):
     parser = add_command(subparsers, parents, "quickstart", summary, DETAILS, run)
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of the split and the weights (default 0)")
     parser.add_argument(
-        "--output-dir", default="keras-slim-quickstart", metavar="DIR", help="where to write (default %(default)s)"
+        "-o", "--output", default="keras-slim-quickstart", metavar="DIR", help="where to write (default %(default)s)"
     )
     parser.add_argument(
         "--epochs", type=_epochs, default=EPOCHS, metavar="N", help=f"of each training (default {EPOCHS})"
@@ -47,18 +47,18 @@ def run(args):
     from keras_slim.datasets import load_digits
 
     start = time.perf_counter()
-    _make_folder(args.output_dir)
+    _make_folder(args.output)
     console = Console(highlight=False)
     console.print(CREDIT, soft_wrap=True)
     digits = load_digits(seed=args.seed)
     dense, pruned = train_both(digits, args.epochs, args.seed, console)
     console.print("\nExporting, checking and timing the LiteRT files ...")
-    comparison = measure(dense.model, pruned.model, digits, args.output_dir)
+    comparison = measure(dense.model, pruned.model, digits, args.output)
     report = Report(comparison, dense, pruned, args.seed, args.epochs, time.perf_counter() - start, CREDIT)
     console.print(comparison)
     console.print(report.verdict(), soft_wrap=True)
-    console.print(report.write(args.output_dir), soft_wrap=True, markup=False)
-    file, model = (shlex.quote(os.path.join(args.output_dir, name)) for name in ("digits-int8.tflite", "pruned.keras"))
+    console.print(report.write(args.output), soft_wrap=True, markup=False)
+    file, model = (shlex.quote(os.path.join(args.output, name)) for name in ("digits-int8.tflite", "pruned.keras"))
     command = f"keras-slim phone {file} --model {model}"
     console.print(f"\nOn your phone, with a pad to draw digits on:\n{command}", soft_wrap=True, markup=False)
     sys.stdout.flush()
@@ -75,6 +75,6 @@ def _make_folder(path):
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"--output-dir {path} cannot be made: {error.strerror}.") from error
+        raise ValueError(f"--output {path} cannot be made: {error.strerror}.") from error
     if not os.access(path, os.W_OK):
-        raise ValueError(f"--output-dir {path} cannot be written to.")
+        raise ValueError(f"--output {path} cannot be written to.")
