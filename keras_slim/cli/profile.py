@@ -18,6 +18,7 @@ def add_parser(subparsers, parents):
     """Adds the command to the command line."""
     parser = add_command(subparsers, parents, "profile", "Count what a model costs, layer by layer", DETAILS, run)
     parser.add_argument("model", metavar="MODEL", help="a .keras file")
+    parser.add_argument("--all", action="store_true", help="show layers too that count nothing, such as activations")
     add_json_option(parser)
 
 
@@ -26,4 +27,4 @@ def run(args):
     from keras_slim.profiling import profile
 
     cost = profile(load_model(args.model))
-    print(json.dumps(cost.to_dict(), indent=1) if args.json else cost)
+    print(json.dumps(cost.to_dict(), indent=1) if args.json else cost.table(all_layers=args.all))

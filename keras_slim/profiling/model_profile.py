@@ -52,7 +52,7 @@ class LayerProfile:
 
 @dataclasses.dataclass(frozen=True)
 class ModelProfile:
-    """The cost of a model for one sample. Its text is a table.
+    """The cost of a model for one sample. Its text is a table of the layers that cost something.
 
     Args:
         name: Name of the model.
@@ -118,8 +118,21 @@ class ModelProfile:
         energy = {precision: self.energy(precision) for precision in PICOJOULES}
         return {"name": self.name, **totals, "energy": energy, **dataclasses.asdict(self)}
 
+    def table(self, all_layers: bool = False) -> str:
+        """Returns the profile as a table; `print(profile)` shows the short one.
+
+        Args:
+            all_layers: Whether layers have a line too that have no weights and count no operations, such as
+                activations and pooling.
+
+        Returns:
+            Text as wide as the terminal: layers, their output shapes without the batch, parameters, operations, and
+            the share of each in the multiply-accumulates of the model.
+        """
+        return render(self, all_layers)
+
     def __str__(self):
-        return render(self)
+        return self.table()
 
 
 def profile(model: keras.Model) -> ModelProfile:

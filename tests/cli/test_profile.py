@@ -8,6 +8,8 @@ def test_the_table(prints, model_path, monkeypatch):
     text = prints("profile", model_path)
     assert text.splitlines()[0] == "Model 'small'"
     assert "hidden (Dense)" in text
+    assert "global_average_pooling2d" not in text
+    assert "global_average_pooling2d" in prints("profile", model_path, "--all")
 
 
 def test_json(prints, model_path):

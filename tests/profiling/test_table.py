@@ -2,6 +2,7 @@ import keras
 import pytest
 from keras import layers
 
+from keras_slim.layers import AdderDense
 from keras_slim.profiling import LayerProfile, ModelProfile, profile
 from keras_slim.profiling.table import scaled
 
@@ -40,10 +41,31 @@ def test_a_line_per_layer_and_the_totals():
     )
     text = str(profile(model))
     assert text.splitlines()[0] == "Model 'small'"
-    conv = ["conv", "(Conv2D)", "(8,", "8,", "4)", "112", "448", "B", "6.912", "k", "6.912", "k", "73.0%"]
-    assert line(text, "conv") == conv
-    assert line(text, "flat") == ["flat", "(Flatten)", "(256,)"]
-    assert line(text, "Total") == ["Total", "2,682", "10.73", "kB", "9.472", "k", "9.472", "k", "100.0%"]
+    assert line(text, "Layer") == ["Layer", "Output", "shape", "Parameters", "MACs", "%", "of", "MACs"]
+    assert line(text, "conv (") == ["conv", "(Conv2D)", "(8,", "8,", "4)", "112", "6.912", "k", "73.0%"]
+    assert line(text, "Total") == ["Total", "2,682", "9.472", "k", "100.0%"]
+    assert "2,682 parameters take 10.73 kB; one sample takes 9.472 k multiply-accumulates (MACs)." in text
+    assert "flat" not in text
+    assert "Not shown: 1 layer that counts nothing." in text
+    whole = profile(model).table(all_layers=True)
+    assert line(whole, "flat") == ["flat", "(Flatten)", "(256,)"]
+    assert "Not shown" not in whole
+    assert len(whole.splitlines()) == len(text.splitlines())  # a line more, and a note less
+
+
+def test_a_model_that_also_adds_has_a_column_for_either():
+    stack = [layers.Dense(5, name="first"), AdderDense(7, name="adder")]
+    text = str(profile(keras.Sequential([keras.Input((3,)), *stack])))
+    assert line(text, "Layer")[4:] == ["Mult.", "Add.", "%", "of", "MACs"]
+    assert line(text, "first (") == ["first", "(Dense)", "(5,)", "20", "15", "15", "30.0%"]
+    assert line(text, "adder (")[3:] == ["42", "0", "70", "70.0%"]  # 35 uses, each a difference and a sum
+    assert "50 multiply-accumulates (MACs), or what stands in" in text
+
+
+def test_long_names_are_whole():
+    name = "encoder_of_pictures/block_16_normalization"
+    cost = ModelProfile("model", (LayerProfile(name, 1, "BatchNormalization", ((None, 3),), 9, 36, 0, 0, 0),), ())
+    assert line(str(cost), "encoder")[0] == name
 
 
 def test_the_energy_of_arithmetic_stands_under_the_table():
@@ -64,13 +86,13 @@ def test_later_calls_are_told_from_the_first():
 def test_unknown_layers_are_marked_and_named_under_the_table():
     layer = LayerProfile("odd", 1, "Odd", ((None, 3),), 9, 36, 0, 0, 0)
     text = str(ModelProfile("model", (layer,), ("odd",)))
-    assert line(text, "(Odd)") == ["odd", "(Odd)", "(3,)", "9", "36", "B", "?", "?", "?"]
+    assert line(text, "(Odd)") == ["odd", "(Odd)", "(3,)", "9", "?", "?"]
     assert "Operations not counted, for want of a rule: odd." in text
     assert "register_work" in text
 
 
 def test_names_are_printed_as_they_are():
-    layer = LayerProfile("[bold]odd[/bold]", 1, "Odd", ((None, 3),), 0, 0, 0, 0, 0)
+    layer = LayerProfile("[bold]odd[/bold]", 1, "Odd", ((None, 3),), 9, 36, 0, 0, 0)
     assert "[bold]odd[/bold]" in str(ModelProfile("[red]", (layer,), ("[blue]",)))
 
 
