@@ -17,6 +17,10 @@ MOST_DB = 150.0
 # What a sound file of each kind is well above, and one that lies is not: a trained ResNet-20 reaches 132, 65, 44, 32.
 LEAST_DB = {None: 60.0, "float16": 40.0, "dynamic": 20.0, "int8": 10.0}
 
+# What a sound file of each kind reaches; `tests/export/test_exporting.py` holds one of every kind to it. Between the two, a
+# file is accepted, as deep networks and their few typical samples may cost that much, but it is worth a look.
+SOUND_DB = {None: 100.0, "float16": 50.0, "dynamic": 30.0, "int8": 20.0}
+
 # A model of half precision rounds its own answers: bfloat16 keeps eight bits, some 48 dB for each operation.
 LEAST_DB_OF_HALF_PRECISION = 20.0
 
@@ -113,6 +117,26 @@ class Agreement:
         return min(output.sqnr_db for output in self.outputs)
 
     @property
+    def error_share(self) -> float:
+        """Root mean square of the error as a share of that of the answers, of the worst output: 20 dB are 0.1."""
+        return 10 ** (-self.sqnr_db / 20)
+
+    @property
+    def verdict(self) -> str:
+        """What these decibels mean for a file of this kind, a phrase."""
+        worst = min(self.outputs, key=lambda output: output.sqnr_db)
+        kind, least, sound = self.quantize or "float32", LEAST_DB[self.quantize], SOUND_DB[self.quantize]
+        if worst.sqnr_db == MOST_DB:
+            return "exact"
+        if worst.is_whole:
+            return "numbers of classes, of which decibels say little"
+        if worst.sqnr_db >= sound:
+            return f"sound for {kind} ({sound:g} dB or more)"
+        if worst.is_within(least):
+            return f"accepted for {kind} ({least:g} dB or more), but sound files reach {sound:g}"
+        return f"too little for {kind} (at least {least:g} dB)"
+
+    @property
     def max_abs_error(self) -> float:
         """Largest absolute difference in any output."""
         return max(output.max_abs_error for output in self.outputs)
@@ -148,6 +172,7 @@ class Agreement:
         return {
             "samples": self.samples,
             "sqnr_db": self.sqnr_db,
+            "verdict": self.verdict,
             "max_abs_error": self.max_abs_error,
             "relative_error": self.relative_error,
             "same_class": self.same_class,
@@ -165,7 +190,7 @@ class Agreement:
         """Returns what a table shows, pairs of a label and a value."""
         error = f"{self.max_abs_error:.3g} ({self.relative_error:.2%} of the largest answer)"
         rows = [
-            ("agreement", f"{self.sqnr_db:.1f} dB on {self.samples} samples"),
+            ("agreement", f"{self.sqnr_db:.1f} dB on {self.samples} samples: {self._in_words()}"),
             ("worst error", error),
             ("operations", _listed(self.operations)),
             ("XNNPACK", self._delegation()),
@@ -173,6 +198,12 @@ class Agreement:
         if self.same_class is not None:
             rows.insert(1, ("same class", f"{self.same_class:.1%} of the samples"))
         return rows
+
+    def _in_words(self):
+        if self.sqnr_db == MOST_DB:
+            return self.verdict
+        share = f"{self.error_share:.2%}" if self.error_share >= 1e-4 else "under 0.01%"
+        return f"an error of {share} of the answers, {self.verdict}"
 
     def _delegation(self):
         if self.partitions is None:

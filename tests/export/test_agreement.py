@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_slim.errors import ExportError
-from keras_slim.export.agreement import Agreement, RunningComparison, compare
+from keras_slim.export.agreement import LEAST_DB, Agreement, OutputAgreement, RunningComparison, compare
 
 
 def agreement_of(*outputs):
@@ -122,3 +122,39 @@ def test_yes_and_no_for_each_label_stand_in_their_order():
     assert not found.is_within(10)
     assert compare("labels", expected, expected).same_class == 1
     assert compare("places", np.array([[3, 1, 2]]), np.array([[2, 3, 1]])).same_class == 1
+
+
+def file_with(decibels, quantize):
+    """The agreement of a file whose one answer, 1, is off by as much."""
+    output = OutputAgreement("a", 1.0, 1.0, 10 ** (-decibels / 20), 1.0, 0.1, 0.0, None)
+    return Agreement(2, (output,), quantize, {"CONV_2D": 1}, 1)
+
+
+@pytest.mark.parametrize(
+    ("decibels", "quantize", "words"),
+    [
+        (43.8, "int8", "43.8 dB on 2 samples: an error of 0.65% of the answers, sound for int8 (20 dB or more)"),
+        (43.8, None, "43.8 dB on 2 samples: an error of 0.65% of the answers, too little for float32 (at least 60 dB)"),
+        (132, None, "132.0 dB on 2 samples: an error of under 0.01% of the answers, sound for float32"),
+        (25, "dynamic", "accepted for dynamic (20 dB or more), but sound files reach 30"),
+        (9, "int8", "an error of 35.48% of the answers, too little for int8 (at least 10 dB)"),
+        (55, "float16", "sound for float16 (50 dB or more)"),
+        (150, "int8", "150.0 dB on 2 samples: exact"),
+    ],
+)
+def test_decibels_are_put_in_words(decibels, quantize, words):
+    assert words in str(file_with(decibels, quantize))
+
+
+@pytest.mark.parametrize("quantize", LEAST_DB)
+def test_what_is_too_little_in_words_is_refused(quantize):
+    least = LEAST_DB[quantize]
+    with pytest.raises(ExportError):
+        file_with(least - 1, quantize).check(least)
+    assert "too little" in file_with(least - 1, quantize).verdict
+    assert "accepted" in file_with(least + 1, quantize).check(least).verdict
+
+
+def test_decibels_of_classes_are_not_judged():
+    agreement = agreement_of(compare("class", np.array([0, 9, 9, 9], "float32"), np.array([0, 0, 0, 9])))
+    assert agreement.verdict == "numbers of classes, of which decibels say little"

@@ -25,7 +25,7 @@ def test_table_shows_size_and_agreement(exported):
     assert lines["precision"] == "int8"
     assert lines["size"].startswith(f"{report.bytes:,} bytes")
     assert lines["XNNPACK"] == f"1 partition, {sum(report.agreement.operations.values())} of 3 operations"
-    assert lines["agreement"].endswith("dB on 24 samples")
+    assert lines["agreement"].endswith("% of the answers, sound for int8 (20 dB or more)")
 
 
 def test_table_says_what_the_numbers_do_not(exported):
