@@ -9,7 +9,6 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib")
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
 SMALL = {
     "structure": ["--images", "128", "--epochs", "1", "--samples", "32", "--left", "0.6", "--rounds", "1"],

@@ -26,6 +26,7 @@ RANKS = {
     "whole_files": 1,
     "progress_display": 1,
     "plain_text": 1,
+    "drawing": 1,
     "schedules": 1,
     "datasets": 1,
     "kernels": 1,
@@ -77,7 +78,7 @@ MAY_READ_NODES = ("graph/nodes.py",)
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")
 MAY_IMPORT_PRIVATE = ("compression/late_weights.py",)
 PRIVATE_NODES = {"_inbound_nodes", "_outbound_nodes", "_nodes", "_nodes_by_depth", "_keras_history"}
-OPTIONAL = {"matplotlib", "keras_tuner", "tensorflow_model_optimization", "tflite_micro", "segno", "cryptography"}
+LATE = {"matplotlib", "keras_tuner", "tensorflow_model_optimization", "tflite_micro", "segno", "cryptography"}
 
 
 @functools.cache
@@ -200,11 +201,11 @@ def test_tensorflow_is_imported_where_it_is_the_point():
     assert wrong == []
 
 
-def test_optional_packages_are_imported_late():
+def test_optional_and_slow_packages_are_imported_late():
     wrong = [
         f"{path}:{line} imports {name}"
         for path, tree in trees().items()
         for name, line in imports_at_once(tree)
-        if begins_with(name, *OPTIONAL)
+        if begins_with(name, *LATE)
     ]
     assert wrong == []

@@ -12,7 +12,7 @@ A line for each layer: how many weights are kept, the bits that tell which share
 how many times less that is than in memory. The lines add up to the size of the file.
 
 --histogram draws how the weights of each kernel that are not zero are spread, or how often each of its shared values
-occurs; it needs matplotlib.
+occurs.
 
 example:
   keras-slim inspect model.slim.h5 --histogram weights.png

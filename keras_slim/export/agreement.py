@@ -17,8 +17,8 @@ MOST_DB = 150.0
 # What a sound file of each kind is well above, and one that lies is not: a trained ResNet-20 reaches 132, 65, 44, 32.
 LEAST_DB = {None: 60.0, "float16": 40.0, "dynamic": 20.0, "int8": 10.0}
 
-# What a sound file of each kind reaches; `tests/export/test_exporting.py` holds one of every kind to it. Between the two, a
-# file is accepted, as deep networks and their few typical samples may cost that much, but it is worth a look.
+# What a sound file of each kind reaches; `tests/export/test_exporting.py` holds one of each to it. Between the two, a
+# file is accepted, as deep networks and untypical samples may cost that much, but it is worth a look.
 SOUND_DB = {None: 100.0, "float16": 50.0, "dynamic": 30.0, "int8": 20.0}
 
 # A model of half precision rounds its own answers: bfloat16 keeps eight bits, some 48 dB for each operation.

@@ -3,7 +3,7 @@
 `compare_models` puts a model beside its smaller self; `Comparison` is that table as data, which prints, and goes to
 Markdown and JSON. The pictures show widths layer by layer (`plot_widths`), a training with its rounds of pruning
 (`plot_pruning`), both (`plot_report`), the way of a search (`plot_trajectory`), the values of weights (`plot_weights`),
-or where rounding loses accuracy (`plot_quantization`); they need matplotlib, `pip install 'keras_slim[plot]'`.
+or where rounding loses accuracy (`plot_quantization`).
 """
 
 from keras_slim.reports.comparison import Comparison, ComparisonRow, compare_models

@@ -1,19 +1,17 @@
 """Pictures of a pruning: the widths of the layers, and the training it happened in.
 
-matplotlib is imported when a picture is drawn. The figures belong to no window and no global state: save one with
-`figure.savefig("report.png")`; a notebook shows it by itself. Colours are those of Okabe and Ito, which the
-colour-blind can tell apart.
+The figures belong to no window and no global state: save one with `figure.savefig("report.png")`; a notebook shows it
+by itself.
 """
 
 from typing import Any
 
 import keras
 
+from keras_slim.drawing import BLUE, ORANGE, add_legend, clean, draw_before_and_after, height_of, new_figure
 from keras_slim.errors import invalid_argument
 from keras_slim.profiling.table import scaled
-from keras_slim.validation import import_extra
 
-BLUE, ORANGE, PALE = "#0072B2", "#D55E00", "#CFCFCF"
 _SIZES = (("Multiply-accumulates", "macs"), ("Parameters", "params"))
 METRICS = ("val_accuracy", "accuracy", "val_loss", "loss")
 
@@ -30,7 +28,6 @@ def plot_widths(before: keras.Model, after: keras.Model, *, figure: Any = None) 
         The `matplotlib.figure.Figure`.
 
     Raises:
-        MissingExtraError: If matplotlib is not installed.
         ValueError: If the models have no layer with units in common.
     """
     old, new = widths(before), widths(after)
@@ -40,9 +37,11 @@ def plot_widths(before: keras.Model, after: keras.Model, *, figure: Any = None) 
             "Invalid value for argument `after` of `plot_widths`. Expected a model with layers of the same names as "
             f"in `before`: {list(old)}. Received: layers {list(new)}."
         )
-    figure = figure or new_figure(6, _height(len(names)))
+    figure = figure or new_figure(6, height_of(len(names)))
     axes = figure.subplots()
-    _draw_bars(axes, names, [old[name] for name in names], [new[name] for name in names])
+    draw_before_and_after(axes, names, [old[name] for name in names], [new[name] for name in names], unit="units")
+    axes.set_title("Units per layer", loc="left")
+    add_legend(axes)
     return figure
 
 
@@ -70,7 +69,6 @@ def plot_pruning(
         The `matplotlib.figure.Figure`.
 
     Raises:
-        MissingExtraError: If matplotlib is not installed.
         ValueError: If the history has no such metric.
     """
     history, dense_history = _entries(history), _entries(dense_history)
@@ -103,23 +101,13 @@ def plot_report(
         The `matplotlib.figure.Figure`.
 
     Raises:
-        MissingExtraError: If matplotlib is not installed.
         ValueError: If the models have no layer in common, or the history lacks the metric.
     """
-    figure = new_figure(11, max(4.8, _height(len(widths(before)))))
+    figure = new_figure(11, max(4.8, height_of(len(widths(before)))))
     left, right = figure.subfigures(1, 2, width_ratios=(5, 6), wspace=0.04)
     plot_widths(before, after, figure=left)
     plot_pruning(history, rounds_done, figure=right, **options)
     return figure
-
-
-def new_figure(width, height):
-    module = import_extra("matplotlib.figure", extra="plot", feature="A picture")
-    return module.Figure(figsize=(width, height), dpi=150, layout="constrained")
-
-
-def _height(num_bars):
-    return 1.6 + 0.32 * num_bars
 
 
 def widths(model):
@@ -145,23 +133,6 @@ def check_metric(metric, history):
     raise ValueError(
         invalid_argument("metric", "plot_pruning", expected=f"an entry of the history {list(history)}", received=metric)
     )
-
-
-def _draw_bars(axes, names, old, new):
-    places = range(len(names))
-    axes.barh(places, old, height=0.62, color=PALE, label="before")
-    axes.barh(places, new, height=0.62, color=BLUE, label="after")
-    for place, before, after in zip(places, old, new, strict=True):
-        axes.annotate(
-            f"{after} of {before}", (before, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9
-        )
-    axes.set_yticks(places, names)
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.22 * max(old))
-    axes.set_xlabel("units")
-    axes.set_title("Units per layer", loc="left")
-    clean(axes)
-    add_legend(axes)
 
 
 def _draw_metric(axes, metric, history, dense_history):
@@ -215,12 +186,3 @@ def _epochs(values):
 
 def in_words(metric):
     return metric.replace("val_", "validation ").replace("_", " ").capitalize()
-
-
-def clean(axes):
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-
-
-def add_legend(axes):
-    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)

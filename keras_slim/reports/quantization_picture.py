@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from keras_slim.reports.pictures import BLUE, ORANGE, add_legend, clean, in_words, new_figure
+from keras_slim.drawing import BLUE, ORANGE, add_legend, clean, new_figure
+from keras_slim.reports.pictures import in_words
 from keras_slim.rewriting import QuantizationReport
 
 _MOST = 40
@@ -22,9 +23,6 @@ def plot_quantization(report: QuantizationReport, *, figure: Any = None) -> Any:
 
     Returns:
         The `matplotlib.figure.Figure`.
-
-    Raises:
-        MissingExtraError: If matplotlib is not installed.
     """
     layers = report.layers[:_MOST]
     figure = figure or new_figure(10 if report.metric else 6, 1.8 + 0.3 * len(layers))

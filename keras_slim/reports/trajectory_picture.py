@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from keras_slim.drawing import BLUE, ORANGE, add_legend, clean, new_figure
 from keras_slim.errors import invalid_argument
 from keras_slim.profiling.table import scaled
 from keras_slim.pruning import Trajectory
-from keras_slim.reports.pictures import BLUE, ORANGE, add_legend, clean, in_words, new_figure
+from keras_slim.reports.pictures import in_words
 from keras_slim.validation import check_choice
 
 SIZES = {"units": "units", "params": "parameters", "macs": "multiply-accumulates"}
@@ -27,7 +28,6 @@ def plot_trajectory(trajectory: Trajectory, *, of: str | None = None, figure: An
         The `matplotlib.figure.Figure`.
 
     Raises:
-        MissingExtraError: If matplotlib is not installed.
         ValueError: If that size is not known.
     """
     known = [name for name, size in trajectory.points[0].cost.to_dict().items() if size is not None]

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_slim.reports.pictures import BLUE, ORANGE, clean, new_figure
+from keras_slim.drawing import BLUE, ORANGE, clean, new_figure
 
 _COLUMNS, _BINS, _MOST_VALUES = 3, 60, 256
 
@@ -24,7 +24,6 @@ def plot_weights(model: keras.Model, *, figure: Any = None) -> Any:
         The `matplotlib.figure.Figure`.
 
     Raises:
-        MissingExtraError: If matplotlib is not installed.
         ValueError: If no weight of the model is a matrix or more.
     """
     kernels = [weight for weight in model.weights if len(weight.shape) > 1]

@@ -12,8 +12,7 @@ from keras_slim.cli.quickstart.network import build_network
 from keras_slim.cli.quickstart.progress import show_progress
 from keras_slim.cli.quickstart.report import Report
 from keras_slim.cli.quickstart.training import Training
-from keras_slim.errors import MissingExtraError
-from keras_slim.reports import Comparison, ComparisonRow, pictures
+from keras_slim.reports import Comparison, ComparisonRow
 
 ROUND = {"epoch": 1, "units": 8, "params": 50, "macs": 400, "seconds": 0.1, "plan": object()}
 HISTORY = {"val_accuracy": [0.5, 0.9], "macs": [1000.0, 400.0]}
@@ -60,16 +59,6 @@ def test_everything_is_written(tmp_path):
     text = (tmp_path / "report.md").read_text()
     for part in ("| multiply-accumulates | 1,000 | 400 | -60.0% |", "--seed 3", "report.png)", "Data by somebody."):
         assert part in text
-
-
-def test_without_matplotlib_the_picture_is_a_plain_one(tmp_path, monkeypatch):
-    def missing(*_, **__):
-        raise MissingExtraError("A picture needs the package 'matplotlib'.")
-
-    monkeypatch.setattr(pictures, "import_extra", missing)
-    assert make_report().write(tmp_path).endswith("report.json, report.md, report.svg")
-    assert "report.svg)" in (tmp_path / "report.md").read_text()
-    assert "4&#160;of&#160;4" in (tmp_path / "report.svg").read_text()
 
 
 def test_the_accuracy_of_a_file(model_path, tflite_path, data_path):

@@ -1,7 +1,6 @@
 import keras
 import pytest
 
-from keras_slim.errors import MissingExtraError
 from keras_slim.reports import plot_pruning, plot_report, plot_widths
 
 HISTORY = {
@@ -88,12 +87,12 @@ def test_a_report_shows_both_and_is_saved(tmp_path):
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_without_matplotlib_the_way_to_get_it_is_said(monkeypatch):
-    import importlib
-
-    def missing(name, *_):
-        raise ImportError(name)
-
-    monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(MissingExtraError, match=r"A picture needs .*pip install 'keras_slim\[plot\]'"):
-        plot_widths(network(8), network(4))
+def test_numbers_stand_beside_their_bars():
+    figure = plot_widths(network(3_000), network(2_999))
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    ends = [bar.get_window_extent().x1 for bar in axes.patches[:2]]
+    for text, end in zip(axes.texts, ends, strict=True):
+        assert text.get_text() == "2,999 of 3,000"
+        assert end < text.get_window_extent().x0
+        assert text.get_window_extent().x1 < axes.get_window_extent().x1

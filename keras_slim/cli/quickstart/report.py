@@ -8,9 +8,7 @@ import platform
 
 from keras_slim.cli.files import write_text
 from keras_slim.cli.quickstart.training import PRUNING, Training
-from keras_slim.errors import MissingExtraError
 from keras_slim.reports import Comparison, plot_report
-from keras_slim.reports.plain_picture import draw_svg
 from keras_slim.whole_files import written_whole
 
 PACKAGES = ("keras", "tensorflow", "ai-edge-litert", "numpy")
@@ -126,14 +124,9 @@ class Report:
         return next(row for row in self.comparison.rows if row.label == label)
 
     def _draw(self, folder):
-        """Draws the picture: in detail where matplotlib is installed, plainly elsewhere. Returns its name."""
+        """Draws the picture, and returns its name."""
         models, pruned = (self.dense.model, self.pruned.model), self.pruned
-        try:
-            figure = plot_report(*models, pruned.history, pruned.rounds_done, dense_history=self.dense.history)
-        except MissingExtraError:
-            image = draw_svg(*models, pruned.history, pruned.rounds_done, title=self.comparison.title)
-            write_text(os.path.join(folder, "report.svg"), image)
-            return "report.svg"
+        figure = plot_report(*models, pruned.history, pruned.rounds_done, dense_history=self.dense.history)
         with written_whole(os.path.join(folder, "report.png")) as scratch:
             figure.savefig(scratch)
         return "report.png"
