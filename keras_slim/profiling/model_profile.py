@@ -12,6 +12,7 @@ from keras_slim.graph.opening import readable
 from keras_slim.held import layers_within
 from keras_slim.layers.quantized import Quantized
 from keras_slim.profiling.energy import PICOJOULES, arithmetic_energy
+from keras_slim.profiling.picture import draw
 from keras_slim.profiling.table import render
 from keras_slim.profiling.uses import work_by_call
 from keras_slim.profiling.work import unexplained
@@ -130,6 +131,22 @@ class ModelProfile:
             the share of each in the multiply-accumulates of the model.
         """
         return render(self, all_layers)
+
+    def plot(self, *, figure: Any = None) -> Any:
+        """Draws the share of each layer in the parameters and in the multiply-accumulates.
+
+        Calls of one layer are one bar. Of more than 40 layers those with the largest shares are drawn.
+
+        Args:
+            figure: Figure or subfigure of matplotlib to draw on. Defaults to a new one.
+
+        Returns:
+            The `matplotlib.figure.Figure`.
+
+        Raises:
+            ValueError: If the model has neither weights nor operations.
+        """
+        return draw(self, figure)
 
     def __str__(self):
         return self.table()

@@ -1,9 +1,11 @@
 """The pruning plan: which units of each group are kept. Data, and nothing else."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from keras_slim.drawing import add_legend, draw_before_and_after, height_of, new_figure
 from keras_slim.errors import PlanMismatchError
 from keras_slim.graph.channel_graph import ChannelGraph, Whole
 from keras_slim.pruning.costs import Cost, describe_change
@@ -94,6 +96,29 @@ class PruningPlan:
             lines.append("To give a layer a rule: `keras_slim.graph.register_rule`, explained in docs/rules.md.")
         return "\n".join(lines)
 
+    def plot(self, *, figure: Any = None) -> Any:
+        """Draws how many units each group has, and how many it keeps.
+
+        Args:
+            figure: Figure or subfigure of matplotlib to draw on. Defaults to a new one.
+
+        Returns:
+            The `matplotlib.figure.Figure`.
+
+        Raises:
+            ValueError: If nothing in the model can be pruned.
+        """
+        if not self.groups:
+            raise ValueError(f"There is nothing to draw. {self.describe()}")
+        figure = figure or new_figure(6, height_of(len(self.groups)))
+        axes = figure.subplots()
+        kept = [len(group.kept_channels) for group in self.groups]
+        sizes = [group.size for group in self.groups]
+        draw_before_and_after(axes, [_title(group) for group in self.groups], sizes, kept, unit="units")
+        axes.set_title("Units per group", loc="left")
+        add_legend(axes)
+        return figure
+
     def to_json(self) -> str:
         """Returns the plan as JSON text."""
         return write_json(self, FORMAT_VERSION)
@@ -124,6 +149,11 @@ def _group_from(data):
     if not kept or list(kept) != sorted(set(kept)) or kept[0] < 0 or kept[-1] >= data["size"]:
         raise ValueError(f"kept_channels of group {data['name']!r} are not ascending positions below {data['size']}")
     return GroupPlan(data["name"], tuple(data["layers"]), data["size"], kept, tuple(data["tied_by"]))
+
+
+def _title(group):
+    tied = len(group.layers) - 1
+    return f"{group.name} and {tied} tied" if tied else group.name
 
 
 def _describe_group(group):

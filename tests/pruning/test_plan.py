@@ -130,3 +130,19 @@ def test_a_model_with_open_sizes_is_pruned_by_units_and_told_that_work_is_unknow
     assert "unknown" in plan.describe()
     with pytest.raises(ValueError, match="unknown size"):
         slim.plan_pruning(model, 0.5, of="macs")
+
+
+def test_the_picture_of_a_plan_shows_each_group():
+    plan = slim.plan_pruning(randomise(residual()), 0.5, of="macs")
+    (axes,) = plan.plot().axes
+    sizes = [group.size for group in plan.groups]
+    kept = [len(group.kept_channels) for group in plan.groups]
+    assert [bar.get_width() for bar in axes.patches] == [*sizes, *kept]
+    assert [text.get_text() for text in axes.texts] == [f"{k} of {s}" for k, s in zip(kept, sizes, strict=True)]
+    assert "conv2d and 2 tied" in [label.get_text() for label in axes.get_yticklabels()]
+
+
+def test_a_plan_of_nothing_has_no_picture():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="Nothing in this model can be pruned"):
+        slim.plan_pruning(model, 0.0).plot()
