@@ -39,6 +39,7 @@ author = "the keras_slim authors"
 release = version = keras_slim.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+myst_heading_anchors = 3
 exclude_patterns = ["_build", "_generated"]
 html_theme = "furo"
 html_title = "keras_slim"

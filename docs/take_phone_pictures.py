@@ -1,4 +1,4 @@
-"""Takes the pictures of the page for phones in `docs/your_phone.md`: light and dark, at a phone's size.
+"""Takes the pictures of the page for phones in `docs/on-your-phone.md`: light and dark, at a phone's size.
 
 Needs Playwright and Chromium, as `tox -e browser` has them: python docs/take_phone_pictures.py
 """

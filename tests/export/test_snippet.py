@@ -189,7 +189,7 @@ def test_what_a_runtime_has_not_is_told(tmp_path):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_shows_what_is_written(language):
-    page = (pathlib.Path(__file__).parents[2] / "docs" / "phones.md").read_text(encoding="utf-8")
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "mobile-apps.md").read_text(encoding="utf-8")
     image = FileTensor("image", (1, 8, 8, 1), "int8", 1 / 255, -128)
     scores = FileTensor("scores", (1, 10), "int8", 1 / 256, -128)
     assert f"{image}\n" in page

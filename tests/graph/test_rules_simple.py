@@ -207,5 +207,5 @@ def test_only_the_first_layer_of_a_pipeline_reads_what_goes_into_it():
 def test_a_plan_tells_where_rules_are_explained_if_one_is_missing():
     text = slim.plan_pruning(model_of(layers.SpectralNormalization(layers.Dense(4))), 0).describe()
     assert "SpectralNormalization has no rule: it divides the kernel by a norm" in text
-    assert "docs/rules.md" in text
-    assert "docs/rules.md" not in slim.plan_pruning(model_of(ops.relu), 0).describe()
+    assert "docs/custom-layers.md" in text
+    assert "docs/custom-layers.md" not in slim.plan_pruning(model_of(ops.relu), 0).describe()
