@@ -38,11 +38,26 @@ project = "keras_slim"
 author = "the keras_slim authors"
 release = version = keras_slim.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_design",
+]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build", "_generated"]
 html_theme = "furo"
 html_title = "keras_slim"
+html_show_copyright = False
+html_static_path = ["_static"]
+html_css_files = ["page.css"]
+_BRAND = {"light": "#0f766e", "dark": "#2dd4bf"}
+html_theme_options = {
+    f"{scheme}_css_variables": {"color-brand-primary": colour, "color-brand-content": colour}
+    for scheme, colour in _BRAND.items()
+}
 
 # Docstrings mark code with single backticks, and use Keras's section names.
 default_role = "code"
