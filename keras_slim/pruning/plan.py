@@ -93,7 +93,7 @@ class PruningPlan:
             blocks = f", with models of their layers in the place of {names}" if names else ""
             lines.append(f"The result is a plain functional model{blocks}.")
         if any("has no rule" in reason for whole in self.whole for reason in whole.reasons):
-            lines.append("To give a layer a rule: `keras_slim.graph.register_rule`, explained in docs/custom-layers.md.")
+            lines.append("To give a layer a rule: `keras_slim.graph.register_rule`, as in docs/custom-layers.md.")
         return "\n".join(lines)
 
     def plot(self, *, figure: Any = None) -> Any:
