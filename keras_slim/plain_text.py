@@ -16,7 +16,8 @@ def printed(*parts: RenderableType, width: int = 100) -> str:
     """
     text = io.StringIO()
     columns = shutil.get_terminal_size((width, 24)).columns
-    console = Console(file=text, width=columns, color_system=None, highlight=False)
+    # In a notebook rich would display the tables at once, and return none of them.
+    console = Console(file=text, width=columns, color_system=None, highlight=False, force_jupyter=False)
     for part in parts:
         console.print(Text(part) if isinstance(part, str) else part)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip("\n")

@@ -1,6 +1,7 @@
 """Silence for the converter, which writes its diary to the terminal from C++."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -22,9 +23,20 @@ def quiet(on=True):
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated", UserWarning)
         stack.enter_context(contextlib.redirect_stdout(sink))
+        stack.enter_context(_switched_off(logging.getLogger("tensorflow")))
         for descriptor in (1, 2):
             stack.enter_context(_redirected(descriptor, sink.fileno()))
         yield
+
+
+@contextlib.contextmanager
+def _switched_off(logger):
+    """Its handler has kept the stream of a notebook's cell, which is neither `sys.stdout` nor a descriptor."""
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 @contextlib.contextmanager

@@ -1,3 +1,5 @@
+import io
+import logging
 import os
 import sys
 
@@ -27,3 +29,17 @@ def test_output_comes_back_after_an_error(capfd):
         raise KeyError
     os.write(1, b"after")
     assert capfd.readouterr().out == "after"
+
+
+def test_the_log_of_tensorflow_is_silent_in_a_notebook_too():
+    cell = io.StringIO()  # the handler of a notebook writes to a stream that nobody redirects
+    logger = logging.getLogger("tensorflow")
+    handler = logging.StreamHandler(cell)
+    logger.addHandler(handler)
+    try:
+        with quiet():
+            logger.error("Assets written")
+        logger.error("after")
+    finally:
+        logger.removeHandler(handler)
+    assert cell.getvalue() == "after\n"
