@@ -8,7 +8,7 @@ from keras_slim.callbacks.companions import beside
 class Alone(keras.callbacks.Callback):
     """Cuts or holds what is trained, so that no other callback may do so in the same `fit`."""
 
-    def check_alone(self) -> None:
+    def _check_alone(self) -> None:
         """Raises `ValueError` if there is another one, in the `fit` that is calling this one."""
         all_of_us = [each for each in beside(self) if isinstance(each, Alone)]
         if len(all_of_us) > 1:

@@ -24,8 +24,8 @@ class CuttingCallback(Alone):
     If `fit` was killed, it cuts the model as it was cut, before `BackupAndRestore` loads its weights. Keras calls
     `set_params` of all callbacks before `on_train_begin` of any, so the order of the two does not matter.
 
-    A class that derives from it looks at the model in `begin`, and sets `_cutter`, `_progress` and `_course` there;
-    makes a cut in `cut`; and says in `asked` what must stay the same. Its constructor ends with `_begin_anew`.
+    A class that derives from it looks at the model in `_prepare`, and sets `_cutter`, `_progress` and `_course` there;
+    makes a cut in `_cut`; and says in `_asked` what must stay the same. Its constructor ends with `_begin_anew`.
     """
 
     ignore: tuple[str, ...]
@@ -36,15 +36,15 @@ class CuttingCallback(Alone):
     _course: Any
     _is_taken_up = False
 
-    def begin(self) -> None:
+    def _prepare(self) -> None:
         """Called with the model as it was before the first cut."""
         raise NotImplementedError
 
-    def cut(self, epoch: int) -> None:
+    def _cut(self, epoch: int) -> None:
         """Called when it is time for a cut."""
         raise NotImplementedError
 
-    def asked(self) -> dict:
+    def _asked(self) -> dict:
         """Returns, as plain values, the arguments that must be the same when a `fit` that was killed is taken up."""
         raise NotImplementedError
 
@@ -55,7 +55,7 @@ class CuttingCallback(Alone):
             self._take_up()
 
     def on_train_begin(self, logs=None):
-        self.check_alone()
+        self._check_alone()
         self._backup = Backup(self)
         if not self._is_taken_up:
             self._begin()
@@ -92,11 +92,11 @@ class CuttingCallback(Alone):
     def _begin(self):
         self._teacher.end()  # in a `fit` that was interrupted
         self._begin_anew()
-        self.begin()
+        self._prepare()
         self._teacher.check(self._cutter.subject, type(self).__name__)
 
     def _carry_out(self, moves, epoch=None):
-        do = {Move.KEEP: self._keep, Move.GO_BACK: self._go_back, Move.CUT: functools.partial(self.cut, epoch)}
+        do = {Move.KEEP: self._keep, Move.GO_BACK: self._go_back, Move.CUT: functools.partial(self._cut, epoch)}
         for move in moves:
             do[move]()
 
@@ -117,7 +117,7 @@ class CuttingCallback(Alone):
     def _back_up(self, epoch):
         """Notes where the callback stands when an epoch begins, if `BackupAndRestore` is beside it."""
         if self._backup.is_needed:
-            record = Record.of(self.model, self.asked(), self._progress, self._course, self._teacher.is_teaching)
+            record = Record.of(self.model, self._asked(), self._progress, self._course, self._teacher.is_teaching)
             self._backup.write(epoch, record.to_arrays())
 
     def _back_up_part(self, number: int, part: str, values: list[np.ndarray]) -> None:
@@ -131,7 +131,7 @@ class CuttingCallback(Alone):
         with scope_of(self.model):
             if backup.weights:
                 build(self)
-            records = find_records(backup, self.model, self.asked(), type(self).__name__)
+            records = find_records(backup, self.model, self._asked(), type(self).__name__)
         if not records:
             return
         self._begin()

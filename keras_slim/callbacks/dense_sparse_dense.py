@@ -40,6 +40,9 @@ class DenseSparseDense(MaskCallback):
         skip_first_convolution: Whether the first convolution is left dense, as in the paper.
         verbose: 0 says nothing, 1 says one line per phase, and before training if the phases do not fill `fit`.
 
+    Attributes:
+        masks: The `keras_slim.sparsity.Masks` that are held now, or were when `fit` ended; `None` before it.
+
     Raises:
         ValueError: If an argument is out of range; in `fit`, before training starts, if it has fewer epochs than the
             phases, or the learning rate is a schedule and should be multiplied.
@@ -95,7 +98,7 @@ class DenseSparseDense(MaskCallback):
             self._check_rate()
         super().on_train_begin(logs)
 
-    def begin(self, epoch):
+    def _begin(self, epoch):
         needed, given = len(self._phases()), self.params["epochs"] - epoch
         if given < needed:
             received = {
@@ -111,7 +114,7 @@ class DenseSparseDense(MaskCallback):
                 f"{NAMES[REDENSE]}, goes on for the other {given - needed}."
             )
 
-    def change(self, epoch):
+    def _change(self, epoch):
         phases = self._phases()
         phase = phases[min(epoch - self._first_epoch, len(phases) - 1)]
         if phase != self._phase:
@@ -127,10 +130,10 @@ class DenseSparseDense(MaskCallback):
         super().on_train_end(logs)
         self._multiply_rate(1 / self._rates[self._phase])
 
-    def state(self):
+    def _state(self):
         return {"phase": np.array(self._phase)}
 
-    def take_up(self, state):
+    def _take_up(self, state):
         self._phase = int(state["phase"])
 
     def get_config(self) -> dict:
@@ -164,9 +167,9 @@ class DenseSparseDense(MaskCallback):
         self._multiply_rate(rates[phase] / rates[self._phase])
         self._phase = phase
         if phase == SPARSE:
-            self.hold(magnitude_masks(self._weights, self._shares, pattern=self.pattern))
+            self._hold(magnitude_masks(self._weights, self._shares, pattern=self.pattern))
         else:
-            self.hold(Masks.ones(self._weights))
+            self._hold(Masks.ones(self._weights))
         if self.verbose:
             rate = rate_of(self.model.optimizer)
             print(f"\nEpoch {epoch + 1}: {NAMES[phase]}, sparsity {self.masks.sparsity:.3f}, learning rate {rate:.3g}")

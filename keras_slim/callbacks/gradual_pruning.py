@@ -55,6 +55,9 @@ class GradualPruning(MaskCallback):
         skip_first_convolution: Whether the first convolution is left dense, unless `sparsity` names it.
         verbose: 0 says nothing, 1 says one line when the last sparsity is reached.
 
+    Attributes:
+        masks: The `keras_slim.sparsity.Masks` that are held now, or were when `fit` ended; `None` before it.
+
     Raises:
         ValueError: If an argument is out of range; in `fit`, before training starts, if a name is not found.
         UnsupportedLayerError: In `fit`, before training starts, if there is nothing to prune.
@@ -116,7 +119,7 @@ class GradualPruning(MaskCallback):
         self._is_reached = False
         super().on_train_begin(logs)
 
-    def change(self, epoch):
+    def _change(self, epoch):
         self._epoch = epoch
         self._timetable = self._step_schedule or self._new_timetable()
         self._epoch_start = max(self._step, 0)
@@ -128,7 +131,7 @@ class GradualPruning(MaskCallback):
 
     def on_train_batch_end(self, batch, logs=None):
         done = min(batch + 1, self._steps or ENDLESS)  # Keras counts several steps in one call as if none were missing
-        with self.released_on_failure():
+        with self._released_on_failure():
             self._go_on(self._epoch_start + done)
             if done == self._steps:
                 self._back_up(self._epoch + 1)  # `BackupAndRestore` may come before this callback when the epoch ends
@@ -136,7 +139,7 @@ class GradualPruning(MaskCallback):
     def on_epoch_end(self, epoch, logs=None):
         self._steps_seen = self._step - self._epoch_start
         if epoch + 1 == self.params["epochs"] and not self._step_schedule and not self._is_reached:
-            with self.released_on_failure():
+            with self._released_on_failure():
                 self._prune(1.0)  # fewer steps than expected
             self._is_reached = True
         super().on_epoch_end(epoch, logs)
@@ -150,11 +153,11 @@ class GradualPruning(MaskCallback):
                 "pruned. Train for longer, or let pruning end earlier."
             )
 
-    def state(self):
+    def _state(self):
         numbers = {"step": self._step, "steps_seen": self._steps_seen, "is_reached": self._is_reached}
         return {name: np.array(value) for name, value in numbers.items()}
 
-    def take_up(self, state):
+    def _take_up(self, state):
         self._step, self._steps_seen = int(state["step"]), int(state["steps_seen"])
         self._is_reached = bool(state["is_reached"])
 
@@ -212,7 +215,7 @@ class GradualPruning(MaskCallback):
     def _prune(self, way):
         """Makes masks anew, within those of now."""
         _ = self.model  # within an epoch, Keras's JAX trainer gives the variables their values when this is read
-        self.hold(magnitude_masks(self._weights, self._sparsities(way), self.scope, self.pattern, within=self.masks))
+        self._hold(magnitude_masks(self._weights, self._sparsities(way), self.scope, self.pattern, within=self.masks))
 
     def _sparsities(self, way):
         """Returns the share of zeros of each kernel when a share of the way is behind."""

@@ -38,13 +38,13 @@ class HoldMasks(MaskCallback):
         if masks is not None and not isinstance(masks, Masks):
             expected = "`keras_slim.sparsity.Masks`, or None for the zeros of the model"
             raise TypeError(invalid_argument("masks", type(self).__name__, expected=expected, received=masks))
-        self.given = masks
+        self._given = masks
 
-    def choose(self):
-        return kernels(self.model) if self.given is None else self.given.weights(self.model)
+    def _choose(self):
+        return kernels(self.model) if self._given is None else self._given.weights(self.model)
 
-    def asked(self):
-        return "" if self.given is None else str([zlib.crc32(mask.tobytes()) for mask in self.given.values()])
+    def _asked(self):
+        return "" if self._given is None else str([zlib.crc32(mask.tobytes()) for mask in self._given.values()])
 
-    def begin(self, epoch):
-        self.hold(Masks.nonzero(self.model, self._weights) if self.given is None else self.given)
+    def _begin(self, epoch):
+        self._hold(Masks.nonzero(self.model, self._weights) if self._given is None else self._given)

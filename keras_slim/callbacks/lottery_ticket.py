@@ -50,6 +50,7 @@ class LotteryTicket(MaskCallback):
         verbose: 0 says nothing, 1 says one line per round.
 
     Attributes:
+        masks: The `keras_slim.sparsity.Masks` that are held now, or were when `fit` ended; `None` before it.
         ticket: The `keras_slim.sparsity.Ticket` of the last stretch: its masks, and the weights it started from; `None`
             before there is one.
         tickets: One for each stretch, the densest first.
@@ -101,7 +102,7 @@ class LotteryTicket(MaskCallback):
         self.scope = check_choice(scope, "scope", owner, SCOPES)
         self.ratio = check_ratios(ratio, self.scope, owner)
         self.control = check_choice(control, "control", owner, CONTROLS)
-        self.given = _check_ticket(ticket, owner)
+        self._given = _check_ticket(ticket, owner)
         self.rewind_to = _check_rewind(check_count(rewind_to, "rewind_to", owner, minimum=0), control, ticket, owner)
         self.ignore = check_ignore(ignore, owner)
         self.skip_first_convolution = skip_first_convolution
@@ -119,26 +120,26 @@ class LotteryTicket(MaskCallback):
             return []
         return [self._ticket_of(number, masks) for number, masks in enumerate(self._drawn)]
 
-    def choose(self):
+    def _choose(self):
         owner = type(self).__name__
         options = self.ratio, self.ignore, self.skip_first_convolution
         self._shares = shares_by_kernel(self.model, *options, owner, argument="ratio")
-        held = {*self._shares, *(self.given.masks.weights(self.model) if self.given else ())}
+        held = {*self._shares, *(self._given.masks.weights(self.model) if self._given else ())}
         return {path: weight for path, weight in kernels(self.model).items() if path in held}
 
     def on_train_begin(self, logs=None):
         self._begin_anew()
         super().on_train_begin(logs)
 
-    def begin(self, epoch):
-        if self.given:
-            self.given.apply(self.model)
-            self.hold(Masks({**self.masks, **self.given.masks}))
+    def _begin(self, epoch):
+        if self._given:
+            self._given.apply(self.model)
+            self._hold(Masks({**self.masks, **self._given.masks}))
         self._rewinding.begin(self.model, epoch, self.params)
         if self.control == "random_reinit":
             self._ticket_of(1, self.masks)  # raises here what is wrong with the model
 
-    def change(self, epoch):
+    def _change(self, epoch):
         self._epoch = epoch
         number = self._rewinding.beginning_with(epoch)
         if number is None:
@@ -149,12 +150,12 @@ class LotteryTicket(MaskCallback):
         self._rewinding.open(number, epoch, kept=self.masks.kept, density=1 - self.masks.sparsity)
 
     def on_train_batch_end(self, batch, logs=None):
-        with self.released_on_failure():
+        with self._released_on_failure():
             if self._rewinding.watch(self.model):
                 self._back_up(self._epoch + 1)
 
     def on_epoch_end(self, epoch, logs=None):
-        with self.released_on_failure():
+        with self._released_on_failure():
             self._rewinding.record(logs or {})
         super().on_epoch_end(epoch, logs)
 
@@ -162,12 +163,12 @@ class LotteryTicket(MaskCallback):
         super().on_train_end(logs)
         self._rewinding.warn_if_unfinished()
 
-    def state(self):
+    def _state(self):
         drawn = [(number, masks.to_arrays()) for number, masks in enumerate(self._drawn)]
         drawn = {f"drawn/{number}/{name}": array for number, arrays in drawn for name, array in arrays.items()}
         return {**self._rewinding.state(), **drawn}
 
-    def take_up(self, state):
+    def _take_up(self, state):
         self._rewinding.take_up(self.model, self._first_epoch, self.params, state)
         for number in range(len(self.rounds_done)):
             prefix = f"drawn/{number}/"
@@ -213,7 +214,7 @@ class LotteryTicket(MaskCallback):
         self._rewinding.moment.restore(self.model)
         if self.control == "random_reinit":
             put_back(self.model, self._ticket_of(number, masks).weights)
-        self.hold(masks)
+        self._hold(masks)
         left = f"{masks.kept:,} of {masks.size:,} weights, density {1 - masks.sparsity:.4f}"
         left = f"{left}, back to {self._rewinding.describe()}"
         say(self.verbose, f"Epoch {epoch + 1}: round {number} of {self.rounds}, {left}")

@@ -202,11 +202,11 @@ class ProgressiveGlobalPruning(CuttingCallback):
         taught = config["distillation"] and Distillation.from_config(config["distillation"])
         return cls(**{**config, **made, "distillation": taught})
 
-    def asked(self) -> dict:
+    def _asked(self) -> dict:
         asked = {name: getattr(self, name) for name in ("ratio", "rounds", "max_drop", "monitor", "part")}
         return {**asked, "of": self.of.alias, "distillation": self.distillation is not None}
 
-    def begin(self):
+    def _prepare(self):
         self._cutter = Cutter(self, self.calibration)
         graph = self._cutter.look()
         self._cutter.check(graph)
@@ -217,7 +217,7 @@ class ProgressiveGlobalPruning(CuttingCallback):
         self._course.check_reachable(self._progress, cost)
         self._cutter.rehearse(graph, deepest)
 
-    def cut(self, epoch):
+    def _cut(self, epoch):
         """Removes the units that contribute least; if that fails, the model is as it was."""
         start = time.perf_counter()
         ranking = self._cutter.rank()

@@ -114,7 +114,7 @@ class StructuredLotteryTicket(Alone):
         return self._cutter.subject.copy(values)
 
     def on_train_begin(self, logs=None):
-        self.check_alone()
+        self._check_alone()
         self._begin_anew()
         self._cutter = Cutter(self)
         graph = self._cutter.look()

@@ -41,6 +41,10 @@ class WeightSharing(HoldingCallback):
         seed: Seed of what `"kmeans++"` draws.
         verbose: 0 says nothing, 1 says one line when weights become tied.
 
+    Attributes:
+        codes: Which weights are tied now, or were when `fit` ended, a `keras_slim.sharing.Codes`; `None` before
+            they are.
+
     Raises:
         ValueError: If an argument is out of range; in `fit`, before training starts, if a name is not found, or there
             are no epochs after `free_epochs`.
@@ -61,7 +65,7 @@ class WeightSharing(HoldingCallback):
     8
     """
 
-    kind = Codes
+    _kind = Codes
 
     def __init__(
         self,
@@ -91,11 +95,11 @@ class WeightSharing(HoldingCallback):
         """Which weights are tied now, or were when `fit` ended; `None` before they are."""
         return self._held
 
-    def choose(self):
+    def _choose(self):
         weights, self._bits = weights_to_share(self.model, self.bits, self.ignore, type(self).__name__, self.bias_bits)
         return weights
 
-    def begin(self, epoch):
+    def _begin(self, epoch):
         if self.params["epochs"] - epoch <= self.free_epochs:
             expected = f"fewer than the {self.params['epochs'] - epoch} epochs of `fit`"
             hint = "Train for more epochs, or share earlier."
@@ -105,15 +109,15 @@ class WeightSharing(HoldingCallback):
                 )
             )
 
-    def change(self, epoch):
+    def _change(self, epoch):
         if self.codes is None and epoch - self._first_epoch >= self.free_epochs:
-            self.hold(share(self._weights, self._bits, self.init, self.seed))
+            self._hold(share(self._weights, self._bits, self.init, self.seed))
             say(self.verbose, f"Epoch {epoch + 1}: weights are tied from here on, {self.codes}")
 
-    def hold(self, codes):
+    def _hold(self, codes):
         """Ties the weights that share a value."""
         self._holder = TyingHolder(self.model, self._weights, codes, self.gradient)
-        super().hold(codes)
+        super()._hold(codes)
 
     def on_train_end(self, logs=None):
         super().on_train_end(logs)
