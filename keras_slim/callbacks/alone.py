@@ -1,11 +1,10 @@
 """Callbacks of ours that cannot share a `fit`."""
 
-import keras
-
+from keras_slim.callbacks.announcing import Announcing
 from keras_slim.callbacks.companions import beside
 
 
-class Alone(keras.callbacks.Callback):
+class Alone(Announcing):
     """Cuts or holds what is trained, so that no other callback may do so in the same `fit`."""
 
     def _check_alone(self) -> None:

@@ -15,15 +15,21 @@ REMEMBERING = (
 )
 
 
-def beside(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callback]:
-    """Returns all callbacks of the `fit` that is calling a callback, in order, itself among them."""
+def calling(callback: keras.callbacks.Callback) -> keras.callbacks.CallbackList | None:
+    """Returns the list that is calling a callback, if one is."""
     frame = inspect.currentframe()
     while frame:
         caller = frame.f_locals.get("self")
         if isinstance(caller, keras.callbacks.CallbackList) and any(each is callback for each in caller.callbacks):
-            return caller.callbacks
+            return caller
         frame = frame.f_back
-    return []
+    return None
+
+
+def beside(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callback]:
+    """Returns all callbacks of the `fit` that is calling a callback, in order, itself among them."""
+    fellows = calling(callback)
+    return fellows.callbacks if fellows else []
 
 
 def forget_best(callbacks: list[keras.callbacks.Callback]) -> list[str]:

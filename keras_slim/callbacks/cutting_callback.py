@@ -74,11 +74,12 @@ class CuttingCallback(Alone):
             raise
 
     def on_epoch_end(self, epoch, logs=None):
-        if logs is not None:
-            cost = self._progress.cost.to_dict()
-            logs.update({name: float(value) for name, value in cost.items() if value is not None})
+        super().on_epoch_end(epoch, logs)
         self._course.judge(epoch, logs or {}, self._progress, self.model)
         self._back_up(epoch + 1)
+
+    def _known(self, epoch):
+        return {name: value for name, value in self._progress.cost.to_dict().items() if value is not None}
 
     def on_train_end(self, logs=None):
         self._teacher.end()

@@ -120,11 +120,8 @@ class DenseSparseDense(MaskCallback):
         if phase != self._phase:
             self._enter(phase, epoch)
 
-    def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
-        if logs is not None:
-            logs["dsd_phase"] = self._phase
-            logs["learning_rate"] = rate_of(self.model.optimizer)
+    def _known(self, epoch):
+        return {**super()._known(epoch), "dsd_phase": self._phase, "learning_rate": rate_of(self.model.optimizer)}
 
     def on_train_end(self, logs=None):
         super().on_train_end(logs)

@@ -138,11 +138,14 @@ class GradualPruning(MaskCallback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._steps_seen = self._step - self._epoch_start
+        super().on_epoch_end(epoch, logs)
+
+    def _known(self, epoch):
         if epoch + 1 == self.params["epochs"] and not self._step_schedule and not self._is_reached:
             with self._released_on_failure():
                 self._prune(1.0)  # fewer steps than expected
             self._is_reached = True
-        super().on_epoch_end(epoch, logs)
+        return super()._known(epoch)
 
     def on_train_end(self, logs=None):
         super().on_train_end(logs)

@@ -93,6 +93,7 @@ class HoldingCallback(Alone):
             self._back_up(epoch + 1)
 
     def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
         with self._released_on_failure():
             self._back_up(epoch + 1)
 

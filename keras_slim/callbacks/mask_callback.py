@@ -1,5 +1,7 @@
 """What the callbacks that prune single weights have in common."""
 
+import numpy as np
+
 from keras_slim.callbacks.holding_callback import HoldingCallback
 from keras_slim.sparsity.holding import MaskHolder
 from keras_slim.sparsity.kernels import kernels, shares_by_kernel
@@ -37,7 +39,8 @@ class MaskCallback(HoldingCallback):
         self._holder = MaskHolder(self.model, self._weights)
         self._held = Masks.ones(self._weights)
 
-    def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
-        if logs is not None:
-            logs["sparsity"] = self._held.sparsity
+    def _known(self, epoch):
+        return {"sparsity": self._held.sparsity}
+
+    def _coded(self):
+        return {id(self._weights[path]): (np.count_nonzero(mask), mask.size) for path, mask in self._held.items()}

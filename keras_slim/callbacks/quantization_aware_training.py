@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_slim.callbacks.announcing import Announcing
 from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.callbacks.cutting_callback import CuttingCallback
 from keras_slim.callbacks.float_loss import FloatLoss
@@ -26,7 +27,7 @@ from keras_slim.validation import check_count, check_names
 ALL, WEIGHTS, NOTHING = ROUNDING
 
 
-class QuantizationAwareTraining(keras.callbacks.Callback):
+class QuantizationAwareTraining(Announcing):
     """Trains a model with the integers that a phone will compute with.
 
     When `fit` begins, the model becomes what `keras_slim.quantize` makes of it: layers with few bits stand in the place
@@ -161,11 +162,12 @@ class QuantizationAwareTraining(keras.callbacks.Callback):
                 self._steps = StepsWithin(self.model, self._around(self.model))
             self.model.train_function = self._steps
 
-    def on_epoch_end(self, epoch, logs=None):
-        if self._losses is not None and logs is not None:
-            logs["float_loss"] = self._losses.unrounded()
-            is_rounding = any(layer.rounding != NOTHING for layer in rounding_layers(self.model))
-            logs["quantization_gap"] = self._losses.now() - logs["float_loss"] if is_rounding else 0.0
+    def _known(self, epoch):
+        if self._losses is None:
+            return {}
+        unrounded = self._losses.unrounded()
+        is_rounding = any(layer.rounding != NOTHING for layer in rounding_layers(self.model))
+        return {"float_loss": unrounded, "quantization_gap": self._losses.now() - unrounded if is_rounding else 0.0}
 
     def on_train_end(self, logs=None):
         self._around = self._steps = self._losses = None

@@ -149,9 +149,11 @@ class StructuredLotteryTicket(Alone):
         self._rewinding.watch(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
         self._rewinding.record(logs or {})
-        if logs is not None:
-            logs["units"] = float(self.rounds_done[-1]["units"])
+
+    def _known(self, epoch):
+        return {name: value for name, value in self._cost.to_dict().items() if value is not None}
 
     def on_train_end(self, logs=None):
         self._ticket = self.ticket  # before the model is changed further

@@ -1,5 +1,10 @@
 """Training the few values that the weights of a kernel share."""
 
+import math
+
+import keras
+import numpy as np
+
 from keras_slim.callbacks.arguments import check_ignore
 from keras_slim.callbacks.holding_callback import HoldingCallback
 from keras_slim.callbacks.saying import say, warn
@@ -119,6 +124,18 @@ class WeightSharing(HoldingCallback):
         self._holder = TyingHolder(self.model, self._weights, codes, self.gradient)
         super()._hold(codes)
 
+    def _known(self, epoch):
+        if self.codes is not None:
+            return {"sparsity": self.codes.sparsity, "distinct_values": self.codes.num_values}
+        weights = [keras.ops.convert_to_numpy(each) for each in self._weights.values()]
+        free = sum(map(np.count_nonzero, weights))  # each has a value of its own
+        return {"sparsity": 1 - free / sum(map(np.size, weights)), "distinct_values": free}
+
+    def _coded(self):
+        return (
+            {} if self.codes is None else {id(self._weights[path]): _stored(each) for path, each in self.codes.items()}
+        )
+
     def on_train_end(self, logs=None):
         super().on_train_end(logs)
         if self._first_epoch is not None and self.codes is None:
@@ -144,3 +161,9 @@ class WeightSharing(HoldingCallback):
     def from_config(cls, config: dict) -> "WeightSharing":
         """Returns a callback made with the arguments of `get_config`."""
         return cls(**config)
+
+
+def _stored(codes):
+    """Returns how many values a kernel of these codes has, zero among them, and the bits of all codes."""
+    values = len(np.unique(codes))
+    return values, codes.size * math.ceil(math.log2(values))

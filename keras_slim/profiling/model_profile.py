@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import math
-import re
 from typing import Any
 
 import keras
@@ -13,6 +12,7 @@ from keras_slim.held import layers_within
 from keras_slim.layers.quantized import Quantized
 from keras_slim.profiling.energy import PICOJOULES, arithmetic_energy
 from keras_slim.profiling.picture import draw
+from keras_slim.profiling.stored_bits import bits_of_one, rounded_to
 from keras_slim.profiling.table import render
 from keras_slim.profiling.uses import work_by_call
 from keras_slim.profiling.work import unexplained
@@ -190,7 +190,7 @@ def profile(model: keras.Model) -> ModelProfile:
 
 
 def _layer_profile(path, call_number, call, works, weights):
-    rounded_to = _rounded_to(call.operation)
+    rounded = rounded_to(each for each in layers_within(call.operation) if isinstance(each, Quantized))
     return LayerProfile(
         name=path,
         call=call_number,
@@ -202,7 +202,7 @@ def _layer_profile(path, call_number, call, works, weights):
         multiplications=sum(work.total_uses * work.multiplications for work in works),
         additions=sum(work.total_uses * work.additions for work in works),
         xnors=sum(work.total_uses * work.xnors for work in works),
-        bits=sum(_bits_of(weight, rounded_to) for weight in weights),
+        bits=sum(_bits_of(weight, rounded) for weight in weights),
     )
 
 
@@ -213,19 +213,9 @@ def _not_counted_yet(weights, counted):
     return fresh
 
 
-def _rounded_to(operation):
-    """Returns the bits of the weights that layers round, by id, those inside other layers too."""
-    layers = [each for each in layers_within(operation) if isinstance(each, Quantized)]
-    places = [(layer, place) for layer in layers for place in layer.places.values() if place.is_weight]
-    return {id(getattr(layer, place.name)): place.bits for layer, place in places}
-
-
 def _bytes_of(weight):
     return math.ceil(_bits_of(weight) / 8)
 
 
-def _bits_of(weight, rounded_to=()):
-    """Returns the bits of a weight; the name of a dtype holds those of one element, "bool" apart."""
-    bits = re.search(r"\d+", weight.dtype)
-    of_one = rounded_to[id(weight)] if id(weight) in rounded_to else int(bits.group()) if bits else 8
-    return math.prod(weight.shape) * of_one
+def _bits_of(weight, rounded=None):
+    return math.prod(weight.shape) * bits_of_one(weight, rounded or {})

@@ -40,7 +40,18 @@ class Codes(Mapping):
         return same and all(np.array_equal(each, other[path]) for path, each in self.items())
 
     def __repr__(self) -> str:
-        return f"Codes({len(self)} kernels, {sum(map(_num_values, self.values()))} values)"
+        return f"Codes({len(self)} kernels, {self.num_values} values)"
+
+    @property
+    def num_values(self) -> int:
+        """Number of values other than zero, of all kernels."""
+        return sum(map(_num_values, self.values()))
+
+    @property
+    def sparsity(self) -> float:
+        """Share of zeros."""
+        size = sum(map(np.size, self.values()))
+        return 1 - sum(map(np.count_nonzero, self.values())) / size if size else 0.0
 
     def describe(self) -> str:
         """Returns a table in words: a line for each kernel.

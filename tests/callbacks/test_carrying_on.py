@@ -260,7 +260,7 @@ def test_metrics_see_whole_epochs_of_one_network(build, prune, x, y):
     ours = prune(criterion="taylor", data=(100 * x, 100 * y))
     history = model.fit(batches(x, y), epochs=4, verbose=0, callbacks=[ours]).history
     np.testing.assert_allclose(history["loss"], history["error"], rtol=1e-5)
-    assert set(history) == {"loss", "mae", "error", "units", "params", "macs"}
+    assert set(history) == {"loss", "mae", "error", "units", "params", "macs", "weight_bytes"}
 
 
 def test_dropout_goes_on_with_its_random_numbers(prune, watch, x, y):

@@ -272,7 +272,8 @@ def test_a_direction_that_cannot_be_inferred_is_asked_for(build, search, run):
 
 def test_a_missing_metric_is_refused_after_the_first_epoch(build, search, x, y):
     model = build()
-    message = r"`monitor`.*\['loss', 'units', 'params', 'macs'\].*monitor='val_accuracy'.*`validation_data` in `fit`"
+    measured = r"\['loss', 'units', 'params', 'macs', 'weight_bytes'\]"
+    message = rf"`monitor`.*{measured}.*monitor='val_accuracy'.*`validation_data` in `fit`"
     with pytest.raises(ValueError, match=message):
         model.fit(batches(x, y, 24), epochs=3, verbose=0, callbacks=[search(monitor="val_accuracy")])
     assert units(model) == 32
