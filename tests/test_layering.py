@@ -11,6 +11,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "keras_slim"
 
 # A room imports only rooms of a lower number. Profiling reads a model through `graph`, so it stands half a step above.
 # So does sharing, above the weights that sparsity finds and holds.
+# Callbacks show the pictures of reports while a model trains, so reports stand below them.
 # Export tells what a model weighs and takes as a file, so it stands below pruning, which asks before it decides, and
 # above rewriting, which leaves layers real so that a metric holds. A phone runs what was exported. The front door,
 # `keras_slim/__init__.py`, shows every room but the command line.
@@ -50,8 +51,8 @@ RANKS = {
     "sharing": 5.5,
     "lowrank": 5,
     "distillation": 5,
+    "reports": 5.7,
     "callbacks": 6,
-    "reports": 7,
     "tuning": 7,
     "": 7.5,
     "cli": 8,
@@ -73,7 +74,13 @@ WITHIN_RANK_0 = {
     ("own_state", "likeness"),
 }
 
-MAY_IMPORT_TENSORFLOW = ("export/", "kernels/backends.py", "scoring/gradients.py", "callbacks/garbage.py")
+MAY_IMPORT_TENSORFLOW = (
+    "export/",
+    "kernels/backends.py",
+    "scoring/gradients.py",
+    "callbacks/garbage.py",
+    "callbacks/event_file.py",
+)
 MAY_READ_NODES = ("graph/nodes.py",)
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")
 MAY_IMPORT_PRIVATE = ("compression/late_weights.py",)

@@ -13,7 +13,8 @@ What they know of the model is in the logs of each epoch, from the first on, and
 - `float_loss`, `quantization_gap`: `QuantizationAwareTraining`, with `data`.
 - `dsd_phase`, `learning_rate`: `DenseSparseDense`.
 
-Outside `fit`, a callback that is called by itself fills the logs it is given.
+`Summaries` shows more of it in TensorBoard: widths, weights, scores, pictures. Outside `fit`, a callback that is called
+by itself fills the logs that it is given.
 """
 
 from keras_slim.callbacks.dense_sparse_dense import DenseSparseDense
@@ -23,6 +24,7 @@ from keras_slim.callbacks.lottery_ticket import LotteryTicket
 from keras_slim.callbacks.progressive_global_pruning import ProgressiveGlobalPruning
 from keras_slim.callbacks.quantization_aware_training import QuantizationAwareTraining
 from keras_slim.callbacks.structured_lottery_ticket import StructuredLotteryTicket
+from keras_slim.callbacks.summaries import Summaries
 from keras_slim.callbacks.weight_sharing import WeightSharing
 
 __all__ = [
@@ -33,5 +35,6 @@ __all__ = [
     "ProgressiveGlobalPruning",
     "QuantizationAwareTraining",
     "StructuredLotteryTicket",
+    "Summaries",
     "WeightSharing",
 ]

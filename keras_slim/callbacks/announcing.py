@@ -11,6 +11,7 @@ import numbers
 from collections.abc import Mapping
 
 import keras
+import numpy as np
 
 from keras_slim.callbacks.companions import beside, calling
 from keras_slim.callbacks.count import Count
@@ -21,8 +22,8 @@ from keras_slim.rewriting.calibration import rounding_layers
 class Announcing(keras.callbacks.Callback):
     """Knows something of the model when an epoch ends, which belongs into the logs of that epoch.
 
-    A class that derives from it says what it knows in `_known`, and how weights can be stored that it holds in
-    `_coded`. In a loop that calls callbacks one by one, each speaks for itself.
+    A class that derives from it says what it knows in `_known`, how weights can be stored that it holds in `_coded`,
+    and of what it cuts the scores in `_scores`. In a loop that calls callbacks one by one, each speaks for itself.
     """
 
     _told: dict | None = None
@@ -37,6 +38,10 @@ class Announcing(keras.callbacks.Callback):
         All others are stored as they are.
         """
         return {}
+
+    def _scores(self) -> dict[str, np.ndarray] | None:
+        """Returns the scores of all units at the last cut, by layer; `None` before the first, or if there are none."""
+        return None
 
     def set_params(self, params):
         super().set_params(params)

@@ -73,6 +73,7 @@ class Cutter:
     Attributes:
         subject: The `Subject`, which is cut.
         structure: Number of units of each layer before the first cut; known from `check` on.
+        scores: Scores of the units of each layer, as they were ranked last; `None` before.
     """
 
     def __init__(self, callback: Any, calibration: Calibration | None = None):
@@ -82,6 +83,7 @@ class Cutter:
         self.subject = Subject(callback.model, callback.part, callback.ignore, self._owner)
         self._calibration = calibration or check_calibration(False, self._owner)
         self._is_exchanged = False
+        self.scores: dict[str, np.ndarray] | None = None
 
     def look(self) -> ChannelGraph:
         """Returns the channel graph of the model, after functions that nobody knows were tried on the data."""
@@ -129,6 +131,7 @@ class Cutter:
         data = drawn(asked.data, asked.steps, self._owner)
         options = {"steps": asked.steps, "owner": self._owner, "verbose": asked.verbose}
         scores = unit_scores(graph, asked.criterion, asked.debias, data, **options)
+        self.scores = {name: scores[units] for name, units in graph.layers.items()}
         self.subject.model.reset_metrics()  # the loss was computed for scores
         sizes = {name: len(units) for name, units in graph.layers.items()}
         original = [self.structure.get(name, size) for name, size in sizes.items()]

@@ -81,6 +81,9 @@ class CuttingCallback(Alone):
     def _known(self, epoch):
         return {name: value for name, value in self._progress.cost.to_dict().items() if value is not None}
 
+    def _scores(self):
+        return self._cutter.scores
+
     def on_train_end(self, logs=None):
         self._teacher.end()
         self._carry_out(self._course.last_moves(self._progress))

@@ -155,6 +155,9 @@ class StructuredLotteryTicket(Alone):
     def _known(self, epoch):
         return {name: value for name, value in self._cost.to_dict().items() if value is not None}
 
+    def _scores(self):
+        return self._cutter.scores
+
     def on_train_end(self, logs=None):
         self._ticket = self.ticket  # before the model is changed further
         self._rewinding.warn_if_unfinished()

@@ -43,15 +43,27 @@ def plot_weights(model: keras.Model, *, figure: Any = None) -> Any:
     return figure
 
 
-def _draw(axes, name, kernel):
-    kernel = kernel.astype("float64").ravel()
-    kept = kernel[np.isfinite(kernel) & (kernel != 0)]
+def nonzero(kernel) -> np.ndarray:
+    """Returns the values of a kernel that are finite and not zero, float64, of one axis."""
+    kernel = np.asarray(kernel).astype("float64").ravel()
+    return kernel[np.isfinite(kernel) & (kernel != 0)]
+
+
+def shared_values(kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the values that numbers share, ascending, and how many have each: none if there are too many of them."""
     values, counts = np.unique(kept, return_counts=True)
-    if 0 < len(values) <= min(_MOST_VALUES, kept.size // 2):
+    is_shared = len(values) <= min(_MOST_VALUES, kept.size // 2)
+    return (values, counts) if is_shared else (values[:0], counts[:0])
+
+
+def _draw(axes, name, kernel):
+    kept = nonzero(kernel)
+    values, counts = shared_values(kept)
+    if len(values):
         axes.vlines(values, 0, counts, color=ORANGE, linewidth=2)
         axes.set_xlabel(f"{len(values)} shared values")
     else:
         axes.hist(kept, bins=_BINS, color=BLUE)
     axes.set_ylim(bottom=0)
-    axes.set_title(f"{name}, {kept.size / max(1, kernel.size):.1%} kept", loc="left", fontsize=9)
+    axes.set_title(f"{name}, {kept.size / max(1, np.size(kernel)):.1%} kept", loc="left", fontsize=9)
     clean(axes)

@@ -10,6 +10,7 @@ import pytest
 from batching import batches
 
 import keras_slim as slim
+from keras_slim.callbacks.announcing import Announcing
 from keras_slim.callbacks.count import Count
 
 RNG = np.random.default_rng(3)
@@ -45,6 +46,11 @@ EXAMPLES = {
 }
 
 
+def test_every_callback_that_tells_something_has_an_example():
+    telling = {name for name in slim.callbacks.__all__ if issubclass(getattr(slim.callbacks, name), Announcing)}
+    assert telling == set(EXAMPLES)
+
+
 def make(name):
     options, _ = EXAMPLES[name]
     return getattr(slim.callbacks, name)(**options, **({} if name == "HoldMasks" else {"verbose": 0}))
@@ -70,7 +76,7 @@ def rows(path):
         return [{name: row[name] for name in row if not name.startswith("val_")} for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize("name", slim.callbacks.__all__)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_every_logger_reads_what_a_callback_knows_whatever_the_order(name, tmp_path):
     before, behind, callback = tmp_path / "before.csv", tmp_path / "behind.csv", make(name)
     history = fit([keras.callbacks.CSVLogger(before), callback, keras.callbacks.CSVLogger(behind)])

@@ -12,6 +12,7 @@ MADE_OF = {
     "LotteryTicket": {"rounds": 1},
     "ProgressiveGlobalPruning": {"ratio": 0.5},
     "StructuredLotteryTicket": {"rounds": 1},
+    "Summaries": {"log_dir": "logs"},
 }
 CONFIG = {"get_config", "from_config"}
 
