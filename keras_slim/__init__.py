@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         profiling,
         pruning,
         quantizers,
+        recipes,
         reports,
         rewriting,
         schedules,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from keras_slim.pruning import PruningPlan
     from keras_slim.pruning.prune import plan_pruning, prune
     from keras_slim.pruning.shrink import mask, shrink
+    from keras_slim.recipes import Recipe
     from keras_slim.rewriting.accuracy_control import quantize_within
     from keras_slim.rewriting.adderization import adderize
     from keras_slim.rewriting.bias_correction import correct_biases
@@ -54,6 +56,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "PruningPlan": "pruning",
+    "Recipe": "recipes",
     "adderize": "rewriting",
     "benchmark_tflite": "export",
     "calibrate": "rewriting",
@@ -81,6 +84,7 @@ _HOMES = {
 
 __all__ = [
     "PruningPlan",
+    "Recipe",
     "adderize",
     "benchmark_tflite",
     "calibrate",
@@ -112,6 +116,7 @@ __all__ = [
     "quantize",
     "quantize_within",
     "quantizers",
+    "recipes",
     "reports",
     "rewriting",
     "save_compressed",

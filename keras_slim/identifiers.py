@@ -51,6 +51,10 @@ class Registry:
         """Returns the aliases of all members, sorted."""
         return sorted(self._classes)
 
+    def class_of(self, alias):
+        """Returns the class that is registered under an alias."""
+        return self._classes[alias]
+
     def get(self, identifier, name, owner):
         """Returns the member that `identifier` stands for.
 

@@ -53,6 +53,7 @@ RANKS = {
     "distillation": 5,
     "reports": 5.7,
     "callbacks": 6,
+    "recipes": 7.2,
     "tuning": 7,
     "": 7.5,
     "cli": 8,

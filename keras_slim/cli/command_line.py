@@ -8,6 +8,7 @@ import traceback
 from keras_slim.cli import (
     benchmark,
     compress,
+    compress_model,
     decompress,
     evaluate,
     export,
@@ -26,7 +27,7 @@ from keras_slim.errors import CompressedFileError, PlanMismatchError, Unreachabl
 
 COMMANDS = (
     *(quickstart, profile, prune, export, verify, evaluate, benchmark, phone, micro, snippet),
-    *(compress, decompress, inspect),
+    *(compress_model, compress, decompress, inspect),
 )
 WORK_FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
 

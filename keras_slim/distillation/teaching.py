@@ -37,6 +37,11 @@ class Teaching:
         self._before: dict = {}
         self._plain = model.compute_loss
 
+    @property
+    def is_on(self) -> bool:
+        """Whether the model learns from the teacher in its next training step."""
+        return vars(self._model).get("compute_loss") == self._compute_loss
+
     def begin(self) -> None:
         """Adds the loss; the training step must be made anew for it to count."""
         self._before = {name: vars(self._model)[name] for name in OVERRIDDEN if name in vars(self._model)}
@@ -45,7 +50,7 @@ class Teaching:
 
     def end(self) -> None:
         """Leaves the model as it was before, with a step that is made anew when it is needed."""
-        if vars(self._model).get("compute_loss") == self._compute_loss:
+        if self.is_on:
             for name in OVERRIDDEN:
                 del vars(self._model)[name]
             vars(self._model).update(self._before | {"train_function": None, "test_function": None})

@@ -22,6 +22,7 @@ NAMES = (
     "phone",
     "micro",
     "snippet",
+    "compress-model",
     "compress",
     "decompress",
     "inspect",
