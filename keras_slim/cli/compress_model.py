@@ -15,13 +15,13 @@ DETAILS = """\
 The recipe says what is done to which layers, in which order: prune, sparsify, share, quantize, fine_tune, export,
 compress. It is checked before any work begins. --example prints one to begin with.
 
-The folder gets model.keras, the files of the steps export and compress, the recipe, and a report as JSON and as text;
-all of them, or nothing, if something fails. Where the recipe has a max_drop that cannot be kept, the message says by how
-much it misses, and the exit code is 1.
+The folder gets model.keras, the files of the steps export and compress, the recipe, and a report as JSON and as text:
+all of them, or nothing, if something fails. Where the recipe has a max_drop that cannot be kept, the message says by
+how much it misses, and the exit code is 1.
 
-The samples are the arrays `x` and `y` of a .npz file: numpy.savez("data.npz", x=x, y=y). The metric is measured on those
-of --validation; without them, on the last fifth of the samples, which is then not trained on, or on all of them where
-nothing is trained.
+The samples are the arrays `x` and `y` of a .npz file: numpy.savez("data.npz", x=x, y=y). The metric is measured on
+those of --validation; without them, on the last fifth of the samples, which is then not trained on, or on all of them
+where nothing is trained.
 
 examples:
   keras-slim compress-model --example > recipe.yaml
@@ -51,12 +51,14 @@ class _Example(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, help=help)
 
     def __call__(self, parser, *_):
-        print(importlib.resources.files("keras_slim.recipes").joinpath("example.yaml").read_text("utf-8"), end="")
+        print((importlib.resources.files("keras_slim") / "recipes" / "example.yaml").read_text("utf-8"), end="")
         parser.exit()
 
 
 def run(args):
     """Writes the folder, and prints what each step did."""
+    import keras
+
     from keras_slim.recipes import Recipe
 
     recipe = Recipe.from_file(args.recipe)
@@ -67,7 +69,8 @@ def run(args):
     if trains and validation is None and data is not None and len(data) > 1:
         data, validation = _divided(data)
         if not args.json:
-            print(f"The last of {LAST_PART} parts of {args.data} is for the metric, the others are trained on.")
+            count = len(keras.tree.flatten(validation)[0])
+            print(f"The last {count:,} samples of {args.data} are for the metric, and are not trained on.", flush=True)
     result = recipe.apply(model, data, validation, folder=args.output, verbose=int(not args.json))
     if args.json:
         print(json.dumps(result.to_dict(), indent=1, default=str))
@@ -107,4 +110,5 @@ def _divided(data):
 
     count = len(keras.tree.flatten(data)[0])
     first = count - max(1, count // LAST_PART)
-    return (keras.tree.map_structure(lambda each: each[part], data) for part in (slice(first), slice(first, None)))
+    trained_on = keras.tree.map_structure(lambda each: each[:first], data)
+    return trained_on, keras.tree.map_structure(lambda each: each[first:], data)

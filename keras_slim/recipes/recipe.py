@@ -2,12 +2,13 @@
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import keras
 
-from keras_slim.errors import invalid_argument, one_of
+from keras_slim.errors import SlimWarning, invalid_argument, one_of
 from keras_slim.recipes import texts
 from keras_slim.recipes.base import State, Step, check_names, steps
 from keras_slim.recipes.control import Course
@@ -20,6 +21,10 @@ from keras_slim.recipes.settings import Settings, check_layers
 from keras_slim.validation import check_choice, check_count, check_number
 
 OWNER = "Recipe"
+TRAINED_ON = (
+    "`Recipe.apply` measures the metric on samples that are trained on, so that `max_drop` holds for these alone. "
+    "Expected others: give `validation_data=(x, y)`."
+)
 COMPILE = ("optimizer", "loss", "metrics", "loss_weights", "weighted_metrics")
 
 
@@ -204,6 +209,8 @@ class Recipe:
                     step.check(place(step))
             self._check_holding(place)
             measured = data if validation_data is None else validation_data
+            if validation_data is None and self.max_drop is not None and any(step.num_epochs for step in self.steps):
+                warnings.warn(TRAINED_ON, SlimWarning, stacklevel=2)
             estimate = Estimate(self.steps, data, verbose)
             with estimate.timed():
                 measure = Measure(reference, measured, self.metric, self.mode, self.max_drop, OWNER, verbose)
