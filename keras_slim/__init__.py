@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from keras_slim.pruning.prune import plan_pruning, prune
     from keras_slim.pruning.shrink import mask, shrink
     from keras_slim.recipes import Recipe
+    from keras_slim.reports import report
     from keras_slim.rewriting.accuracy_control import quantize_within
     from keras_slim.rewriting.adderization import adderize
     from keras_slim.rewriting.bias_correction import correct_biases
@@ -76,6 +77,7 @@ _HOMES = {
     "quantization_report": "rewriting",
     "quantize": "rewriting",
     "quantize_within": "rewriting",
+    "report": "reports",
     "save_compressed": "compression",
     "share_weights": "sharing",
     "shrink": "pruning",
@@ -117,6 +119,7 @@ __all__ = [
     "quantize_within",
     "quantizers",
     "recipes",
+    "report",
     "reports",
     "rewriting",
     "save_compressed",

@@ -13,8 +13,8 @@ from keras_slim.callbacks.event_file import EventFile
 from keras_slim.callbacks.saying import warn
 from keras_slim.errors import MissingExtraError, invalid_argument
 from keras_slim.reports import plot_pruning, plot_trajectory
+from keras_slim.reports.kernel_values import nonzero, shared_values
 from keras_slim.reports.pictures import widths
-from keras_slim.reports.weights_picture import nonzero, shared_values
 from keras_slim.sparsity.kernels import weights_ending_in
 from keras_slim.validation import check_count
 

@@ -18,6 +18,7 @@ from keras_slim.cli import (
     profile,
     prune,
     quickstart,
+    report,
     snippet,
     verify,
 )
@@ -27,7 +28,7 @@ from keras_slim.errors import CompressedFileError, PlanMismatchError, Unreachabl
 
 COMMANDS = (
     *(quickstart, profile, prune, export, verify, evaluate, benchmark, phone, micro, snippet),
-    *(compress_model, compress, decompress, inspect),
+    *(compress_model, compress, decompress, inspect, report),
 )
 WORK_FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
 

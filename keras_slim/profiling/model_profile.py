@@ -53,7 +53,7 @@ class LayerProfile:
 
 @dataclasses.dataclass(frozen=True)
 class ModelProfile:
-    """The cost of a model for one sample. Its text is a table of the layers that cost something.
+    """The cost of a model for one sample. Its text is a table.
 
     Args:
         name: Name of the model.

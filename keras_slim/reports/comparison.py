@@ -18,6 +18,7 @@ _FORMATS = {
     "ms": lambda value: f"{value:.3f} ms",
     "share": lambda value: f"{value:.1%}",
     "dB": lambda value: f"{value:.1f} dB",
+    "number": lambda value: f"{value:.4g}",
 }
 
 
@@ -29,7 +30,7 @@ class ComparisonRow:
         label: What it is.
         before: Its value before; None where there is none.
         after: Its value after; None where there is none.
-        unit: `"count"`, `"bytes"`, `"ms"`, `"share"` (from 0 to 1, such as an accuracy) or `"dB"`.
+        unit: `"count"`, `"bytes"`, `"ms"`, `"share"` (from 0 to 1, such as an accuracy), `"dB"` or `"number"`.
 
     Example:
 
@@ -100,7 +101,7 @@ class Comparison:
     def to_markdown(self) -> str:
         """Returns the table in Markdown."""
         lines = [(self.title, *self.columns, "change"), *(row.cells() for row in self.rows)]
-        heading, *body = (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+        heading, *body = (f"| {' | '.join(map(_in_markdown, line))} |" for line in lines)
         return "\n".join([heading, "|---|--:|--:|--:|", *body])
 
     def __rich__(self) -> Table:
@@ -117,6 +118,19 @@ class Comparison:
         with console.capture() as capture:
             console.print(self)
         return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")
+
+
+def shown(value) -> str:
+    """Returns a setting or a number as people write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _in_markdown(cell):
+    return cell.replace("|", r"\|").replace("<", "&lt;")
 
 
 def compare_models(before: keras.Model, after: keras.Model, title: str = "") -> Comparison:

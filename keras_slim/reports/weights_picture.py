@@ -4,11 +4,11 @@ import math
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_slim.drawing import BLUE, ORANGE, clean, new_figure
+from keras_slim.reports.kernel_values import kernel_values
 
-_COLUMNS, _BINS, _MOST_VALUES = 3, 60, 256
+_COLUMNS = 3
 
 
 def plot_weights(model: keras.Model, *, figure: Any = None) -> Any:
@@ -26,7 +26,7 @@ def plot_weights(model: keras.Model, *, figure: Any = None) -> Any:
     Raises:
         ValueError: If no weight of the model is a matrix or more.
     """
-    kernels = [weight for weight in model.weights if len(weight.shape) > 1]
+    kernels = kernel_values(model)
     if not kernels:
         raise ValueError(
             "Invalid value for argument `model` of `plot_weights`. Expected a model with kernels, weights of two axes "
@@ -37,33 +37,18 @@ def plot_weights(model: keras.Model, *, figure: Any = None) -> Any:
     figure = figure or new_figure(4 * columns, 2.4 * rows)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, kernel in zip(grid, kernels, strict=False):
-        _draw(axes, kernel.path, keras.ops.convert_to_numpy(kernel))
+        _draw(axes, kernel)
     for axes in grid[len(kernels) :]:
         axes.set_axis_off()
     return figure
 
 
-def nonzero(kernel) -> np.ndarray:
-    """Returns the values of a kernel that are finite and not zero, float64, of one axis."""
-    kernel = np.asarray(kernel).astype("float64").ravel()
-    return kernel[np.isfinite(kernel) & (kernel != 0)]
-
-
-def shared_values(kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the values that numbers share, ascending, and how many have each: none if there are too many of them."""
-    values, counts = np.unique(kept, return_counts=True)
-    is_shared = len(values) <= min(_MOST_VALUES, kept.size // 2)
-    return (values, counts) if is_shared else (values[:0], counts[:0])
-
-
-def _draw(axes, name, kernel):
-    kept = nonzero(kernel)
-    values, counts = shared_values(kept)
-    if len(values):
-        axes.vlines(values, 0, counts, color=ORANGE, linewidth=2)
-        axes.set_xlabel(f"{len(values)} shared values")
+def _draw(axes, kernel):
+    if kernel.are_shared:
+        axes.vlines(kernel.values, 0, kernel.counts, color=ORANGE, linewidth=2)
+        axes.set_xlabel(f"{len(kernel.values)} shared values")
     else:
-        axes.hist(kept, bins=_BINS, color=BLUE)
+        axes.hist(kernel.values[:-1], bins=kernel.values, weights=kernel.counts, color=BLUE)
     axes.set_ylim(bottom=0)
-    axes.set_title(f"{name}, {kept.size / max(1, np.size(kernel)):.1%} kept", loc="left", fontsize=9)
+    axes.set_title(kernel.title, loc="left", fontsize=9)
     clean(axes)

@@ -26,6 +26,7 @@ NAMES = (
     "compress",
     "decompress",
     "inspect",
+    "report",
 )
 
 

@@ -1,17 +1,15 @@
 """The outcome in words, in numbers and in a picture."""
 
 import dataclasses
-import importlib.metadata
 import json
 import os
-import platform
 
 from keras_slim.cli.files import write_text
 from keras_slim.cli.quickstart.training import PRUNING, Training
 from keras_slim.reports import Comparison, plot_report
+from keras_slim.reports.environment import versions
 from keras_slim.whole_files import written_whole
 
-PACKAGES = ("keras", "tensorflow", "ai-edge-litert", "numpy")
 LEAST_REMOVED, MOST_POINTS_LOST = 0.6, 1.0
 
 
@@ -130,17 +128,6 @@ class Report:
         with written_whole(os.path.join(folder, "report.png")) as scratch:
             figure.savefig(scratch)
         return "report.png"
-
-
-def versions():
-    """Returns the versions of what the numbers depend on."""
-    import keras_slim
-
-    return {
-        "keras_slim": keras_slim.__version__,
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in PACKAGES},
-    }
 
 
 def _without_plan(done):
