@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import time
 
 import keras
 import numpy as np
@@ -93,10 +94,12 @@ class Measure:
                 mode = infer_mode(self.name, reference, owner) if mode == "auto" else mode
                 self._sign = 1 if mode == "max" else -1
 
-    @property
-    def samples(self) -> int:
-        """How many samples it is measured on."""
-        return sum(num_samples(x) for x, *_ in self._batches)
+    def seconds_a_sample(self) -> float:
+        """Returns how long the model before the recipe takes for a sample, by one batch that it has seen before."""
+        x, *_ = self._batches[0]
+        begin = time.perf_counter()
+        self._reference(x, training=False)
+        return (time.perf_counter() - begin) / num_samples(x)
 
     def of(self, model: keras.Model, path: str | None = None) -> float | None:
         """Returns the metric of a model, or of its file; `None` where nothing is measured."""

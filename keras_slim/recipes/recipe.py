@@ -12,7 +12,7 @@ from keras_slim.errors import SlimWarning, invalid_argument, one_of
 from keras_slim.recipes import texts
 from keras_slim.recipes.base import State, Step, check_names, steps
 from keras_slim.recipes.control import Course
-from keras_slim.recipes.estimate import Estimate
+from keras_slim.recipes.estimate import tell_estimate
 from keras_slim.recipes.folder import Folder, check_file_name
 from keras_slim.recipes.measuring import Measure
 from keras_slim.recipes.place import Compilation, Place, Workshop, check_data, first_copy
@@ -211,10 +211,8 @@ class Recipe:
             measured = data if validation_data is None else validation_data
             if validation_data is None and self.max_drop is not None and any(step.num_epochs for step in self.steps):
                 warnings.warn(TRAINED_ON, SlimWarning, stacklevel=2)
-            estimate = Estimate(self.steps, data, verbose)
-            with estimate.timed():
-                measure = Measure(reference, measured, self.metric, self.mode, self.max_drop, OWNER, verbose)
-            estimate.tell(measure.samples)
+            measure = Measure(reference, measured, self.metric, self.mode, self.max_drop, OWNER, verbose)
+            tell_estimate(self.steps, data, measure, verbose)
             course = Course(self.steps, place, State(reference), measure, lambda line: _say(line, verbose), OWNER)
             course.carry_out()
             result = self._result(course, settings, measure)

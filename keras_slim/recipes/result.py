@@ -1,6 +1,7 @@
 """What a recipe has made, and what each of its steps cost and saved."""
 
 import dataclasses
+import os
 from typing import Any
 
 import keras
@@ -95,9 +96,10 @@ class RecipeResult:
 
 
 def _title(step):
+    title = " ".join(filter(None, (step.name, os.path.basename(step.file or ""))))
     if step.strength == 1:
-        return step.name
-    return f"{step.name}, {f'{step.strength:.0%} of it' if step.strength else 'left out'}"
+        return title
+    return f"{title}, {f'{step.strength:.0%} of it' if step.strength else 'left out'}"
 
 
 def _numbers(cost):
