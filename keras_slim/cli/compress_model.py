@@ -4,14 +4,14 @@ import argparse
 import importlib.resources
 import json
 
-from keras_slim.cli.arguments import add_command, add_json_option, path_ending_with
+from keras_slim.cli.arguments import SAMPLES, add_command, add_data_option, add_json_option, path_ending_with
 from keras_slim.cli.files import load_model, load_samples
 
 ENDINGS = ".yaml", ".yml", ".json"
 LAST_PART = 5
 """One sample of this many, the last ones, are kept for the metric where a recipe trains and has no others for it."""
 
-DETAILS = """\
+DETAILS = f"""\
 The recipe says what is done to which layers, in which order: prune, sparsify, share, quantize, fine_tune, export,
 compress. It is checked before any work begins. --example prints one to begin with.
 
@@ -19,9 +19,8 @@ The folder gets model.keras, the files of the steps export and compress, the rec
 all of them, or nothing, if something fails. Where the recipe has a max_drop that cannot be kept, the message says by
 how much it misses, and the exit code is 1.
 
-The samples are the arrays `x` and `y` of a .npz file: numpy.savez("data.npz", x=x, y=y). The metric is measured on
-those of --validation; without them, on the last fifth of the samples, which is then not trained on, or on all of them
-where nothing is trained.
+{SAMPLES}The metric is measured on the samples of --validation; without them, on the last fifth of --data, which is then
+not trained on, or on all of them where nothing is trained.
 
 examples:
   keras-slim compress-model --example > recipe.yaml
@@ -37,8 +36,8 @@ def add_parser(subparsers, parents):
     parser.add_argument(
         "--recipe", type=path_ending_with(*ENDINGS), required=True, metavar="FILE", help="a .yaml or .json file"
     )
-    parser.add_argument("--data", metavar="FILE", help="samples to look at and to train on")
-    parser.add_argument("--validation", metavar="FILE", help="samples with targets that the metric is measured on")
+    add_data_option(parser, "samples to look at and to train on")
+    parser.add_argument("--validation", metavar="PATH", help="samples with targets that the metric is measured on")
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="the folder to write")
     parser.add_argument("--example", action=_Example, help="print a recipe to begin with and leave")
     add_json_option(parser)
@@ -62,9 +61,8 @@ def run(args):
     from keras_slim.recipes import Recipe
 
     recipe = Recipe.from_file(args.recipe)
-    data = _samples(args.data)
-    validation = _samples(args.validation)
     model = _load(args.model, recipe)
+    data, validation = (_samples(path, model, args.pixels) for path in (args.data, args.validation))
     trains = any(step.num_epochs for step in recipe.steps)
     if trains and validation is None and data is not None and len(data) > 1:
         data, validation = _divided(data)
@@ -78,11 +76,11 @@ def run(args):
         print(f"{result}\nWrote {', '.join(result.files)} into {args.output}")
 
 
-def _samples(path):
+def _samples(path, model, pixels):
     """Returns the samples in a file as `fit` takes them, `None` without a path."""
     if path is None:
         return None
-    x, y = load_samples(path)
+    x, y = load_samples(path, model, pixels)
     return (x,) if y is None else (x, y)
 
 

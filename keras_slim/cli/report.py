@@ -1,13 +1,14 @@
 """`keras-slim report`: a model and its smaller self from all sides, as a page, a model card or data."""
 
-from keras_slim.cli.arguments import add_command, add_json_option, path_ending_with
-from keras_slim.cli.files import check_file, check_output, load_samples
+from keras_slim.cli.arguments import SAMPLES, add_command, add_data_option, add_json_option, path_ending_with
+from keras_slim.cli.files import check_file, check_output, load_model, load_samples
 
-DETAILS = """\
+DETAILS = f"""\
 Measures sizes, accuracy, how files agree with their models, and milliseconds on this machine. The ending of --output
 says what is written: .html for a page that holds its pictures and needs no network, .md for a model card, .json for the
-data. Both may be asked for: repeat --output.
+data. Several may be asked for: repeat --output.
 
+{SAMPLES}
 example:
   keras-slim report before.keras after.keras --data data.npz --file small.tflite -o report.html
 """
@@ -28,7 +29,7 @@ def add_parser(subparsers, parents):
         metavar="PATH",
         help="what to write; repeatable",
     )
-    parser.add_argument("--data", metavar="FILE", help="samples to measure on, with targets for metrics")
+    add_data_option(parser, "samples to measure on, with targets for metrics")
     parser.add_argument("--file", action="append", default=[], metavar="FILE", help="a .tflite file of it; repeatable")
     parser.add_argument(
         "--file-before", action="append", default=[], metavar="FILE", help="a .tflite file of BEFORE; repeatable"
@@ -53,7 +54,7 @@ def run(args):
     found = report(
         args.before,
         args.after,
-        _data(args.data),
+        _data(args),
         files={"before": args.file_before, "after": args.file},
         metrics=args.metric or "accuracy",
         made_by=[PruningPlan.from_json(_text(args.plan_json))] if args.plan_json else (),
@@ -63,11 +64,11 @@ def run(args):
     print(found.to_json() if args.json else f"{found}\n\nWritten to {', '.join(args.output)}")
 
 
-def _data(path):
+def _data(args):
     """Returns samples with targets, or inputs alone where the file has no others."""
-    if path is None:
+    if args.data is None:
         return None
-    x, y = load_samples(path)
+    x, y = load_samples(args.data, load_model(args.after), args.pixels)
     return x if y is None else (x, y)
 
 
