@@ -27,6 +27,9 @@ class ProgressiveKernelDistillation(keras.Model):
     random and take each step together, so that the teacher is never far ahead. `compile` and `fit` it like any model;
     then take `student`, a plain model that knows nothing of this. `evaluate` and `predict` answer with the student.
 
+    The student by itself is not compiled: `student.predict` works at once, but call `student.compile(loss=...,
+    metrics=...)` before `student.evaluate`, and with an optimizer before `student.fit`.
+
     The teacher learns from the labels alone. The loss of the student is
 
     `w * own + (1 - w) * distillation + feature_loss_weight * mean over pairs of layers of mean (s - t)^2`

@@ -319,3 +319,12 @@ def test_bad_arguments_are_refused(options, error, message):
 def test_there_must_be_a_loss():
     with pytest.raises(ValueError, match=r"`loss` of `ProgressiveKernelDistillation.compile`"):
         ProgressiveKernelDistillation(build()).compile("sgd")
+
+
+def test_the_student_wants_compile_before_evaluate():
+    distiller = compiled(ProgressiveKernelDistillation(build()), metrics=["accuracy"])
+    with pytest.raises(ValueError, match=r"compile\(\)"):
+        distiller.student.evaluate(X, LABELS, verbose=0)
+    distiller.student.compile(loss=LOSS, metrics=["accuracy"], run_eagerly=True)
+    found, expected = (each.evaluate(X, LABELS, verbose=0) for each in (distiller.student, distiller))
+    assert found == pytest.approx(expected)
