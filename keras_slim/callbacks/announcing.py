@@ -67,6 +67,7 @@ def _announce(callbacks, epoch, logs):
         each._told = logs
         logs.update({name: _plain(value) for name, value in each._known(epoch).items()})
     model, coded = callbacks[0].model, [each._coded() for each in callbacks]
+    # A model with a `train_step` of its own may never be called itself: `count_params` says that it is not built.
     logs.setdefault("params", Count(sum(math.prod(weight.shape) for weight in model.weights)))
     logs["weight_bytes"] = Count(weight_bytes(model, {key: code for each in coded for key, code in each.items()}))
 

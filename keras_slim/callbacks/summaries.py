@@ -15,11 +15,13 @@ from keras_slim.errors import MissingExtraError, invalid_argument
 from keras_slim.reports import plot_pruning, plot_trajectory
 from keras_slim.reports.kernel_values import nonzero, shared_values
 from keras_slim.reports.pictures import widths
-from keras_slim.sparsity.kernels import weights_ending_in
+from keras_slim.sparsity.kernels import by_path
 from keras_slim.validation import check_count
 
 RUN = "keras_slim"
 BINS = 60
+SHOWN = ("kernel", "embeddings")
+"""How the names of weights end that are shown."""
 
 
 class Summaries(keras.callbacks.Callback):
@@ -123,7 +125,7 @@ class Summaries(keras.callbacks.Callback):
             self._file.scalar(f"widths/{name}", units, epoch)
 
     def _write_weights(self, epoch):
-        for path, weight in weights_ending_in(("kernel", "embeddings"), self.model, trained_only=False).items():
+        for path, weight in by_path(each for each in self.model.weights if each.name.endswith(SHOWN)).items():
             values = keras.ops.convert_to_numpy(weight)
             self._file.scalar(f"sparsity/{path}", 1 - np.count_nonzero(values) / values.size, epoch)
             kept = nonzero(values)

@@ -166,6 +166,25 @@ def test_a_callback_that_is_called_by_itself_speaks_for_itself():
     assert logs == {"sparsity": 0, "params": PARAMS, "weight_bytes": 4 * PARAMS}
 
 
+class InParts(keras.Model):
+    """A model with a step of its own, in which a part of it is called, and it itself never."""
+
+    def __init__(self):
+        super().__init__()
+        self.part = build()
+
+    def train_step(self, data):
+        return {"loss": keras.ops.mean(self.part(data[0]))}
+
+
+def test_a_model_that_is_never_called_is_counted(tmp_path):
+    model = InParts()
+    model.compile("sgd", run_eagerly=True)
+    callbacks = [slim.callbacks.Summaries(tmp_path), make("HoldMasks")]
+    assert not model.built
+    assert fit(callbacks, model, epochs=1)["params"] == [PARAMS]
+
+
 @pytest.mark.parametrize("verbose", [1, 2])
 def test_the_progress_bar_counts_without_decimals(verbose, capsys):
     fit([make("HoldMasks")], epochs=1, verbose=verbose)
