@@ -97,7 +97,6 @@ class WeightSharing(HoldingCallback):
 
     @property
     def codes(self) -> Codes | None:
-        """Which weights are tied now, or were when `fit` ended; `None` before they are."""
         return self._held
 
     def _choose(self):
