@@ -9,7 +9,7 @@ from keras_slim.reports import charts
 from keras_slim.reports.comparison import shown
 
 SECURITY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-_MOST_KERNELS = 60
+_SHOWN_KERNELS, _MOST_KERNELS = 12, 60
 _SIZES = {"macs": "multiply-accumulates", "params": "parameters", "units": "units"}
 _NAMES = {"params": "Parameters", "macs": "MACs"}
 _HEADLINES = 8
@@ -232,10 +232,19 @@ def _weights(report):
     kernels = [kernel for kernel in report.weights if kernel.kept]
     if not kernels:
         return ""
-    figures = "\n".join(map(_kernel, kernels[:_MOST_KERNELS]))
-    more = len(kernels) - _MOST_KERNELS
-    note = f'<p class="note">{more} more kernels are in the data of the report.</p>' if more > 0 else ""
-    return _section("weights", "Values of the weights", f'<div class="grid">\n{figures}\n</div>', note)
+    shown, folded = kernels[:_SHOWN_KERNELS], kernels[_SHOWN_KERNELS:_MOST_KERNELS]
+    parts = [_grid(shown)]
+    if folded:
+        parts.append(f"<details><summary>{len(folded)} more kernels</summary>{_grid(folded)}</details>")
+    if len(kernels) > _MOST_KERNELS:
+        more = len(kernels) - _MOST_KERNELS
+        parts.append(f'<p class="note">{more} more kernels are in the data of the report.</p>')
+    return _section("weights", "Values of the weights", *parts)
+
+
+def _grid(kernels):
+    figures = "\n".join(map(_kernel, kernels))
+    return f'<div class="grid">\n{figures}\n</div>'
 
 
 def _kernel(kernel):

@@ -189,6 +189,15 @@ def test_histograms_and_shared_values_are_drawn():
     assert "6 weights, 0.0% zeros" in text
 
 
+def test_of_many_kernels_some_are_folded_away():
+    kernels = tuple(KernelValues(f"kernel_{place}", 6, 6, False, (0.0, 1.0), (6,)) for place in range(70))
+    page = Page(made_up(weights=kernels).to_html())
+    assert [tag for tag, attrs in page.tags if attrs.get("class") == "values"] == ["svg"] * 60
+    assert "kernel_11 6 weights, 0.0% zeros 48 more kernels 0 1 kernel_12" in page.text
+    assert "kernel_60" not in page.text
+    assert "10 more kernels are in the data" in page.text
+
+
 def test_a_search_is_drawn_and_told():
     text = made_up().to_html()
     (chart,) = re.findall(r"<svg class=\"chart\".*?</svg>", text)
@@ -287,14 +296,16 @@ def test_data_that_do_not_fit_are_refused(models):
         slim.report(*models, (np.ones((4, 5)), np.zeros(4)))
 
 
-def test_data_sets_are_measured_too(models, data):
+def test_data_sets_are_measured_too(models, data, files):
     class Batches(keras.utils.PyDataset):
         num_batches = 3
 
         def __getitem__(self, index):
             return data[0][index::3], data[1][index::3]
 
-    assert rows(slim.report(*models, Batches()))["accuracy"] == pytest.approx([right(m, *data) for m in models])
+    found = slim.report(*models, Batches(), files=files["after"][0])
+    assert rows(found)["accuracy"] == pytest.approx([right(m, *data) for m in models])
+    assert found.samples == 30
 
 
 @pytest.mark.parametrize("scheme", [0, 1])
