@@ -141,13 +141,13 @@ def test_a_read_only_place_is_refused(tmp_path, monkeypatch):
 
 
 def test_an_installed_extra_is_imported():
-    assert validation.import_extra("json.decoder", extra="plot", feature="Drawing").__name__ == "json.decoder"
+    assert validation.import_extra("json.decoder", extra="phone", feature="Drawing").__name__ == "json.decoder"
 
 
 def test_a_missing_extra_is_named_with_the_way_to_get_it():
     with pytest.raises(MissingExtraError) as caught:
-        validation.import_extra("no_such_package.pyplot", extra="plot", feature="Drawing")
+        validation.import_extra("no_such_package.pyplot", extra="phone", feature="Drawing")
     assert str(caught.value) == (
         "Drawing needs the package 'no_such_package', which is not installed. "
-        "Install it with: pip install 'keras_slim[plot]'"
+        "Install it with: pip install 'keras_slim[phone]'"
     )

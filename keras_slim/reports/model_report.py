@@ -112,12 +112,13 @@ class ModelReport:
 
     def sentence(self) -> str:
         """Returns what was won, in a sentence or two: sizes, and the first metric."""
-        changes = [row for row in self.comparison.rows if row.unit in ("count", "bytes") and row.change]
-        sizes = _capital(", ".join(f"{row.label} {row.change}" for row in changes[:3]) or "nothing has become smaller")
+        sizes = [row for row in self.comparison.rows if row.unit in ("count", "bytes")]
+        changes = [row for row in sizes if row.change.strip("+-") not in ("", "0.0%")]
+        told = _capital(", ".join(f"{row.label} {row.change}" for row in changes[:3]) or "no size has changed")
         if not self.quality:
-            return f"{sizes}."
+            return f"{told}."
         label, before, after, change = self.quality[0].cells()
-        return f"{sizes}. {_capital(label)} went from {before} to {after} ({change})."
+        return f"{told}. {_capital(label)} went from {before} to {after} ({change})."
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything as plain values that JSON can hold."""

@@ -75,7 +75,7 @@ def _told_first(report):
     rows = report.comparison.rows
     files = [row for row in rows if row.unit == "bytes" and row.label.endswith(" file") and row.after]
     smallest = min(files, key=lambda row: row.after).label.removesuffix(" file") if files else None
-    weights = [] if files else ["weights in memory"]
+    weights = [] if files else ["weights in memory", "weights as rounded"]
     chosen = {"parameters", "multiply-accumulates", *weights, f"{smallest} file", f"{smallest} file, one sample"}
     chosen |= {row.label for row in report.quality if not row.label.endswith(" file")}
     chosen |= {row.label for row in report.quality if row.label.endswith(f", {smallest} file")}
@@ -110,9 +110,9 @@ def _sizes(report):
         if report.files
         else ""
     )
-    table = _table(
-        f"Both models, and files made from them{samples}", ("", "Before", "After", "Change"), rows, "stacked"
-    )
+    whose = "Both models, and files made from them" if report.files else "Both models"
+    headings = "", "Before", "After", "Change"
+    table = _table(f"{whose}{samples}", headings, rows, "stacked")
     return _section("sizes", "Sizes, quality and speed", table, note)
 
 
@@ -173,19 +173,26 @@ def _change_of_width(width):
 def _left(report):
     if not report.left:
         return ""
-    rows = [_row(", ".join(whole.layers), _cell("; ".join(whole.reasons), "wide")) for whole in report.left]
-    return _section("left", "Left as it was, and why", _table("Layers that were not touched", ("Layers", "Why"), rows))
+    rows = [_row(", ".join(whole.layers), _cell("; ".join(whole.reasons), "wide", "Why")) for whole in report.left]
+    table = _table("Layers that were not touched", ("Layers", "Why"), rows, "cards")
+    return _section("left", "Left as it was, and why", table)
 
 
 def _bits(report):
     rounding = [each for each in report.description.layers if not each.why] if report.description else []
     if not rounding:
         return ""
+    headings = "Layer", "Weights", "Inputs", "Bits"
     rows = [
-        _row(each.path, _cell(each.weights or "real"), _cell(each.inputs or "real"), _number(each.bits or ""))
+        _row(
+            each.path,
+            _cell(each.weights or "real", label=headings[1]),
+            _cell(each.inputs or "real", label=headings[2]),
+            _number(each.bits or "", headings[3]),
+        )
         for each in rounding
     ]
-    return _section("bits", "Few bits", _table("Layers that round", ("Layer", "Weights", "Inputs", "Bits"), rows))
+    return _section("bits", "Few bits", _table("Layers that round", headings, rows, "cards"))
 
 
 def _steps(report):

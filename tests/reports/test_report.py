@@ -266,6 +266,9 @@ def test_few_bits_are_described(models):
     assert found.left[0].layers == ("scores",)
     assert rows(found)["weights as rounded"][1] < rows(found)["weights as rounded"][0]
     assert "Few bits" in found.to_html()
+    assert ", weights as rounded -" in found.sentence()
+    assert "multiply" not in found.sentence()  # which are as many as before
+    assert slim.report(models[1], models[1]).sentence() == "No size has changed."
 
 
 @pytest.mark.parametrize("ending", ["html", "md", "json"])
