@@ -5,11 +5,16 @@ import pathlib
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.pop("MPLBACKEND", None)  # notebooks choose theirs, which draws into the page
+
+import nbformat
+from myst_nb.core.read import read_myst_markdown_notebook
 
 import keras_slim
 from keras_slim.graph.without_rule import REASONS
 
-GENERATED = pathlib.Path(__file__).parent / "_generated"
+DOCS = pathlib.Path(__file__).parent
+GENERATED = DOCS / "_generated"
 
 
 def rule_table():
@@ -33,13 +38,16 @@ def reason_table():
 GENERATED.mkdir(exist_ok=True)
 (GENERATED / "rules.md").write_text(rule_table(), encoding="utf-8")
 (GENERATED / "reasons.md").write_text(reason_table(), encoding="utf-8")
+for path in (DOCS / "tutorials").glob("*-*.md"):  # to be downloaded
+    notebook = read_myst_markdown_notebook(path.read_text(encoding="utf-8"), path=path)
+    nbformat.write(notebook, GENERATED / f"{path.stem}.ipynb")
 
 project = "keras_slim"
 author = "the keras_slim authors"
 release = version = keras_slim.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
@@ -47,6 +55,13 @@ extensions = [
 ]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+# Tutorials run while the pages are built, each in a process and a folder of its own; an error in one ends the build.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_timeout = 300
+nb_execution_raise_on_error = True
+nb_output_stderr = "remove"
+nb_merge_streams = True
 exclude_patterns = ["_build", "_generated"]
 html_theme = "furo"
 html_title = "keras_slim"
