@@ -59,3 +59,12 @@ def test_pages_that_the_code_names_are_there(source):
         for name in re.findall(r"docs/[\w/-]+\.md", path.read_text("utf-8"))
     }
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
+DRAWN = {path.stem.removeprefix("draw_") for path in DOCS.glob("draw_*.py")}  # those follow the theme, on their pages
+FIGURES = sorted(path for path in (DOCS / "images").iterdir() if path.stem not in DRAWN)
+
+
+@pytest.mark.parametrize("path", FIGURES, ids=relative)
+def test_each_figure_hangs_in_the_gallery(path):
+    assert f"images/{path.name}\n" in text_of(DOCS / "gallery.md")
