@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         scoring,
         sharing,
         sparsity,
+        tuning,
     )
     from keras_slim.compression import load_compressed, save_compressed
     from keras_slim.export import benchmark_tflite, check_micro, evaluate_tflite, export_tflite, verify_tflite
@@ -129,6 +130,7 @@ __all__ = [
     "sharing",
     "shrink",
     "sparsity",
+    "tuning",
     "verify_tflite",
 ]
 

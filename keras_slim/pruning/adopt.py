@@ -137,6 +137,24 @@ def adopt(
             compile_anew(trained)
 
 
+def become(model: keras.Model, other: keras.Model) -> None:
+    """Makes a model that has not been trained yet another one of its kind, keeping its compilation.
+
+    Args:
+        model: A functional model; its optimizer begins anew.
+        other: Another one that answers the same question, such as a smaller one from a file. It must not be used
+            afterwards.
+    """
+    own = [each for name in OWN for each in vars(model)[name]]
+    Inside(other).put_into(model)
+    for each in own:
+        vars(model)[TRACKER].track(each)
+    if model.compiled:
+        vars(model)[COMPILED] = {layer: layer.trainable for layer in model._flatten_layers()}
+        model.optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
+        model.train_function = model.test_function = model.predict_function = None
+
+
 def compile_anew(model: keras.Model) -> None:
     """Lets a model in the middle of `fit` compile its steps anew, since what its layers compute has changed."""
     forget_steps(model)
