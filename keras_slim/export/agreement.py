@@ -31,6 +31,17 @@ _DB_OF_ROUNDED, _LEAST_SAME = 20.0, 0.5
 _LONGEST_ROW = 64
 
 
+def least_for(quantize: str | None, half_precision: bool) -> float:
+    """Returns the least agreement to accept, in decibels.
+
+    Args:
+        quantize: What the file holds.
+        half_precision: Whether the model computes in half precision.
+    """
+    least = LEAST_DB[quantize]
+    return min(least, LEAST_DB_OF_HALF_PRECISION) if half_precision else least
+
+
 @dataclasses.dataclass(frozen=True)
 class OutputAgreement:
     """One output of a file beside the same output of the model.
@@ -102,6 +113,7 @@ class Agreement:
         partitions: Number of parts of the file that XNNPACK runs; None where it is not known, as of one of several
             signatures.
         delegated: How often each operation occurs in these parts; the others run on LiteRT's own, slower kernels.
+        half_precision: Whether the model itself computes in half precision, and rounds its own answers.
     """
 
     samples: int
@@ -110,6 +122,7 @@ class Agreement:
     operations: dict[str, int]
     partitions: int | None
     delegated: dict[str, int] = dataclasses.field(default_factory=dict)
+    half_precision: bool = False
 
     @property
     def sqnr_db(self) -> float:
@@ -125,13 +138,16 @@ class Agreement:
     def verdict(self) -> str:
         """What these decibels mean for a file of this kind, a phrase."""
         worst = min(self.outputs, key=lambda output: output.sqnr_db)
-        kind, least, sound = self.quantize or "float32", LEAST_DB[self.quantize], SOUND_DB[self.quantize]
+        kind, sound = self.quantize or "float32", SOUND_DB[self.quantize]
+        least = least_for(self.quantize, self.half_precision)
         if worst.sqnr_db == MOST_DB:
             return "exact"
         if worst.is_whole:
             return "numbers of classes, of which decibels say little"
         if worst.sqnr_db >= sound:
             return f"sound for {kind} ({sound:g} dB or more)"
+        if worst.is_within(least) and least < LEAST_DB[self.quantize]:
+            return f"accepted for {kind} ({least:g} dB or more), as the model itself computes in half precision"
         if worst.is_within(least):
             return f"accepted for {kind} ({least:g} dB or more), but sound files reach {sound:g}"
         return f"too little for {kind} (at least {least:g} dB)"
@@ -172,7 +188,6 @@ class Agreement:
         return {
             "samples": self.samples,
             "sqnr_db": self.sqnr_db,
-            "verdict": self.verdict,
             "max_abs_error": self.max_abs_error,
             "relative_error": self.relative_error,
             "same_class": self.same_class,

@@ -9,6 +9,7 @@ from keras_slim.export.agreement import Agreement, RunningComparison
 from keras_slim.export.class_changes import ClassCounter
 from keras_slim.export.compiled_metrics import CompiledMetrics, check_metrics, made_anew
 from keras_slim.export.evaluation_report import Evaluation
+from keras_slim.export.precision import is_float32
 from keras_slim.export.samples import check_numbers
 from keras_slim.export.signature import Signature, inputs_of_file, read_signature, valid_name
 from keras_slim.export.tflite_file import TfliteFile, in_number_order, match_names, step_of
@@ -160,6 +161,7 @@ class _Sides:
                 file.operations,
                 file.partitions,
                 file.delegated,
+                half_precision=not is_float32(self._model),
             ),
             tuple(change for counter in self._classes.values() for change in counter.result()),
         )

@@ -1,5 +1,6 @@
 """A file beside the model it stands for: both answer the same samples, and the answers are compared."""
 
+import dataclasses
 import numbers
 import os
 
@@ -7,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_slim.errors import ExportError, invalid_argument
-from keras_slim.export.agreement import LEAST_DB, LEAST_DB_OF_HALF_PRECISION, Agreement, compare
+from keras_slim.export.agreement import Agreement, compare, least_for
 from keras_slim.export.learned_ranges import as_read, has_ranges
 from keras_slim.export.precision import is_float32
 from keras_slim.export.samples import read_samples
@@ -67,9 +68,7 @@ def check_tolerance(tolerance, owner):
 
 def least_db(model, quantize, tolerance):
     """Returns the least agreement to accept, in decibels: the user's, or what the precisions at hand allow."""
-    if tolerance is not None:
-        return tolerance
-    return LEAST_DB[quantize] if is_float32(model) else min(LEAST_DB[quantize], LEAST_DB_OF_HALF_PRECISION)
+    return least_for(quantize, not is_float32(model)) if tolerance is None else tolerance
 
 
 def measure_agreement(model, file, signature, samples):
@@ -88,7 +87,8 @@ def measure_agreement(model, file, signature, samples):
         ExportError: If the inputs or outputs differ in number or shape.
     """
     expected = right_answers(model, file, signature, samples)
-    return compare_answers(expected, file_answers(file, samples), file)
+    agreement = compare_answers(expected, file_answers(file, samples), file)
+    return dataclasses.replace(agreement, half_precision=not is_float32(model))
 
 
 def right_answers(model, file, signature, samples):

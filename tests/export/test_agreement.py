@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 
@@ -158,3 +159,9 @@ def test_what_is_too_little_in_words_is_refused(quantize):
 def test_decibels_of_classes_are_not_judged():
     agreement = agreement_of(compare("class", np.array([0, 9, 9, 9], "float32"), np.array([0, 0, 0, 9])))
     assert agreement.verdict == "numbers of classes, of which decibels say little"
+
+
+def test_a_model_of_half_precision_is_not_blamed_for_its_own_rounding():
+    found = dataclasses.replace(file_with(48, None), half_precision=True)
+    assert found.verdict == "accepted for float32 (20 dB or more), as the model itself computes in half precision"
+    assert "too little" in dataclasses.replace(file_with(19, None), half_precision=True).verdict

@@ -190,6 +190,7 @@ def test_mixed_precision_is_exported_in_float32_and_the_model_left_alone(tmp_pat
     before = [weight.copy() for weight in model.get_weights()]
     report = export_tflite(model, tmp_path / "model.tflite", verbose=0)
     assert 40 < report.agreement.sqnr_db < 100  # the model itself rounds to eleven bits, the file does not
+    assert "accepted" in report.agreement.verdict
     assert report.agreement.operations == {"CONV_2D": 1, "RESHAPE": 1, "FULLY_CONNECTED": 1}
     assert [layer.dtype_policy.name for layer in model.layers] == ["mixed_float16"] * 3
     for weight, kept in zip(model.get_weights(), before, strict=True):
