@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_slim.errors import ExportError, SlimWarning, did_you_mean, first_sentence, invalid_argument
+from keras_slim.errors import SlimWarning, did_you_mean, first_sentence, invalid_argument
 from keras_slim.export.exporting import load_unproved
 from keras_slim.export.latency import time_file
 from keras_slim.profiling import profile
@@ -72,6 +72,9 @@ class Costs:
         Raises:
             ExportError: If what is held to the budget is measured on a file, and the model does not convert.
             ValueError: If what is held to the budget cannot be counted.
+
+        Warns:
+            SlimWarning: If the model does not convert, and something else is held to the budget.
         """
         structure = is_done, [(weight.path, tuple(weight.shape)) for weight in model.weights]
         if structure != self._structure:
@@ -107,7 +110,7 @@ class Costs:
     def _of_file(self, model):
         try:
             file = load_unproved(model, "int8" if rounding_layers(model) else None, self._owner)
-        except ExportError as error:
+        except (RuntimeError, ValueError) as error:  # `ExportError` is one of the first
             if self.name in MEASURED:
                 raise
             warnings.warn(

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -227,7 +228,9 @@ class CompressionHyperModel:
         own = [callback for _, each in made for callback in each]
         with saving_whole(model, functools.partial(note.write, scoring)):
             history = model.fit(*args, callbacks=[*own, scoring, *callbacks], **kwargs)
-        if scoring.best == float("-inf"):
+        for name in [name for name, values in history.history.items() if all(map(math.isnan, values))]:
+            del history.history[name]  # keras-tuner takes the best of each
+        if scoring.best == -math.inf:
             raise import_tuner().errors.FailedTrialError(
                 "Training ended before the model was as small as its settings say, or without a finite metric. "
                 "Expected an epoch after the last cut. Train for more epochs, or let nothing stop training early."

@@ -49,10 +49,12 @@ class Method:
     Example:
 
     >>> import keras_slim as slim
-    >>> class Sparsify(slim.tuning.Method):
-    ...     spaces = {"sparsity": (0.5, 0.9)}
+    >>> class Smallest(slim.tuning.Method):
+    ...     spaces = {"max_drop": [0.01, 0.02, 0.04]}
     ...     def callbacks(self, settings, training):
-    ...         return [slim.callbacks.GradualPruning(settings["sparsity"])]
+    ...         if training.is_compressed:
+    ...             return []
+    ...         return [slim.callbacks.ProgressiveGlobalPruning(max_drop=settings["max_drop"], data=training.data)]
     """
 
     spaces: Mapping[str, Space] = {}

@@ -224,7 +224,7 @@ def _table(trials):
     table.add_column("Trial", no_wrap=True)
     table.add_column("Settings", overflow="fold", ratio=1)
     for heading in (trials.monitor, *costs, "score"):
-        table.add_column(escape(heading), justify="right", overflow="fold")
+        table.add_column(_heading(heading), justify="right", overflow="fold")
     for each in sorted(trials.results, key=_score, reverse=True):
         cells = ["" if name not in each.costs else _number(name, each.costs[name]) for name in costs]
         metric, score = ("" if value is None else f"{value:.4f}" for value in (each.metric, each.score))
@@ -232,6 +232,11 @@ def _table(trials):
         name = f"{each.trial}{'*' if each.trial in front else ''}{status}"
         table.add_row(escape(name), escape(_settings(each.settings)), metric, *cells, score)
     return table
+
+
+def _heading(name):
+    """Returns a name below which numbers stand, in narrow lines that leave place for the settings."""
+    return escape(name.replace("_", "\n")) + ("\nms" if name == "latency" else "")
 
 
 def _score(result) -> float:
@@ -249,4 +254,4 @@ def _setting(name, value):
 def _number(name, value):
     if math.isnan(value):
         return "?"
-    return f"{value:.3f} ms" if name == "latency" else f"{value:,.0f}" if value >= 100 else f"{value:.4g}"
+    return f"{value:.3f}" if name == "latency" else f"{value:,.0f}" if value >= 100 else f"{value:.4g}"

@@ -5,7 +5,7 @@ import keras
 import pytest
 from searching import PARAMS, build
 
-from keras_slim.errors import MissingExtraError
+from keras_slim.errors import MissingExtraError, SlimWarning
 from keras_slim.pruning import Measure
 from keras_slim.tuning import CompressionHyperModel
 from keras_slim.tuning.costs import Costs, check_cost
@@ -146,3 +146,16 @@ def test_a_missing_package_is_told(monkeypatch):
     assert keras.backend.backend() == "tensorflow"
     with pytest.raises(MissingExtraError, match=r"'tensorboard'.*pip install 'keras_slim\[tuning\]'"):
         CompressionHyperModel(build, 100)
+
+
+def test_a_model_that_does_not_convert_is_searched_all_the_same():
+    layers = [keras.Input((None, 3)), keras.layers.Conv1D(4, 3), keras.layers.GlobalAveragePooling1D()]
+    model = keras.Sequential(layers)
+    costs = Costs("params", True, "Owner")
+    with pytest.warns(SlimWarning, match="does not convert, so its bytes and latency are not known"):
+        found = costs.of_model(model, True)
+    assert found["params"] == 3 * 3 * 4 + 4
+    assert math.isnan(found["bytes"])
+    assert "macs" not in found
+    with pytest.raises(ValueError, match="multiply-accumulates of model .* are not known.*Take another `cost`"):
+        Costs("macs", False, "Owner").of_model(model, True)
