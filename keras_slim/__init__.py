@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         export,
         graph,
         layers,
+        migration,
         phone,
         profiling,
         pruning,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from keras_slim.compression import load_compressed, save_compressed
     from keras_slim.export import benchmark_tflite, check_micro, evaluate_tflite, export_tflite, verify_tflite
     from keras_slim.graph.opening import functional
+    from keras_slim.migration import migrate
     from keras_slim.profiling import profile
     from keras_slim.pruning import PruningPlan
     from keras_slim.pruning.prune import plan_pruning, prune
@@ -72,6 +74,7 @@ _HOMES = {
     "functional": "graph.opening",
     "load_compressed": "compression",
     "mask": "pruning",
+    "migrate": "migration",
     "plan_pruning": "pruning",
     "profile": "profiling",
     "prune": "pruning",
@@ -109,6 +112,8 @@ __all__ = [
     "layers",
     "load_compressed",
     "mask",
+    "migrate",
+    "migration",
     "phone",
     "plan_pruning",
     "profile",

@@ -49,6 +49,7 @@ RANKS = {
     "sparsity": 5,
     "compression": 5,
     "sharing": 5.5,
+    "migration": 6,
     "lowrank": 5,
     "distillation": 5,
     "reports": 5.7,
@@ -81,6 +82,8 @@ MAY_IMPORT_TENSORFLOW = (
     "scoring/gradients.py",
     "callbacks/garbage.py",
     "callbacks/event_file.py",
+    "migration/old_process.py",
+    "migration/old_process.py",
 )
 MAY_READ_NODES = ("graph/nodes.py",)
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")

@@ -14,6 +14,7 @@ from keras_slim.cli import (
     export,
     inspect,
     micro,
+    migrate,
     phone,
     profile,
     prune,
@@ -28,7 +29,7 @@ from keras_slim.errors import CompressedFileError, PlanMismatchError, Unreachabl
 
 COMMANDS = (
     *(quickstart, profile, prune, export, verify, evaluate, benchmark, phone, micro, snippet),
-    *(compress_model, compress, decompress, inspect, report),
+    *(compress_model, compress, decompress, inspect, report, migrate),
 )
 WORK_FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
 

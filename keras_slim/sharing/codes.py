@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from keras_slim.sparsity.arrays_file import read_arrays, write_arrays
+
 
 class Codes(Mapping):
     """Which weights share a value, by the path of each kernel.
@@ -83,6 +85,19 @@ class Codes(Mapping):
         """
         numbers = range(int(arrays["kernels"]))
         return cls({str(arrays[f"{number}/path"]): arrays[f"{number}/codes"] for number in numbers})
+
+    def save(self, path) -> None:
+        """Writes the codes to a file that ends with `.npz`, whole or not at all."""
+        write_arrays(path, self.to_arrays(), type(self).__name__)
+
+    @classmethod
+    def load(cls, path) -> "Codes":
+        """Returns the codes in a file that `save` wrote.
+
+        Raises:
+            ValueError: If it is no such file.
+        """
+        return read_arrays(path, "kernels", cls.__name__, make=cls.from_arrays)
 
 
 def _small(codes):

@@ -27,6 +27,7 @@ NAMES = (
     "decompress",
     "inspect",
     "report",
+    "migrate",
 )
 
 

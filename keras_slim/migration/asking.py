@@ -1,0 +1,108 @@
+"""Asks TFMOT, in a process of its own, what a model is."""
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from keras_slim.errors import MissingExtraError, first_sentence
+
+SCRIPT = pathlib.Path(__file__).with_name("old_process.py")
+NUM_SAMPLES = 32
+ENDINGS = (".h5", ".hdf5", ".keras")
+
+
+@contextlib.contextmanager
+def asked(path: str, samples: list[np.ndarray] | None, python: str | None) -> Iterator[tuple[dict, "NumberedArrays"]]:
+    """Gives what the model in a file is, and its arrays, while the block lasts.
+
+    Args:
+        path: Path of the file or folder.
+        samples: What it is to answer, one array for each input; drawn at random if there are none.
+        python: The interpreter that has TFMOT. Defaults to this one.
+
+    Yields:
+        The answer of `old_process.py`, and the arrays whose numbers are in it.
+
+    Raises:
+        MissingExtraError: If TFMOT is not installed.
+        ValueError: If it cannot read the file.
+    """
+    with tempfile.TemporaryDirectory(prefix="keras_slim_") as folder:
+        request = {"model": os.path.abspath(path), "count": NUM_SAMPLES}
+        if samples is not None:
+            request["samples"] = path_of_samples = os.path.join(folder, "samples.npz")
+            arrays_by_name: dict[str, Any] = {f"x_{index}": each for index, each in enumerate(samples)}
+            np.savez(path_of_samples, **arrays_by_name)
+        _run(request, folder, python or sys.executable)
+        answer = _read(folder, path, python)
+        with np.load(os.path.join(folder, "arrays.npz"), allow_pickle=False) as arrays:
+            yield answer, NumberedArrays(arrays)
+
+
+class NumberedArrays:
+    """Arrays by number."""
+
+    def __init__(self, arrays):
+        self._arrays = arrays
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        return self._arrays[str(number)]
+
+
+def check_model_path(path: str | os.PathLike) -> str:
+    """Returns a path, or raises `ValueError` if there can be no old model."""
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise ValueError(
+            f"There is no file {path}. Give the path of a model: a file that ends with {', '.join(ENDINGS)}, or the "
+            "folder of a SavedModel."
+        )
+    if os.path.isfile(path) and not path.endswith(ENDINGS):
+        raise ValueError(
+            f"{path} is no model that can be migrated. Expected a file that ends with {', '.join(ENDINGS)}, or the "
+            "folder of a SavedModel."
+        )
+    return path
+
+
+def _run(request, folder, python):
+    """Runs the other side; what it writes to the terminal is kept in a file."""
+    path = os.path.join(folder, "request.json")
+    pathlib.Path(path).write_text(json.dumps(request), encoding="utf-8")
+    # As text, since a script's own folder is where Python looks for modules first, and ours has names of all kinds.
+    command = [python, "-c", SCRIPT.read_text(encoding="utf-8"), path]
+    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    try:
+        with open(os.path.join(folder, "said"), "w", encoding="utf-8") as said:
+            subprocess.run(command, cwd=folder, env=environment, stdout=said, stderr=said, check=False)
+    except OSError as error:
+        raise ValueError(f"{python} cannot be run: {error}. Give the path of a Python that has TFMOT.") from error
+
+
+def _read(folder, path, python):
+    try:
+        answer = json.loads(pathlib.Path(folder, "answer.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        said = pathlib.Path(folder, "said").read_text(encoding="utf-8", errors="replace").strip()
+        last = said.splitlines()[-1] if said else "nothing"
+        raise RuntimeError(f"The process that reads {path} ended before it was done. It said: {last}") from None
+    if "missing" in answer:
+        there = f" in {python}" if python else ""
+        raise MissingExtraError(
+            f"`migrate` reads the model with TFMOT and tf_keras, which are not installed{there} ({answer['missing']}). "
+            "Run: pip install 'keras_slim[tfmot]', or give the `python` of an environment that has them."
+        )
+    if "error" in answer:
+        advice = "A model with layers or QuantizeConfigs of your own has to be handled where they are defined"
+        if "quantize_layer" in answer["error"] and path.endswith(".keras"):
+            advice = "TFMOT does not load a model with quantization wrappers from such a file: save it as .h5"
+        raise ValueError(f"TFMOT cannot read {path}: {first_sentence(answer['error']).rstrip('.')}. ({advice}.)")
+    return answer
