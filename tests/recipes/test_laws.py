@@ -147,13 +147,9 @@ def test_what_is_none_by_name_is_untouched_by_every_step(name, trained, samples,
             np.testing.assert_array_equal(weight, old, strict=True)
         assert result.model.get_layer(layer).trainable
     assert result.left_alone == ("norm", "second")
-
-
-def test_an_int8_file_leaves_them_in_floats(trained, samples, tmp_path):
-    recipe = slim.Recipe([Export(quantize="int8")], layers={"scores": None})
-    (step,) = recipe.apply(trained, samples, folder=tmp_path / "out", verbose=0).steps
-    assert "scores" in str(step.details["float_islands"])
-    assert "second" not in str(step.details["float_islands"])
+    if name == "export":  # in the file they compute with floats, and others with integers
+        islands = str(result.steps[0].details["float_islands"])
+        assert ["second" in islands, "third" in islands] == [True, False], islands
 
 
 def test_distillation_learns_from_the_model_before(trained, samples):
@@ -184,7 +180,7 @@ def test_zeros_and_shared_values_are_held_by_training_behind_them(trained, sampl
 
 
 def test_files_answer_as_the_model_that_is_left(trained, samples, tmp_path):
-    recipe = slim.Recipe([Prune(ratio=0.5), Sparsify(sparsity=0.5), Quantize(), Export(quantize="int8"), Compress()])
+    recipe = slim.Recipe([Sparsify(sparsity=0.5), Quantize(), Export(quantize="int8"), Compress()])
     result = recipe.apply(trained, samples, folder=tmp_path / "out", verbose=0)
     slim.verify_tflite(result.model, result.files["model.tflite"], samples[0])
     loaded = keras.saving.load_model(result.files["model.keras"], compile=False)
@@ -192,5 +188,6 @@ def test_files_answer_as_the_model_that_is_left(trained, samples, tmp_path):
     for model in (loaded, compressed):
         assert_same(model, result.model)
         assert np.array_equal(model(samples[0]), result.model(samples[0]))
-    assert result.model.evaluate(*samples, verbose=0)[1] == pytest.approx(result.metric_after)
+    right = np.argmax(result.model(samples[0]), axis=1) == samples[1]
+    assert right.mean() == pytest.approx(result.metric_after)
     assert result.steps[-1].metric_after == result.metric_after

@@ -9,7 +9,7 @@ from keras_slim.export.exporting import export_tflite
 from keras_slim.export.microcontroller import check_target
 from keras_slim.export.verification import check_tolerance
 from keras_slim.recipes.base import State, Step, steps
-from keras_slim.recipes.kinds.quantize import left_real_note, worst_layers
+from keras_slim.recipes.kinds.quantize import left_real_note, stays_real, worst_layers
 from keras_slim.rewriting.calibration import calibrate, rounding_layers
 from keras_slim.rewriting.quantization import quantize
 from keras_slim.validation import check_choice, check_share
@@ -72,7 +72,7 @@ class Export(Step):
         is_int8 = self.quantize == "int8"
         data = place.samples if place.data is not None else None
         if is_int8 and not rounding_layers(model) and (self.left_real or place.untouched):
-            left = dict.fromkeys(place.untouched)
+            left = stays_real(model, place.untouched)
             every = {keras.layers.Layer: "int"}
             if self.left_real:
                 real = worst_layers(model, data, self.left_real, every | left, every | left)

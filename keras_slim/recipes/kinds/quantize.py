@@ -7,10 +7,12 @@ from typing import Any
 import keras
 
 from keras_slim.callbacks.quantization_aware_training import QuantizationAwareTraining
+from keras_slim.layers.quant_twins import QUANTIZED
 from keras_slim.quantizers import Int
 from keras_slim.recipes.base import State, steps
 from keras_slim.recipes.training import Training
 from keras_slim.rewriting.calibration import calibrate
+from keras_slim.rewriting.per_layer import paths
 from keras_slim.rewriting.quantization import quantize
 from keras_slim.rewriting.sensitivity import quantization_report
 from keras_slim.validation import check_share
@@ -62,7 +64,7 @@ class Quantize(Training):
 
     def run(self, state, place):
         own = place.options.items()
-        left = dict.fromkeys(place.untouched)
+        left = stays_real(state.model, place.untouched)
         bits = {path: each["bits"] for path, each in own if "bits" in each}
         inputs = {path: each["activations"] for path, each in own if "activations" in each}
         bits = {keras.layers.Layer: self.bits, **bits, **left}
@@ -83,6 +85,14 @@ class Quantize(Training):
 def _kernels(bits: dict) -> dict[Any, Any]:
     """Returns the quantizers that numbers of bits stand for."""
     return {key: Int(each) if isinstance(each, int) else each for key, each in bits.items()}
+
+
+def stays_real(model: keras.Model, names) -> dict[str, None]:
+    """Returns settings by which layers are not rounded: those of some paths that have weights to round.
+
+    Of others, such as normalizations, only what they give is rounded, by a layer behind them. A phone computes with it.
+    """
+    return {path: None for layer, path in paths(model).items() if path in names and isinstance(layer, tuple(QUANTIZED))}
 
 
 def worst_layers(model: keras.Model, samples, share: float, kernel, activations) -> tuple[str, ...]:
