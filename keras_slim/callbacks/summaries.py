@@ -10,8 +10,7 @@ import numpy as np
 from keras_slim.callbacks.announcing import Announcing
 from keras_slim.callbacks.companions import beside
 from keras_slim.callbacks.event_file import EventFile
-from keras_slim.callbacks.saying import warn
-from keras_slim.errors import MissingExtraError, invalid_argument
+from keras_slim.errors import invalid_argument
 from keras_slim.reports import plot_pruning, plot_trajectory
 from keras_slim.reports.kernel_values import nonzero, shared_values
 from keras_slim.reports.pictures import widths
@@ -37,7 +36,7 @@ class Summaries(keras.callbacks.Callback):
     - Images: `trajectory`, a search as it goes; `pruning`, quality and size of a network that was cut, when `fit` ends.
 
     To look at them, `pip install tensorboard`, which no longer comes with TensorFlow, and `tensorboard --logdir
-    log_dir`. To write them, nothing is needed but `pip install 'keras_slim[plot]'` for images.
+    log_dir`. To write them, it is not needed.
 
     Args:
         log_dir: Folder of the runs that TensorBoard shows side by side.
@@ -48,9 +47,6 @@ class Summaries(keras.callbacks.Callback):
     Raises:
         TypeError: If `log_dir` is no path.
         ValueError: If `update_freq` is no positive integer.
-
-    Warns:
-        SlimWarning: Once, when there is something to draw and matplotlib is missing.
 
     Example:
 
@@ -81,7 +77,6 @@ class Summaries(keras.callbacks.Callback):
         self._ours = [each for each in fellows if isinstance(each, Announcing)]
         self._writes_logs = not any(isinstance(each, keras.callbacks.TensorBoard) for each in fellows)
         self._seen: dict[str, Any] = {}
-        self._draws = self.images
         self._epoch = None
 
     def on_epoch_end(self, epoch, logs=None):
@@ -163,16 +158,9 @@ class Summaries(keras.callbacks.Callback):
                 self._draw("pruning", epoch, plot_pruning, self.model.history, each.rounds_done)
 
     def _draw(self, tag, epoch, plot, *drawn):
-        if not self._draws:
-            return
-        try:
-            figure = plot(*drawn)
-        except MissingExtraError as error:
-            self._draws = False
-            warn(f"`{type(self).__name__}` leaves images out. {error} Or give `images=False`.")
-        else:
+        if self.images:
             png = io.BytesIO()
-            figure.savefig(png, format="png")
+            plot(*drawn).savefig(png, format="png")
             self._file.image(tag, png.getvalue(), epoch)
 
 

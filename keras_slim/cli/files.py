@@ -46,7 +46,7 @@ def load_samples(path, like=None, pixels=(0, 255)):
         path: Path of a `.npz` file with the array `x`, or `x_0`, `x_1`... for a model with several inputs, and perhaps
             `y`, or `y_0`, `y_1`... for one with several outputs; of a `.npy` file, inputs alone; or of a folder of
             images, with a folder for each class where there are targets.
-        like: What takes the images of a folder: a model, or the path of a LiteRT file.
+        like: What takes the images of a folder: a model, or the path of a LiteRT file. Without it there are none.
         pixels: What black and white of these images become.
 
     Returns:
@@ -55,7 +55,7 @@ def load_samples(path, like=None, pixels=(0, 255)):
     Raises:
         ValueError: If there is no such file, or it holds no such arrays.
     """
-    if os.path.isdir(path):
+    if os.path.isdir(path) and like is not None:
         return load_images(path, like, pixels)
     if str(path).endswith(".npy"):
         return _load_array(path), None

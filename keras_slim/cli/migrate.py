@@ -40,7 +40,7 @@ def add_parser(subparsers, parents):
         "-o", "--output", type=path_ending_with(".keras"), metavar="NEW.keras", help="the file to write"
     )
     parser.add_argument("--keep", type=_kinds, default=(), metavar="KINDS", help=f"some of {','.join(KINDS)}")
-    parser.add_argument("--data", metavar="FILE", help="samples to compare the answers on")
+    parser.add_argument("--data", metavar="FILE", help="samples to compare the answers on: a .npz or .npy file")
     parser.add_argument("--tolerance", type=float, metavar="DB", help="least signal-to-error ratio, in decibels")
     parser.add_argument("--python", metavar="PATH", help="a Python interpreter that has TFMOT")
     add_json_option(parser)

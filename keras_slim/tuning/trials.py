@@ -143,7 +143,6 @@ class Trials:
             The `matplotlib.figure.Figure`.
 
         Raises:
-            MissingExtraError: If matplotlib is not installed.
             ValueError: If that cost is not known.
         """
         from keras_slim.tuning.trials_picture import plot_trials

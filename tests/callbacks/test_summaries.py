@@ -11,7 +11,6 @@ from batching import batches
 
 import keras_slim as slim
 from keras_slim.callbacks import summaries as module
-from keras_slim.errors import MissingExtraError, SlimWarning
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(32, 4)).astype("float32")
@@ -163,20 +162,6 @@ def test_the_trajectory_grows_as_a_search_goes(first, tmp_path):
     judged = [point.epoch for point in ours.trajectory.points]
     assert list(steps) == (judged if first else judged[1:])  # the dense network alone, before another is judged
     assert len({picture(each).tobytes() for each in steps.values()}) == len(steps)
-
-
-def test_without_matplotlib_images_are_left_out_with_one_warning(tmp_path, monkeypatch):
-    def missing(*args):
-        raise MissingExtraError("A picture needs matplotlib.")
-
-    monkeypatch.setattr(module, "plot_trajectory", missing)
-    monkeypatch.setattr(module, "plot_pruning", missing)
-    ours = prune(max_drop=1e6, monitor="val_loss", window=(0, 0.75))
-    with pytest.warns(SlimWarning, match="leaves images out. A picture needs matplotlib") as caught:
-        fit([slim.callbacks.Summaries(tmp_path), ours], validation_data=batches(X, Y))
-    assert len([each for each in caught if "leaves images out" in str(each.message)]) == 1
-    assert "images" not in {plugin for plugin, _ in events(tmp_path).values()}
-    assert "widths/first" in events(tmp_path)
 
 
 def test_images_can_be_left_out(tmp_path, monkeypatch):

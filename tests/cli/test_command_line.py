@@ -162,4 +162,5 @@ def test_options_of_one_kind_have_one_name(name):
     (options,) = (each for each in _make_parser()._actions if each.dest == "command")
     found = {each.dest: each.option_strings for each in options.choices[name]._actions}
     assert found.get("output", ["-o", "--output"]) == ["-o", "--output"]
-    assert ("data" in found) == ("pixels" in found)
+    if name != "migrate":  # whose model cannot say before how large its images are
+        assert ("data" in found) == ("pixels" in found)
