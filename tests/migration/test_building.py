@@ -155,3 +155,15 @@ def test_names_with_slashes_and_a_depthwise_kernel():
     model = built(described, described.sequential()).model
     assert [layer.name for layer in model.layers] == ["a_b"]
     assert float(model(np.ones((1, 3, 3, 1)))[0, 0, 0, 0]) == 18
+
+
+def test_ranges_go_on_learning_as_those_of_tfmot():
+    described, description, _ = quantized()
+    model = built(described, description, keeps_quantizers=True).model
+    model(X, training=True)
+    (dense,) = (layer for layer in model.layers if isinstance(layer, QuantDense))
+    assert float(dense.places["kernel"].variables["high"]) == 2.0  # the largest of the kernel, of the last batch alone
+    (behind,) = (layer for layer in model.layers if layer.name == "quantize_layer_quantize")
+    low = float(behind.places["inputs"].variables["low"])
+    assert low == pytest.approx(-1)  # 0.999 of -1 and 0.001 of the lowest of X, which is -1 too
+    assert float(behind.places["inputs"].variables["high"]) == pytest.approx(0.999 * 0.5 + 0.001 * 1)
