@@ -119,6 +119,7 @@ class Course:
         try:
             state = step.run(before.state, place)
         except Exception as error:
+            self._say(f"Step {index + 1} of {len(self._ladders)}, `{step.alias}`, fails")
             error.add_note(f"This was step {index + 1} of {len(self._ladders)} of the recipe, `{step.alias}`.")
             raise
         path = place.path(state.file) if state.file else None

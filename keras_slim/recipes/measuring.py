@@ -78,7 +78,7 @@ class Measure:
         self.name = self.before = None
         if isinstance(metric, str) and not reference.compiled:
             reference.compile(metrics=[metric])
-        if data is None or (metric is None and not reference.compiled):
+        if data is None or (metric is None and not _is_measured(reference)):
             if max_drop is not None or metric is not None:
                 raise ValueError(_nothing_to_measure(data, metric, max_drop, owner))
             return
@@ -140,6 +140,11 @@ class Measure:
                 flat = [received[theirs[name]] for name in names_of(structure)]
                 answers.append(keras.tree.pack_sequence_as(structure, flat))
         return answers
+
+
+def _is_measured(model):
+    """Tells whether a model is compiled with a loss or a metric; the mean of its losses is always there."""
+    return model.compiled and (model.loss is not None or len(model.metrics) > 1)
 
 
 def _nothing_to_measure(data, metric, max_drop, owner):

@@ -18,6 +18,7 @@ from keras_slim.recipes.measuring import Measure
 from keras_slim.recipes.place import Compilation, Place, Workshop, check_data, first_copy
 from keras_slim.recipes.result import RecipeResult
 from keras_slim.recipes.settings import Settings, check_layers
+from keras_slim.scoring.data import first_samples
 from keras_slim.validation import check_choice, check_count, check_number
 
 OWNER = "Recipe"
@@ -192,7 +193,7 @@ class Recipe:
         reference = first_copy(model, OWNER)
         compilation = Compilation(model, self.compile)
         settings = Settings(reference, self.layers, self.min_weights, OWNER)
-        self._check_data(data)
+        self._check_data(data, reference)
         compilation.apply(reference)
         with self._folder(folder) as target:
             shop = Workshop(reference, data, compilation, target and target.scratch, verbose)
@@ -221,17 +222,12 @@ class Recipe:
         compilation.apply(result.model)
         return result
 
-    def _check_data(self, data):
-        """Raises `ValueError` if a step wants data, or targets, that are not there."""
-        has_targets = not isinstance(data, tuple) or keras.utils.unpack_x_y_sample_weight(data)[1] is not None
+    def _check_data(self, data, model):
+        """Raises if a step wants data, or targets, that are not there, or do not fit the model."""
         for number, step in enumerate(self.steps, start=1):
-            if step.needs == "nothing" or (data is not None and (has_targets or step.needs == "inputs")):
-                continue
-            expected = (
-                f"samples{' with targets, `(x, y)`,' * (step.needs == 'targets')} for step {number}, `{step.alias}`"
-            )
-            received = None if data is None else "inputs only"
-            raise ValueError(invalid_argument("data", f"{OWNER}.apply", expected=expected, received=received))
+            if step.needs != "nothing":
+                options = {"targets": step.needs == "targets", "reason": f"for step {number}, `{step.alias}`"}
+                first_samples(data, model, 1, owner=f"{OWNER}.apply", **options)
 
     def _check_holding(self, place):
         """Raises `ValueError` if zeros of layers that share no values would be filled by training."""

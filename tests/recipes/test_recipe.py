@@ -115,8 +115,10 @@ def test_a_metric_that_is_a_function_cannot_be_written(tmp_path):
     ("recipe", "arguments", "message"),
     [
         (slim.Recipe(["share"], {"scorse": None}), {}, "Did you mean 'scores'"),
-        (slim.Recipe([FineTune(epochs=1)]), {}, "with targets.*step 1, `fine_tune`"),
-        (slim.Recipe(["share", Quantize()]), {}, "samples for step 2, `quantize`"),
+        (slim.Recipe([FineTune(epochs=1)]), {}, "inputs and targets.*for step 1, `fine_tune`"),
+        (slim.Recipe(["share", Quantize()]), {}, "inputs.*for step 2, `quantize`"),
+        (slim.Recipe([FineTune(epochs=1)]), {"data": (np.zeros((4, 8)),)}, "targets too.*for step 1, `fine_tune`"),
+        (slim.Recipe([Quantize()]), {"data": (np.zeros((4, 7)), np.zeros(4))}, r"\(4, 7\)|7"),
         (slim.Recipe(["export"]), {}, "a folder, as step `export`"),
         (slim.Recipe(["share"], max_drop=0.1), {}, "data with targets"),
         (slim.Recipe(["share"], {"first": {"share": {"bits": 0}}}), {}, "Step 1, `share`: Layer 'first'"),
@@ -152,6 +154,20 @@ def test_a_model_that_is_not_compiled_needs_a_loss_to_train(trained, samples):
     assert result.metric_after < result.metric_before
     assert np.array_equal(model.get_weights()[0], before[0])
     assert not model.compiled
+
+
+def test_a_loss_of_ones_own_and_nothing_to_measure(trained, samples):
+    def own_loss(y, answers):
+        return keras.losses.sparse_categorical_crossentropy(y, answers) * 2
+
+    model = keras.Sequential.from_config(trained.get_config())
+    model.compile("sgd", own_loss, run_eagerly=True)
+    result = slim.Recipe([FineTune(epochs=1)]).apply(model, samples, verbose=0)
+    assert result.model.loss is own_loss
+    assert result.metric == "loss"
+    model.compile("sgd")
+    result = slim.Recipe(["share"]).apply(model, samples, verbose=0)
+    assert (result.metric, result.metric_after) == (None, None)
 
 
 def values(model):
