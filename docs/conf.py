@@ -2,11 +2,14 @@
 
 import os
 import pathlib
+import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("MPLBACKEND", None)  # notebooks choose theirs, which draws into the page
 
+import draw_architecture
 import nbformat
 from myst_nb.core.read import read_myst_markdown_notebook
 
@@ -38,6 +41,7 @@ def reason_table():
 GENERATED.mkdir(exist_ok=True)
 (GENERATED / "rules.md").write_text(rule_table(), encoding="utf-8")
 (GENERATED / "reasons.md").write_text(reason_table(), encoding="utf-8")
+(GENERATED / "architecture.svg").write_text(draw_architecture.draw(), encoding="utf-8")
 for path in (DOCS / "tutorials").glob("*-*.md"):  # to be downloaded
     notebook = read_myst_markdown_notebook(path.read_text(encoding="utf-8"), path=path)
     nbformat.write(notebook, GENERATED / f"{path.stem}.ipynb")

@@ -9,6 +9,7 @@ LIGHT = {
     "before": "#c9d1d9",
     "accent": "#0f766e",
     "wash": "#e6f4f1",
+    "panel": "#f3f5f7",
 }
 DARK = {
     "ink": "#e6edf3",
@@ -17,6 +18,7 @@ DARK = {
     "before": "#4b535d",
     "accent": "#2dd4bf",
     "wash": "#12332f",
+    "panel": "#22272e",
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 

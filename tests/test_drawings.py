@@ -1,4 +1,4 @@
-"""The drawings of the documentation are those that their scripts draw today."""
+"""The drawings of the documentation: those that lie in the repository are up to date, and all follow the theme."""
 
 import importlib
 import pathlib
@@ -9,21 +9,41 @@ import pytest
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 SCRIPTS = sorted(path.stem for path in DOCS.glob("draw_*.py"))
+SVG = "{http://www.w3.org/2000/svg}"
 
 
-@pytest.fixture(params=SCRIPTS)
-def script(request, monkeypatch):
+@pytest.fixture
+def load(monkeypatch):
+    """Imports one of the scripts."""
     monkeypatch.setattr(sys, "path", [str(DOCS), *sys.path])
-    return importlib.import_module(request.param)
+    return importlib.import_module
 
 
-def test_drawing_is_up_to_date(script):
-    drawn = script.PATH.read_text(encoding="utf-8")
-    assert drawn == script.draw(), f"Draw it again: python docs/{script.__name__}.py"
+def test_hero_is_up_to_date(load):
+    hero = load("draw_hero")
+    assert hero.PATH.read_text(encoding="utf-8") == hero.draw(), "Draw it again: python docs/draw_hero.py"
 
 
-def test_drawing_stands_alone_and_in_both_themes(script):
-    root = xml.etree.ElementTree.fromstring(script.draw())
-    style = root.find("{http://www.w3.org/2000/svg}style").text
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_drawings_have_the_colours_of_the_page(load, script):
+    drawn = load(script).draw()
+    style = xml.etree.ElementTree.fromstring(drawn).find(f"{SVG}style").text
     assert "prefers-color-scheme:dark" in style
-    assert "#" not in script.draw().replace(style, ""), "A colour of its own would not follow the page."
+    assert "#" not in drawn.replace(style, ""), "A colour of its own would not follow the theme."
+    used = {part.split(")")[0] for part in drawn.split("var(--ks-")[1:]}
+    assert {f"--ks-{colour}:" in style for colour in used} == {True}
+
+
+def test_every_room_stands_in_the_picture_of_the_house(load):
+    house = load("draw_architecture")
+    imports, _ = house.rooms()
+    words = " ".join(each.text for each in xml.etree.ElementTree.fromstring(house.draw()).iter(f"{SVG}text"))
+    assert len(imports) > 30
+    assert [room for room in imports if room and room not in words.split()] == []
+
+
+def test_lines_are_imports_without_detours(load):
+    house = load("draw_architecture")
+    imports = {"a": {"b", "c"}, "b": {"c"}, "c": set()}
+    assert sorted(house.direct(imports)) == [("a", "b"), ("b", "c")]
+    assert "graph" in house.rooms()[0]["scoring"]
