@@ -172,10 +172,6 @@ class CompressionHyperModel:
                     settings[name] = value
         return settings
 
-    def is_searched(self, name: str) -> bool:
-        """Tells whether a setting may have several values."""
-        return isinstance(self._spaces[name], list | tuple) or callable(self._spaces[name])
-
     def best_model(self, tuner: Any) -> keras.Model:
         """Returns the model of the trial with the best score, compiled, with its weights.
 
@@ -186,6 +182,10 @@ class CompressionHyperModel:
             ValueError: If no trial has ended well.
         """
         return read_trials(tuner).best.load_model()
+
+    def _is_searched(self, name):
+        """Tells whether a setting may have several values."""
+        return isinstance(self._spaces[name], list | tuple) or callable(self._spaces[name])
 
     def _checked(self, settings: dict[str, Space]) -> tuple[list[str], dict[str, Space], dict[str, list[str]]]:
         """Returns the methods to choose from, what is searched of each setting, and the methods that read it."""
@@ -278,7 +278,7 @@ class _Note:
         hypermodel = self.hypermodel
         own = {name: value for name, value in self.hp.values.items() if not name.startswith((f"{SCOPE}/", "tuner/"))}
         cost = hypermodel.cost if isinstance(hypermodel.cost, str) else hypermodel.cost.alias
-        searched = {name: value for name, value in self.settings.items() if hypermodel.is_searched(name)}
+        searched = {name: value for name, value in self.settings.items() if hypermodel._is_searched(name)}
         return {
             "settings": {**own, **searched},
             "monitor": hypermodel.monitor,
