@@ -77,8 +77,19 @@ def test_tensorboard_shows_score_and_costs_of_each_trial(tmp_path):
     assert max(written["epoch_score"]) == pytest.approx(result.score)
 
 
+class Interrupting(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
 def test_a_search_goes_on_where_it_was(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        random_search(hyper_model(), tmp_path, 1).search(epochs=2, callbacks=[Interrupting()], **fit_arguments())
+    (interrupted,) = read_trials(tmp_path / "search").results
+    assert interrupted.status == "RUNNING"  # after a first epoch that was scored
     random_search(hyper_model(), tmp_path, 1).search(epochs=2, **fit_arguments())
+    assert read_trials(tmp_path / "search").best.settings == interrupted.settings
     before = (tmp_path / "search" / "trial_0" / "compression.json").read_bytes()
     tuner = random_search(hyper_model(), tmp_path, 2)
     tuner.search(epochs=2, **fit_arguments())
