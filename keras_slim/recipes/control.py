@@ -4,9 +4,10 @@ import dataclasses
 import itertools
 import os
 import time
+import warnings
 from collections.abc import Callable
 
-from keras_slim.errors import UnreachableTargetError
+from keras_slim.errors import SlimWarning, UnreachableTargetError
 from keras_slim.recipes.base import State, Step
 from keras_slim.recipes.measuring import Measure, ModelCost, cost_of
 from keras_slim.recipes.place import Place
@@ -117,11 +118,13 @@ class Course:
         begin = time.perf_counter()
         place = self._place(step, strength)
         try:
-            state = step.run(before.state, place)
+            with warnings.catch_warnings(record=True) as caught:
+                state = step.run(before.state, place)
         except Exception as error:
             self._say(f"Step {index + 1} of {len(self._ladders)}, `{step.alias}`, fails")
             error.add_note(f"This was step {index + 1} of {len(self._ladders)} of the recipe, `{step.alias}`.")
             raise
+        notes = (*state.notes, *_told(caught, place.path("")))
         path = place.path(state.file) if state.file else None
         cost = cost_of(state.model) if path is None else dataclasses.replace(before.cost, bytes=os.path.getsize(path))
         value = self._measure.of(state.model, path)
@@ -129,13 +132,15 @@ class Course:
         details = None if state.details is None else state.details.to_dict()
         report = StepReport(
             *(step.alias, step.get_config(), strength, before.cost, cost, before.value, value, seconds),
-            *(state.notes, path, details),
+            *(notes, path, details),
         )
         metric = "" if value is None else f"{self._measure.name} {value:.4f}, "
         self._say(
             f"Step {index + 1} of {len(self._ladders)}, `{step.alias}`: {metric}{cost.parameters:,} parameters, "
             f"{cost.bytes:,} bytes, {seconds:.1f} s"
         )
+        for note in notes:
+            self._say(f"  {note}")
         return Done(state, cost, value, report)
 
     def _complaint(self, asked, missing):
@@ -146,6 +151,14 @@ class Course:
             f"with the least of them that does anything. Expected a larger `max_drop`, gentler steps, or more epochs "
             "in which the model makes up for them."
         )
+
+
+def _told(caught, folder):
+    """Returns the warnings of this package as sentences, without a folder that will be gone; gives others again."""
+    for each in caught:
+        if not issubclass(each.category, SlimWarning):
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    return [str(each.message).replace(folder, "") for each in caught if issubclass(each.category, SlimWarning)]
 
 
 def _ladder(step):

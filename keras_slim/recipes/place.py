@@ -139,6 +139,8 @@ class Place:
 
     def fit_arguments(self, batch_size: int | None) -> dict[str, Any]:
         """Returns the data as arguments of `fit`."""
+        if hasattr(self.data, "element_spec"):
+            return {"x": self.data, "shuffle": False}  # Keras warns that it does not shuffle datasets
         if not isinstance(self.data, tuple):
             return {"x": self.data}
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(self.data)

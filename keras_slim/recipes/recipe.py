@@ -64,11 +64,11 @@ class Recipe:
 
     >>> import keras, keras_slim as slim
     >>> dense = keras.layers.Dense
-    >>> model = keras.Sequential([keras.Input((8,)), dense(32, name="hidden"), dense(16), dense(2, name="scores")])
+    >>> model = keras.Sequential([keras.Input((8,)), dense(32, name="hidden"), dense(2, name="scores")])
     >>> recipe = slim.Recipe([{"prune": {"ratio": 0.5}}, {"share": {"bits": 4}}], layers={"scores": {"share": None}})
     >>> result = recipe.apply(model, verbose=0)
     >>> [layer.units for layer in result.model.layers], [step.after.parameters for step in result.steps]
-    ([16, 8, 2], [298, 298])
+    ([16, 2], [178, 178])
     """
 
     def __init__(

@@ -54,7 +54,7 @@ class Quality:
         results = self._results(batches, answers)
         known = list(results)
         others = [name for name in known if name != "loss" and not name.endswith("_loss")]
-        self.name = self._metric or next(iter(others or known), None)
+        self.name = self._metric or next(iter([*others, *(["loss"] if self._has_loss else known)]), None)
         if self.name not in results:
             expected = f"one of {known}, what the model was compiled with"
             hint = did_you_mean(self._metric, known)

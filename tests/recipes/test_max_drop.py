@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import re
+import warnings
 
 import keras
 import numpy as np
@@ -121,6 +122,22 @@ def test_a_metric_on_what_is_trained_on_is_told(trained, samples):
     with pytest.warns(SlimWarning, match="on samples that are trained on"):
         recipe.apply(trained, samples, verbose=0)
     recipe.apply(trained, samples, samples, verbose=0)
+
+
+def test_warnings_of_a_step_are_notes_of_its_report(spoil, line, tmp_path, recwarn):
+    class Warner(Heal):
+        def run(self, state, place):
+            warnings.warn(f"{place.path('file')} is small", SlimWarning, stacklevel=2)
+            warnings.warn("something else", UserWarning, stacklevel=2)
+            return state
+
+    for kind in (SlimWarning, UserWarning):
+        warnings.simplefilter("always", kind)
+    with registered("warn", Warner):
+        result = slim.Recipe([Warner()]).apply(line[0], folder=tmp_path / "out", verbose=0)
+    assert result.steps[0].notes == ("file is small",)
+    assert [str(each.message) for each in recwarn if each.category is UserWarning] == ["something else"]
+    assert not [each for each in recwarn if each.category is SlimWarning]
 
 
 WEAKER = {

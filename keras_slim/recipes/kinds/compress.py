@@ -9,9 +9,10 @@ from keras_slim.recipes.base import State, Step, steps
 @steps.register("compress")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Compress(Step):
-    """Writes a file as small as weights allow, by `keras_slim.save_compressed`.
+    """Writes the model to a file that is as small as its weights allow.
 
-    What pays are zeros and shared values, so `sparsify` and `share` come before it. The model goes on as it is.
+    It is `keras_slim.save_compressed`. What pays are zeros and shared values, so `sparsify` and `share` come before it.
+    The model goes on as it is.
 
     Args:
         file: Name of the file.

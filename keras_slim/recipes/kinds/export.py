@@ -20,10 +20,11 @@ OWNER = "step `export`"
 @steps.register("export")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Export(Step):
-    """Writes a LiteRT file, proved to answer like it, by `keras_slim.export_tflite`.
+    """Writes the model as a LiteRT file, proved to answer like it.
 
-    The model goes on as it is. With `quantize="int8"` the file takes the ranges that step `quantize` gave the model, or
-    else those of the data; a layer that is left alone stays in floats. Other files round all layers or none.
+    It is `keras_slim.export_tflite`. The model goes on as it is. With `quantize="int8"` the file takes the ranges that
+    step `quantize` gave the model, or else those of the data; a layer that is left alone stays in floats. Other files
+    round all layers or none.
 
     Args:
         quantize: `None` for float32, `"float16"`, `"dynamic"` or `"int8"`.
