@@ -68,3 +68,12 @@ FIGURES = sorted(path for path in (DOCS / "images").iterdir() if path.stem not i
 @pytest.mark.parametrize("path", FIGURES, ids=relative)
 def test_each_figure_hangs_in_the_gallery(path):
     assert f"images/{path.name}\n" in text_of(DOCS / "gallery.md")
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_readme_run_as_they_stand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"## Ten lines that run as they stand\n\n```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(lines, "README.md", "exec"), {})
+    assert (tmp_path / "digits.tflite").stat().st_size > 1000
