@@ -48,7 +48,7 @@ def text(x, y, words, colour="ink", size=13, anchor="start", weight=400):
     """Returns a line of words."""
     return (
         f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}" font-weight="{weight}" {fill(colour)}>'
-        f"{html.escape(words)}</text>"
+        f"{html.escape(words, quote=False)}</text>"
     )
 
 
