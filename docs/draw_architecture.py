@@ -20,7 +20,7 @@ COLUMNS = {
     "layers": ("layers", "models", "rewriting", "lowrank", "distillation"),
     "device": ("export", "phone"),
 }
-WIDE_FROM = 6  # rooms of this rank and above stand across all columns, and use whatever is below
+WIDE_FROM = 5.6  # rooms of this rank and above stand across all columns, and use whatever is below
 TOOLS_BELOW = 2  # rooms of a lower rank are tools that all may use: they have no lines
 WIDTH, LEFT, COLUMN, PITCH = 860, 20, 213, 68
 BOX, HEIGHT, WIDE_HEIGHT = 180, 50, 40
@@ -99,7 +99,9 @@ def room_box(room, place, words, imports):
     """Draws a room: its name, and what it is for."""
     x, y, width = place
     name = f"keras_slim.{room}" if room else "import keras_slim as slim"
-    lines = textwrap.wrap(words.replace("`", ""), int(width / 5.9), max_lines=2, placeholder=" ...")
+    lines = textwrap.wrap(
+        words.replace("`", ""), int(width / 5.9), max_lines=2 if width == BOX else 1, placeholder=" ..."
+    )
     yield f"<g><title>{name} imports {', '.join(sorted(filter(None, imports))) or 'nothing'}</title>"
     yield svg.box(x, y, width, HEIGHT if width == BOX else WIDE_HEIGHT, "wash" if width == BOX else "panel", 6)
     yield svg.text(x + 10, y + 18, room or "keras_slim, the front door", "ink", 13, weight=600)
@@ -125,7 +127,7 @@ def tools(heights, y):
     parts = []
     for rank in sorted({rank for rank in heights.values() if rank < TOOLS_BELOW}, reverse=True):
         names = [room for room in sorted(heights) if heights[room] == rank]
-        lines = textwrap.wrap(" \N{MIDDLE DOT} ".join(names), 116)
+        lines = textwrap.wrap(", ".join(names), 116)
         parts.append(svg.box(LEFT, y, WIDTH - 2 * LEFT, 16 * len(lines) + 16, "panel", 6))
         parts += [svg.text(LEFT + 10, y + 21 + 16 * number, line, "muted", 12) for number, line in enumerate(lines)]
         y += 16 * len(lines) + 26
