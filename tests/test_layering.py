@@ -83,7 +83,6 @@ MAY_IMPORT_TENSORFLOW = (
     "callbacks/garbage.py",
     "callbacks/event_file.py",
     "migration/old_process.py",
-    "migration/old_process.py",
 )
 MAY_READ_NODES = ("graph/nodes.py",)
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")
