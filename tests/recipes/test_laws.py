@@ -152,6 +152,15 @@ def test_what_is_none_by_name_is_untouched_by_every_step(name, trained, samples,
         assert ["second" in islands, "third" in islands] == [True, False], islands
 
 
+@pytest.mark.parametrize("name", ["prune", "prune in fit"])
+def test_a_layer_behind_a_cut_does_not_make_up_for_it_if_it_is_left_alone(name, trained, samples):
+    model = slim.Recipe([ALONE[name]], layers={"scores": None}).apply(trained, samples, verbose=0).model
+    assert model.count_params() < trained.count_params()
+    pairs = zip(model.get_layer("scores").get_weights(), trained.get_layer("scores").get_weights(), strict=True)
+    for weight, old in pairs:
+        np.testing.assert_array_equal(weight, old, strict=True)
+
+
 def test_distillation_learns_from_the_model_before(trained, samples):
     """With a weight of 0 the labels do not count: other labels lead to the very same weights."""
     distill = {"student_loss_weight": 0.0}
