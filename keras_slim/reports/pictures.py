@@ -62,7 +62,7 @@ def plot_pruning(
         rounds_done: Attribute of the same name of the callback.
         dense_history: The same as `history` of a training without pruning, to compare with. Optional.
         metric: Which entry of the history to show. Defaults to the first found of `"val_accuracy"`, `"accuracy"`,
-            `"val_loss"` and `"loss"`.
+            `"val_loss"` and `"loss"`, or else the first entry.
         figure: Figure or subfigure of matplotlib to draw on. Defaults to a new one.
 
     Returns:
@@ -71,16 +71,17 @@ def plot_pruning(
     Raises:
         ValueError: If the history has no such metric.
     """
+    before = _epochs_before(history)
     history, dense_history = _entries(history), _entries(dense_history)
     metric = check_metric(metric, history)
     figure = figure or new_figure(6, 4.8)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    _draw_metric(upper, metric, history, dense_history)
-    _draw_size(lower, history)
+    _draw_metric(upper, metric, history, dense_history, before)
+    _draw_size(lower, history, before)
     for axes in (upper, lower):
         _mark_rounds(axes, rounds_done)
     lower.set_xlabel("epoch (dotted: a round of pruning)")
-    lower.set_xlim(0.5, len(history[metric]) + 0.5)
+    lower.set_xlim(before + 0.5, before + len(history[metric]) + 0.5)
     add_legend(upper)
     return figure
 
@@ -126,8 +127,13 @@ def _entries(history):
     return getattr(history, "history", history) or {}
 
 
+def _epochs_before(history):
+    """Returns how many epochs came before those of a history: `initial_epoch`, where it is that of a `fit`."""
+    return next(iter(getattr(history, "epoch", ())), 0)
+
+
 def check_metric(metric, history):
-    found = metric or next((name for name in METRICS if name in history), None)
+    found = metric or next((name for name in (*METRICS, *history) if name in history), None)
     if found in history:
         return found
     raise ValueError(
@@ -135,12 +141,14 @@ def check_metric(metric, history):
     )
 
 
-def _draw_metric(axes, metric, history, dense_history):
+def _draw_metric(axes, metric, history, dense_history, before):
     values = history[metric]
-    axes.plot(_epochs(values), values, color=ORANGE, linewidth=2, label="pruned in fit")
+    axes.plot(_epochs(values, before), values, color=ORANGE, linewidth=2, label="pruned in fit")
     if metric in dense_history:
         dense = dense_history[metric]
-        axes.plot(_epochs(dense), dense, color="black", linewidth=1.2, linestyle=(0, (4, 3)), label="not pruned")
+        axes.plot(
+            _epochs(dense, before), dense, color="black", linewidth=1.2, linestyle=(0, (4, 3)), label="not pruned"
+        )
     axes.set_title(in_words(metric), loc="left")
     if metric.endswith("accuracy"):
         axes.set_ylim(*_accuracy_limits([*settled(values), *settled(dense_history.get(metric, []))]))
@@ -148,10 +156,10 @@ def _draw_metric(axes, metric, history, dense_history):
     clean(axes)
 
 
-def _draw_size(axes, history):
+def _draw_size(axes, history, before):
     name, sizes = size_history(history)
     if sizes:
-        axes.stairs(sizes, [epoch + 0.5 for epoch in range(len(sizes) + 1)], fill=True, color=BLUE)
+        axes.stairs(sizes, [before + epoch + 0.5 for epoch in range(len(sizes) + 1)], fill=True, color=BLUE)
         axes.yaxis.set_major_formatter(lambda value, _: scaled(value))
         axes.set_ylim(0, 1.1 * max(sizes))
         name = f"{name}: {scaled(sizes[0])} to {scaled(sizes[-1])}"
@@ -180,8 +188,8 @@ def _accuracy_limits(values):
     return max(0, min(values) - margin), min(1, max(values)) + margin
 
 
-def _epochs(values):
-    return range(1, len(values) + 1)
+def _epochs(values, before):
+    return range(before + 1, before + len(values) + 1)
 
 
 def in_words(metric):

@@ -65,6 +65,23 @@ def test_an_unknown_metric_is_refused():
         plot_pruning(HISTORY, ROUNDS, metric="auc")
 
 
+def test_without_any_known_metric_the_first_is_shown():
+    assert titles(plot_pruning({"d_loss": [2.0, 1.0], "g_loss": [1.0, 3.0]}, []))[0] == "D loss"
+    with pytest.raises(ValueError, match=r"`metric` of `plot_pruning`"):
+        plot_pruning({}, [])
+
+
+def test_epochs_are_counted_from_that_in_which_a_fit_began():
+    history = keras.callbacks.History()
+    history.epoch, history.history = [10, 11, 12], {"loss": [3.0, 2.0, 1.0], "macs": [2e6, 1e6, 1e6]}
+    upper, lower = plot_pruning(history, [{"epoch": 11}]).axes
+    loss, mark = upper.lines
+    assert list(loss.get_xdata()) == [11, 12, 13]
+    assert list(mark.get_xdata()) == [11.5, 11.5]
+    assert list(lower.patches[0].get_data().edges) == [10.5, 11.5, 12.5, 13.5]
+    assert upper.get_xlim() == (10.5, 13.5)
+
+
 def test_a_history_object_will_do():
     history = keras.callbacks.History()
     history.history = HISTORY
