@@ -58,8 +58,9 @@ class Herald(keras.callbacks.Callback):
     """Says, before all other callbacks of a `fit`, what those know that are announcing."""
 
     def on_epoch_end(self, epoch, logs=None):
-        if logs is not None:
-            _announce([each for each in beside(self) if isinstance(each, Announcing)], epoch, logs)
+        ours = [each for each in beside(self) if isinstance(each, Announcing)]
+        if ours and logs is not None:  # none, where somebody has taken them out of a list of their own
+            _announce(ours, epoch, logs)
 
 
 def _announce(callbacks, epoch, logs):

@@ -150,6 +150,14 @@ def test_a_list_of_the_users_own_serves_two_fits():
     assert len(own.callbacks) == 3  # one speaks for it
 
 
+def test_ours_can_be_taken_out_of_a_list_of_the_users_own():
+    model, callback = build(), make("HoldMasks")
+    own = keras.callbacks.CallbackList([callback], add_history=True, model=model, epochs=1, steps=1, verbose=0)
+    fit(own, model, epochs=1)
+    own.callbacks.remove(callback)
+    assert set(fit(own, model, epochs=1)) >= {"loss"}
+
+
 def test_the_list_given_to_fit_stays_as_it_was():
     callbacks = [make("HoldMasks")]
     fit(callbacks, epochs=1)
