@@ -10,6 +10,8 @@ import struct
 
 import numpy as np
 
+from keras_slim.errors import invalid_argument
+
 SCALAR, TENSOR, BLOBS = 1, 2, 3
 """Kinds of data in `SummaryMetadata.data_class`."""
 
@@ -19,13 +21,20 @@ class EventFile:
 
     Args:
         folder: The folder, which is a run in TensorBoard. It is made if it is missing.
+
+    Raises:
+        ValueError: If no file can be written there.
     """
 
     def __init__(self, folder: str):
         import tensorflow as tf
 
         self._tf = tf
-        self._writer = tf.summary.create_file_writer(folder)
+        try:
+            self._writer = tf.summary.create_file_writer(folder)
+        except tf.errors.OpError as error:
+            expected = "a folder in which files can be written"
+            raise ValueError(invalid_argument("log_dir", "Summaries", expected=expected, received=folder)) from error
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """Writes a number."""

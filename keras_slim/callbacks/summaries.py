@@ -46,7 +46,7 @@ class Summaries(keras.callbacks.Callback):
 
     Raises:
         TypeError: If `log_dir` is no path.
-        ValueError: If `update_freq` is no positive integer.
+        ValueError: If `update_freq` is no positive integer; in `fit`, if nothing can be written in `log_dir`.
 
     Example:
 
@@ -77,20 +77,21 @@ class Summaries(keras.callbacks.Callback):
         self._ours = [each for each in fellows if isinstance(each, Announcing)]
         self._writes_logs = not any(isinstance(each, keras.callbacks.TensorBoard) for each in fellows)
         self._seen: dict[str, Any] = {}
-        self._epoch = None
+        self._history = next((each for each in fellows if isinstance(each, keras.callbacks.History)), None)
+        self._epoch = self._written = None
 
     def on_epoch_end(self, epoch, logs=None):
         self._epoch = epoch
         if epoch % self.update_freq == 0 or epoch + 1 == self.params.get("epochs"):
-            self._write_logs(epoch, logs or {})
-            self._write_widths(epoch)
-            self._write_weights(epoch)
+            self._write(epoch, logs or {})
         self._write_scores(epoch)
         self._draw_trajectory()
         self._file.flush()
 
     def on_train_end(self, logs=None):
         if self._epoch is not None:
+            if self._written != self._epoch:  # as when `EarlyStopping` has ended it
+                self._write(self._epoch, logs or {})
             self._draw_trajectory()
             self._draw_pruning(self._epoch)
         self._close()
@@ -108,6 +109,12 @@ class Summaries(keras.callbacks.Callback):
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _write(self, epoch, logs):
+        self._written = epoch
+        self._write_logs(epoch, logs)
+        self._write_widths(epoch)
+        self._write_weights(epoch)
 
     def _write_logs(self, epoch, logs):
         if self._writes_logs:
@@ -153,9 +160,9 @@ class Summaries(keras.callbacks.Callback):
 
     def _draw_pruning(self, epoch):
         """Draws a `fit` in which something was cut."""
-        for each in self._ours:
+        for each in self._ours if self._history else ():
             if each._scores() is not None:
-                self._draw("pruning", epoch, plot_pruning, self.model.history, each.rounds_done)
+                self._draw("pruning", epoch, plot_pruning, self._history, each.rounds_done)
 
     def _draw(self, tag, epoch, plot, *drawn):
         if self.images:

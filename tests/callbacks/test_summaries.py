@@ -176,6 +176,46 @@ def test_some_epochs_and_the_last_are_written(tmp_path):
     assert list(events(tmp_path)[f"weights/{HEAD}"][1]) == [0, 2, 3]
 
 
+def test_the_last_epoch_is_written_too_where_the_training_ends_early(tmp_path):
+    stop = keras.callbacks.EarlyStopping("loss", mode="max", patience=2)
+    model = fit([slim.callbacks.Summaries(tmp_path, update_freq=5), stop], epochs=10)
+    last = len(model.history.epoch) - 1
+    assert 0 < last < 5
+    assert list(scalars(tmp_path, "widths/first")) == list(scalars(tmp_path, "epoch_loss")) == [0, last]
+    assert scalars(tmp_path, "epoch_loss")[last] == pytest.approx(model.history.history["loss"][-1])
+
+
+class Adversarial(keras.Sequential):
+    """Has losses by names of its own."""
+
+    def train_step(self, data):
+        return {f"d_{name}": value for name, value in super().train_step(data).items()}
+
+
+def test_a_model_with_losses_of_other_names_is_drawn(tmp_path):
+    model = Adversarial([keras.Input((4,)), *build().layers])
+    model.compile("sgd", "mse", run_eagerly=True)
+    fit([slim.callbacks.Summaries(tmp_path), prune()], model)
+    assert picture(events(tmp_path)["pruning"][1][3]).std() > 0
+
+
+def test_without_a_history_nothing_is_drawn_of_another_fit(tmp_path):
+    model = fit([])
+    callbacks = [slim.callbacks.Summaries(tmp_path), prune()]
+    own = keras.callbacks.CallbackList(callbacks, add_history=False, model=model, epochs=4, steps=1, verbose=0)
+    fit(own, model)
+    assert "pruning" not in events(tmp_path)
+    assert len(scalars(tmp_path, "widths/first")) == 4
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path):
+    (tmp_path / "file").touch()
+    callback, watch = slim.callbacks.Summaries(tmp_path / "file" / "logs"), Weights()
+    with pytest.raises(ValueError, match=r"`log_dir` of `Summaries`. Expected a folder in which files can be written"):
+        fit([callback, watch])
+    assert not watch.seen
+
+
 def test_it_changes_nothing_and_serves_two_fits(tmp_path):
     callback, (watched, alone) = slim.callbacks.Summaries(tmp_path), (build(), build())
     for epoch in range(2):
