@@ -21,7 +21,7 @@ def plot_widths(before: keras.Model, after: keras.Model, *, figure: Any = None) 
 
     Args:
         before: The model before.
-        after: The smaller model; layers are matched by name.
+        after: The smaller model; layers are matched by name, those of inner models by path, such as `encoder/conv`.
         figure: Figure or subfigure of matplotlib to draw on. Defaults to a new one.
 
     Returns:
@@ -112,12 +112,12 @@ def plot_report(
 
 
 def widths(model):
-    """Returns the number of units of each layer that says how many it has, inner models included."""
+    """Returns the units of each layer that says how many it has, by path: `encoder/conv` in an inner model."""
     found = {}
     for layer in model.layers:
         units = getattr(layer, "filters", getattr(layer, "units", None))
         if isinstance(layer, keras.Model):
-            found |= widths(layer)
+            found |= {f"{layer.name}/{name}": units for name, units in widths(layer).items()}
         elif isinstance(units, int):
             found[layer.name] = units
     return found

@@ -2,6 +2,7 @@ import keras
 import pytest
 
 from keras_slim.reports import plot_pruning, plot_report, plot_widths
+from keras_slim.reports.pictures import widths
 
 HISTORY = {
     "val_accuracy": [0.2, 0.8, 0.9, 0.85, 0.95],
@@ -26,14 +27,25 @@ def texts(axes):
 
 def test_a_bar_for_each_layer_with_units():
     (axes,) = plot_widths(network(16), network(6)).axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["first", "inner"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["first", "inside/inner"]
     assert texts(axes) == ["6 of 16", "6 of 16"]
     assert [bar.get_width() for bar in axes.patches] == [16, 16, 6, 6]
 
 
+def test_inner_models_may_have_layers_of_one_name():
+    given = keras.Input((4,))
+    parts = [
+        keras.Sequential([keras.Input((4,)), keras.layers.Dense(width, name="wide"), keras.layers.Dense(3)], name=name)
+        for name, width in (("left", 8), ("right", 16))
+    ]
+    model = keras.Model(given, [part(given) for part in parts])
+    found = widths(model)
+    assert (found["left/wide"], found["right/wide"]) == (8, 16)
+
+
 def test_models_without_a_common_layer_are_refused():
     small = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="other")])
-    with pytest.raises(ValueError, match=r"`after` of `plot_widths`.*\['first', 'inner'\].*\['other'\]"):
+    with pytest.raises(ValueError, match=r"`after` of `plot_widths`.*\['first', 'inside/inner'\].*\['other'\]"):
         plot_widths(network(8), small)
 
 
