@@ -1,7 +1,6 @@
 """Looking at two models from all sides: sizes, quality, files, and how the smaller one came to be."""
 
 import os
-from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -50,8 +49,8 @@ def report(
         before: The model before, built; or the path of its `.keras` file.
         after: The smaller model, built; or the path of its `.keras` file.
         data: What quality is measured on, as `fit` takes it: `(x, y)` or `(x, y, sample_weight)`, a `tf.data.Dataset`
-            or a `keras.utils.PyDataset`. Inputs alone, an array or a list or dictionary of arrays, tell how far files
-            agree with their models, and no metrics. Optional.
+            or a `keras.utils.PyDataset`. Inputs alone, an array, a list or dictionary of arrays or a `tf.data.Dataset`,
+            tell how far files agree with their models, and no metrics. Optional.
         path: Where to write: `.html` for the page, `.md` for a model card, `.json` for the data. Optional.
         files: LiteRT files made from `after`, a path or a list of paths; or a dictionary of such with the keys
             `"before"` and `"after"`. They are weighed and timed, and with data checked against their models.
@@ -107,8 +106,10 @@ def report(
 
 
 def _model(given, name):
-    if not isinstance(given, str | os.PathLike):
-        return readable(given, _OWNER)
+    return readable(_loaded(given, name) if isinstance(given, str | os.PathLike) else given, _OWNER)
+
+
+def _loaded(given, name):
     if not os.path.isfile(given):
         raise FileNotFoundError(f"There is no file {os.fspath(given)}. Give `{name}` as a model or a .keras file.")
     try:
@@ -140,7 +141,7 @@ def _files_by_side(files):
 def _told(made_by):
     """Returns steps, what was left, a trajectory and a description, out of what made the model."""
     steps, left, trajectory, description = [], [], None, None
-    for each in made_by if isinstance(made_by, Sequence) else [made_by]:
+    for each in made_by if isinstance(made_by, list | tuple) else [made_by]:
         if isinstance(each, PruningPlan):
             steps.append(_step_of_plan(each))
             left += each.whole
@@ -204,10 +205,15 @@ def _metrics_of(model, data, metrics):
 
 
 def _has_targets(data):
-    """Returns whether data is more than inputs: a pair of arrays, or a set of batches."""
+    """Returns whether data is more than inputs: a pair of arrays, or a set of batches that is not known to be less."""
     if isinstance(data, tuple):
         return len(data) > 1 and data[1] is not None
-    return data is not None and not isinstance(data, list | dict) and not hasattr(data, "shape")
+    spec = getattr(data, "element_spec", (None, None))  # of a `tf.data.Dataset`
+    return _comes_in_batches(data) and isinstance(spec, tuple) and len(spec) > 1
+
+
+def _comes_in_batches(data):
+    return data is not None and not isinstance(data, tuple | list | dict) and not hasattr(data, "shape")
 
 
 def _inputs(data):
@@ -218,7 +224,7 @@ def _count(data, files):
     """Returns the number of samples; None where there are none, or nobody has counted a data set."""
     if data is None:
         return None
-    if _has_targets(data) and not isinstance(data, tuple):
+    if _comes_in_batches(data):
         return next((file.agreement.samples for file in files if file.agreement), None)
     return num_samples(keras.tree.map_structure(np.asarray, _inputs(data)))
 

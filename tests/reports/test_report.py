@@ -6,6 +6,7 @@ import xml.etree.ElementTree
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_slim as slim
 from keras_slim.graph.channel_graph import Whole
@@ -260,6 +261,28 @@ def test_models_from_files_are_weighed(models, tmp_path):
         slim.report(models[0], tmp_path / "none.keras")
 
 
+@keras.saving.register_keras_serializable("test_report")
+class Subclassed(keras.Model):
+    def __init__(self, width, **options):
+        super().__init__(**options)
+        self.hidden, self.scores = keras.layers.Dense(width), keras.layers.Dense(3)
+
+    def call(self, inputs):
+        return self.scores(keras.ops.relu(self.hidden(inputs)))
+
+    def get_config(self):
+        return {"width": self.hidden.units, "name": self.name}
+
+
+def test_subclassed_models_from_files_are_read(data, tmp_path):
+    model = Subclassed(8)
+    model(data[0])
+    model.save(tmp_path / "model.keras")
+    found = slim.report(model, tmp_path / "model.keras", data)
+    assert rows(found)["parameters"] == (67, 67)
+    assert rows(found)["accuracy"] == pytest.approx([right(model, *data)] * 2)
+
+
 def test_few_bits_are_described(models):
     rounded = slim.quantize(models[1], "int", "int", skip=("last",))
     found = slim.report(models[1], rounded, made_by=[describe(rounded)])
@@ -290,13 +313,21 @@ def test_wrong_arguments_are_refused_before_any_work(tmp_path, monkeypatch):
         slim.report(model, model, files={"small": "a.tflite"})
     with pytest.raises(FileNotFoundError, match=r"no file none\.tflite"):
         slim.report(model, model, files="none.tflite")
-    with pytest.raises(TypeError, match="`made_by` of `report`.*PruningPlan"):
-        slim.report(model, model, made_by=3)
+    for wrong in (3, "plan.json"):
+        with pytest.raises(TypeError, match=f"`made_by` of `report`.*PruningPlan.*made_by='?{wrong}"):
+            slim.report(model, model, made_by=wrong)
 
 
 def test_data_that_do_not_fit_are_refused(models):
     with pytest.raises(ValueError, match="`data` of `report`.*'before'"):
         slim.report(*models, (np.ones((4, 5)), np.zeros(4)))
+
+
+def test_a_data_set_of_inputs_alone_tells_of_agreement(models, data, files):
+    batches = tf.data.Dataset.from_tensor_slices(data[0]).batch(7)
+    found = slim.report(*models, batches, files=files["after"][0])
+    assert (found.quality, found.samples) == ((), 30)
+    assert found.files[0].agreement.sqnr_db > 100
 
 
 def test_data_sets_are_measured_too(models, data, files):
