@@ -2,13 +2,14 @@
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-from keras_slim.errors import ExportError, invalid_argument, one_of
+from keras_slim.errors import ExportError, SlimWarning, invalid_argument, one_of
 from keras_slim.export.agreement import LEAST_DB_OF_HALF_PRECISION, OutputAgreement, compare
 from keras_slim.export.precision import is_float32
 from keras_slim.export.verification import check_tolerance
@@ -151,6 +152,9 @@ def migrate(
         ExportError: If the two models do not answer alike.
         MissingExtraError: If TFMOT is not installed: `pip install 'keras_slim[tfmot]'`.
 
+    Warns:
+        SlimWarning: If the answers are nearly the same for all samples, so that their agreement proves little.
+
     Example:
 
     >>> import keras_slim as slim
@@ -167,6 +171,13 @@ def migrate(
     outputs = _compared(building.model, x, expected)
     least = _least_db(building, kept) if tolerance is None else tolerance
     _check_agreement(path, outputs, least, len(x[0]), building)
+    if len(x[0]) > 1 and not any(each.is_telling for each in outputs):
+        warnings.warn(
+            f"The answers of {path} hardly differ from sample to sample, so that their agreement proves little. Give "
+            "typical samples as `data`.",
+            SlimWarning,
+            stacklevel=2,
+        )
     return Migration(
         model=building.model,
         wrapped=building.wrapped,

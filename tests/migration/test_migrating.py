@@ -10,7 +10,7 @@ from tfmot_by_hand import Described, entry_of, input_of, interpreter
 
 import keras_slim as slim
 from keras_slim.cli import main
-from keras_slim.errors import ExportError, MissingExtraError
+from keras_slim.errors import ExportError, MissingExtraError, SlimWarning
 
 X = np.linspace(-1, 1, 12, dtype="float32").reshape(4, 3)
 KERNEL = np.array([[0.5, 0.0], [-1.0, 0.5], [0.0, 2.0]], "float32")
@@ -22,13 +22,13 @@ def old(tmp_path):
     path = tmp_path / "old.h5"
     path.write_bytes(b"")
 
-    def python(off=0.0, **answer):
+    def python(off=0.0, x=X, **answer):
         described = Described()
         described.entries.append(input_of(3))
         weights = [described.weight("kernel", KERNEL, shared=True, mask=KERNEL != 0)]
         dense = entry_of("Dense", "head", units=2, use_bias=False)
         described.layer("ClusterWeights", "cluster_head", layer=dense, weights=weights)
-        samples, answers = described.add(X), described.add(X @ KERNEL + np.float32(off))
+        samples, answers = described.add(x), described.add(x @ KERNEL + np.float32(off))
         told = {"model": described.sequential(), "layers": described.layers, "versions": {"tensorflow": "2"}}
         told.update(samples=[samples], answers=[answers])
         return interpreter(tmp_path, answer or told, described.arrays)
@@ -61,6 +61,12 @@ def test_another_answer_is_refused_and_nothing_is_written(old, tmp_path, capsys)
     assert "does not answer like" in capsys.readouterr().err
     assert not new.exists()
     assert not (tmp_path / "new.masks.npz").exists()
+
+
+def test_answers_that_are_all_the_same_prove_little(old):
+    path, python = old
+    with pytest.warns(SlimWarning, match="hardly differ from sample to sample"):
+        slim.migrate(path, python=python(x=np.ones((4, 3), "float32")))
 
 
 def test_the_command_writes_the_model_masks_and_codes(old, tmp_path, capsys):

@@ -79,7 +79,7 @@ def test_a_clustered_model_answers_as_it_did_before_it_was_saved(folder, x):
     assert sharing.codes == found.codes
 
 
-def test_a_quantized_model_is_near_when_plain_and_the_same_with_its_quantizers(folder, x):
+def test_a_quantized_model_is_near_when_plain_and_the_same_with_its_quantizers(folder, x, tmp_path):
     old = np.load(folder / "quantized.npy")
     plain = slim.migrate(folder / "quantized.h5", x)
     assert 20 < plain.sqnr_db < 100
@@ -93,6 +93,9 @@ def test_a_quantized_model_is_near_when_plain_and_the_same_with_its_quantizers(f
     assert kinds["conv"] == "QuantConv2D"
     assert kinds["relu_quantize"] == "Quantize"
     assert kinds["head"] == "QuantDense"
+    report = slim.export_tflite(kept.model, tmp_path / "model.tflite", "int8", data=x, verbose=0)  # TFMOT's ranges
+    assert report.float_islands == ()
+    assert report.agreement.sqnr_db > 30
 
 
 def test_words_recurrent_layers_and_a_model_inside_called_twice(folder):
