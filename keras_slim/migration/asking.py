@@ -7,9 +7,11 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
+import h5py
 import numpy as np
 
 from keras_slim.errors import MissingExtraError, first_sentence
@@ -70,7 +72,24 @@ def check_model_path(path: str | os.PathLike) -> str:
             f"{path} is no model that can be migrated. Expected a file that ends with {', '.join(ENDINGS)}, or the "
             "folder of a SavedModel."
         )
+    if _keras_version(path).startswith("3"):
+        raise ValueError(
+            f"{path} is a model of Keras 3 already. Expected one of `tf_keras`, or Keras 2. Load it with "
+            "keras.saving.load_model(path)."
+        )
     return path
+
+
+def _keras_version(path):
+    """Returns which Keras wrote a file, an empty text if it does not say so."""
+    version: Any = ""
+    if os.path.isfile(path) and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file, contextlib.suppress(KeyError, ValueError):
+            version = json.loads(file.read("metadata.json")).get("keras_version", "")
+    elif os.path.isfile(path) and h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            version = file.attrs.get("keras_version", "")
+    return version.decode() if isinstance(version, bytes) else str(version)
 
 
 def _run(request, folder, python):

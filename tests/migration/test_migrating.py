@@ -119,6 +119,15 @@ def test_bad_arguments(path, options, message, tmp_path):
         slim.migrate(tmp_path / path, **options)
 
 
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_a_model_of_keras_3_is_said_to_be_one(ending, tmp_path):
+    path = tmp_path / f"new{ending}"
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(path)
+    with pytest.raises(ValueError, match="is a model of Keras 3 already"):
+        slim.migrate(path)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
