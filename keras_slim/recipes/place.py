@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -159,14 +160,21 @@ class Place:
         owners = _owners(model, weights)
         left = self.untouched | self.frozen if trained_only else self.untouched
         return {
-            path: self.options.get(owner, {}).get(option, default)
+            path: next((each for name, each in self.options.items() if is_within(owner, [name])), {}).get(
+                option, default
+            )
             for path, owner in owners.items()
-            if owner not in left
+            if not is_within(owner, left)
         }
 
     def trained(self, model: keras.Model, weights) -> list[str]:
         """Returns the paths of those of some weights that are trained."""
-        return [path for path, owner in _owners(model, weights).items() if owner not in self.frozen]
+        return [path for path, owner in _owners(model, weights).items() if not is_within(owner, self.frozen)]
+
+
+def is_within(path: str, names: Iterable[str]) -> bool:
+    """Tells whether a path is among some, or leads into one: a layer of layers becomes a model when it is pruned."""
+    return any(path == name or path.startswith(f"{name}/") for name in names)
 
 
 def _owners(model, weights):

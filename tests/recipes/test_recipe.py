@@ -225,6 +225,32 @@ def test_layers_of_models_inside_a_model(trained):
     assert values(recipe.apply(model, verbose=0).model) == {"one": 4, "head": 2}
 
 
+@keras.saving.register_keras_serializable("tests")
+class Block(keras.layers.Layer):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(16, name="dense")
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_a_layer_of_layers_is_left_alone_by_what_comes_after_it_was_opened(samples):
+    stack = [keras.layers.Dense(16, name="one"), Block(name="block"), keras.layers.Dense(16, name="two")]
+    model = keras.Sequential([keras.Input((8,)), *stack, keras.layers.Dense(2, name="scores")], name="net")
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
+    steps_ = [Prune(ratio=0.5), Sparsify(sparsity=0.5), Share(bits=1), FineTune(epochs=1), Quantize()]
+    result = slim.Recipe(steps_, {"block": None}).apply(model, samples, verbose=0)
+    assert result.model.get_layer("two").units == 8
+    block = result.model.get_layer("block")
+    assert isinstance(block, keras.Model)
+    for weight, old in zip(block.get_weights(), model.get_layer("block").get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, old)
+
+
 def test_a_subclassed_model_becomes_a_functional_one():
     class Net(keras.Model):
         def __init__(self):

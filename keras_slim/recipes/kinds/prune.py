@@ -97,10 +97,9 @@ class Prune(Training):
         }
         if self.epochs:
             model = place.copy(state.model)
-            compensates = self.compensate and not place.frozen  # which changes all layers behind a cut
             callback = ProgressiveGlobalPruning(
                 self.ratio,
-                **options | {"calibration": compensates},
+                **options,
                 data=place.data,
                 rounds=self.rounds,
                 ignore=tied_to(model, place.untouched),

@@ -10,6 +10,7 @@ from keras_slim.callbacks.quantization_aware_training import QuantizationAwareTr
 from keras_slim.layers.quant_twins import QUANTIZED
 from keras_slim.quantizers import Int
 from keras_slim.recipes.base import State, steps
+from keras_slim.recipes.place import is_within
 from keras_slim.recipes.training import Training
 from keras_slim.rewriting.calibration import calibrate
 from keras_slim.rewriting.per_layer import paths
@@ -92,7 +93,8 @@ def stays_real(model: keras.Model, names) -> dict[str, None]:
 
     Of others, such as normalizations, only what they give is rounded, by a layer behind them. A phone computes with it.
     """
-    return {path: None for layer, path in paths(model).items() if path in names and isinstance(layer, tuple(QUANTIZED))}
+    layers = {path: layer for layer, path in paths(model).items() if isinstance(layer, tuple(QUANTIZED))}
+    return dict.fromkeys(path for path in layers if is_within(path, names))
 
 
 def worst_layers(model: keras.Model, samples, share: float, kernel, activations) -> tuple[str, ...]:
