@@ -13,8 +13,9 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "keras_slim"
 # So does sharing, above the weights that sparsity finds and holds.
 # Callbacks show the pictures of reports while a model trains, so reports stand below them.
 # Export tells what a model weighs and takes as a file, so it stands below pruning, which asks before it decides, and
-# above rewriting, which leaves layers real so that a metric holds. A phone runs what was exported. The front door,
-# `keras_slim/__init__.py`, shows every room but the command line.
+# above rewriting, which leaves layers real so that a metric holds. A phone runs what was exported. A recipe calls the
+# verbs of all of them, and may ask for a report. The front door, `keras_slim/__init__.py`, shows every room but the
+# command line.
 RANKS = {
     "errors": 0,
     "validation": 0,
