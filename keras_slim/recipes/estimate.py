@@ -25,4 +25,7 @@ def tell_estimate(steps, data, measure: Measure, verbose: int) -> None:
     seconds = epochs * PASSES * batches * BATCH * measure.seconds_a_sample()
     if seconds > SILENT_SECONDS:
         needed = f"{seconds / 60:.0f} min" if seconds > 100 else f"{seconds:.0f} s"
-        print(f"{epochs} epochs of training: about {needed}, by the time that one batch takes forward", flush=True)
+        print(
+            f"{epochs} epoch{'s' * (epochs > 1)} of training: about {needed}, by the time that one batch takes forward",
+            flush=True,
+        )

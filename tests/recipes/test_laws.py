@@ -161,17 +161,28 @@ def test_a_layer_behind_a_cut_does_not_make_up_for_it_if_it_is_left_alone(name, 
         np.testing.assert_array_equal(weight, old, strict=True)
 
 
-def test_distillation_learns_from_the_model_before(trained, samples):
+DISTILL = {"student_loss_weight": 0.0}
+COMPILED = {"optimizer": "sgd", "loss": "sparse_categorical_crossentropy"}
+
+
+@pytest.mark.parametrize(
+    ("steps", "compilation"),
+    [
+        ([Sparsify(sparsity=0.5), FineTune(epochs=1, distill=DISTILL)], None),
+        ([Share(bits=2, epochs=1, distill=DISTILL)], COMPILED),  # it compiles the step anew when the epoch begins
+    ],
+)
+def test_distillation_learns_from_the_model_before(steps, compilation, trained, samples):
     """With a weight of 0 the labels do not count: other labels lead to the very same weights."""
-    distill = {"student_loss_weight": 0.0}
-    recipe = slim.Recipe([Sparsify(sparsity=0.5), FineTune(epochs=2, distill=distill)])
+    recipe = slim.Recipe(steps, compile=compilation)
     x, y = samples
     found = []
     for labels in (y, 1 - y):
         keras.utils.set_random_seed(3)
-        found.append(recipe.apply(trained, (x, labels), verbose=0).model)
-    assert_same(*found)
-    assert np.any(found[0].get_layer("first").get_weights()[0] != sparsified(trained, 0.5).get_weights()[0])
+        found.append(recipe.apply(trained, (x, labels), (x, y), verbose=0))
+    assert_same(found[0].model, found[1].model)
+    before = sparsified(trained, 0.5) if compilation is None else shared(trained, 2)
+    assert np.any(found[0].model.get_layer("first").get_weights()[0] != before.get_layer("first").get_weights()[0])
 
 
 def test_zeros_and_shared_values_are_held_by_training_behind_them(trained, samples):

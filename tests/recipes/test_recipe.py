@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import keras
 import numpy as np
@@ -184,6 +185,17 @@ def test_several_inputs_and_outputs_in_batches():
     assert result.model.get_layer("hidden").units == 4
     errors = [np.mean((y[name] - np.asarray(model(x)[name])) ** 2) for name in y]
     assert (result.metric, result.metric_before) == ("loss", pytest.approx(sum(errors), rel=1e-5))
+
+
+def test_how_long_training_takes_is_estimated_before_it_begins(trained, samples, capsys, monkeypatch):
+    monkeypatch.setattr("keras_slim.recipes.estimate.SILENT_SECONDS", 0.0)
+    slim.Recipe([FineTune(epochs=1), "share"]).apply(trained, samples, samples)
+    estimate, first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"1 epoch of training: about \d+ s, by the time that one batch takes forward", estimate)
+    assert first.startswith("Step 1 of 2, `fine_tune`: accuracy ")
+    assert second.startswith("Step 2 of 2, `share`: accuracy ")
+    slim.Recipe(["share"]).apply(trained, samples, samples, verbose=0)
+    assert capsys.readouterr().out == ""
 
 
 def values(model):
