@@ -112,8 +112,13 @@ class Measure:
         return self._quality.of(self._batches, self._answers_of_file(model, path))
 
     def drop(self, value: float, since: float | None = None) -> float:
-        """Returns how much worse a value of the metric is than that of the model before, or than another one."""
+        """Returns how much worse a value of the metric is than that of the model before, or than another one.
+
+        What is not a number is infinitely worse.
+        """
         since = self.before if since is None else since
+        if math.isnan(value):
+            return 0.0 if math.isnan(since) else math.inf
         return round(self._sign * (since - value), DIGITS)
 
     def missing(self, value: float) -> float:

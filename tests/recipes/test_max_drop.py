@@ -83,6 +83,14 @@ def test_what_costs_most_is_done_by_less(spoil, line, capsys):
     assert "spoil, 25% of it" in str(result)
 
 
+def test_a_metric_that_is_no_number_does_not_hold(spoil, line):
+    model, data = line
+    with pytest.raises(UnreachableTargetError, match="misses that by inf"):
+        slim.Recipe([spoil(by=float("nan"))], max_drop=0.5).apply(model, data, verbose=0)
+    result = slim.Recipe([spoil(by=0.25), spoil(by=float("nan"))], max_drop=0.5).apply(model, data, verbose=0)
+    assert [step.strength for step in result.steps] == [1, 0]
+
+
 def test_without_max_drop_nothing_is_taken_back(spoil, line):
     model, data = line
     result = slim.Recipe([spoil(by=5.0)]).apply(model, data, verbose=0)
