@@ -20,29 +20,48 @@ def load_images(path, like, pixels):
         array of integers, or None.
 
     Raises:
-        ValueError: If there are no images, or `like` does not take one image of a fixed size.
+        ValueError: If there are no images, one cannot be read, `like` does not take one image of a fixed size, or its
+            numbers do not reach from black to white.
     """
     import keras
     import numpy as np
 
     size, channels, data_format, dtype = _image_taken_by(like, path)
+    _check_range(pixels, dtype)
     has_classes = any(each.is_dir() and not each.name.startswith(".") for each in pathlib.Path(path).iterdir())
+    paths, found = None, []
     try:
-        batches = keras.utils.image_dataset_from_directory(
+        images = keras.utils.image_dataset_from_directory(
             path,
             labels="inferred" if has_classes else None,
             color_mode=COLORS[channels],
             image_size=size,
+            batch_size=None,  # one by one, so that it is known which one cannot be read
             shuffle=False,
             data_format=data_format,
             verbose=False,
         )
-        found = [batch if has_classes else (batch, None) for batch in batches]
+        paths = images.file_paths
+        found += (each if has_classes else (each, None) for each in images)
     except Exception as error:  # Keras's for no image, TensorFlow's for one that is none
-        raise ValueError(f"The images in {path} cannot be read: {first_sentence(error)}") from error
+        which = f"images in {path}" if paths is None else f"image {paths[len(found)]}"
+        raise ValueError(f"The {which} cannot be read: {first_sentence(error)}") from error
     low, high = pixels
-    x = np.concatenate([images for images, _ in found]) / 255 * (high - low) + low
-    return x.astype(dtype), np.concatenate([classes for _, classes in found]) if has_classes else None
+    x = np.stack([image for image, _ in found]) / 255 * (high - low) + low
+    x = np.rint(x) if np.issubdtype(dtype, np.integer) else x
+    return x.astype(dtype), np.stack([number for _, number in found]) if has_classes else None
+
+
+def _check_range(pixels, dtype):
+    import numpy as np
+
+    if np.issubdtype(dtype, np.integer):
+        lowest, highest = np.iinfo(dtype).min, np.iinfo(dtype).max
+        if min(pixels) < lowest or max(pixels) > highest:
+            raise ValueError(
+                f"The model takes {dtype}, numbers from {lowest} to {highest}. Expected --pixels within them. "
+                f"Received: {pixels[0]:g} {pixels[1]:g}. Without --pixels, black is 0 and white is 255."
+            )
 
 
 def _image_taken_by(like, path):

@@ -79,9 +79,21 @@ def test_channels_first(tmp_path):
 def test_no_images_and_none_that_can_be_read(tmp_path):
     with pytest.raises(ValueError, match="cannot be read: No images found"):
         load_samples(tmp_path, taking(8, 8, 1))
-    (tmp_path / "0.png").write_text("no image")
-    with pytest.raises(ValueError, match=r"The images in .* cannot be read"):
+    write(tmp_path / "0.png", 8, 8, 1)
+    (tmp_path / "1 of 2.png").write_text("no image")
+    write(tmp_path / "2.png", 8, 8, 1)
+    with pytest.raises(ValueError, match=r"The image .*1 of 2\.png cannot be read: .*format"):
         load_samples(tmp_path, taking(8, 8, 1))
+
+
+def test_integers_are_rounded_and_must_reach_from_black_to_white(tmp_path):
+    image = write(tmp_path / "0.png", 8, 8, 1)
+    x, _ = load_samples(tmp_path, taking(8, 8, 1, dtype="int8"), pixels=(-128, 127))
+    np.testing.assert_array_equal(x, image[None].astype("int16") - 128)
+    x, _ = load_samples(tmp_path, taking(8, 8, 1, dtype="uint8"), pixels=(0, 100))
+    np.testing.assert_array_equal(x, np.rint(image[None] / 2.55))
+    with pytest.raises(ValueError, match="takes uint8, numbers from 0 to 255.*Received: -1 1"):
+        load_samples(tmp_path, taking(8, 8, 1, dtype="uint8"), pixels=(-1, 1))
 
 
 @pytest.mark.parametrize("shape", [(8,), (None, None, 3), (8, 8, 2)])
