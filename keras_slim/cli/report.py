@@ -35,7 +35,12 @@ def add_parser(subparsers, parents):
         "--file-before", action="append", default=[], metavar="FILE", help="a .tflite file of BEFORE; repeatable"
     )
     parser.add_argument("--metric", action="append", metavar="NAME", help="a metric (default accuracy); repeatable")
-    parser.add_argument("--plan-json", metavar="FILE.json", help="what `prune --plan-json` wrote, for what was left")
+    parser.add_argument(
+        "--plan-json",
+        type=path_ending_with(".json"),
+        metavar="FILE.json",
+        help="what `prune --plan-json` wrote, for what was left",
+    )
     add_json_option(parser)
 
 

@@ -37,4 +37,6 @@ def test_what_cannot_be_right_is_refused(fails, model_path, data_path, tmp_path)
     )
     assert "Keras cannot load" in fails(2, "report", model_path, data_path, "-o", page)
     assert ".html or .md or .json" in fails(2, "report", model_path, model_path, "-o", tmp_path / "report.pdf")
+    text = fails(2, "report", model_path, model_path, "--plan-json", data_path, "-o", page)
+    assert "argument --plan-json: expected a path that ends with .json" in text
     assert not page.exists()
