@@ -34,7 +34,7 @@ def _draw_shares(axes, names, counts, total, color, what):
     shares = [_share(counts[name], total) for name in names]
     draw_bars(axes, names, shares, [f"{share:.1%}" if share else "" for share in shares], color)
     axes.set_title(f"Share of {scaled(total)} {what}", loc="left")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.3g}%")
 
 
 def _share(count, total):

@@ -31,6 +31,16 @@ def test_of_many_layers_the_largest_in_their_order():
     assert figure.get_supxlabel() == "4 smaller layers are not shown"  # layer_0 has nothing
 
 
+def test_small_shares_have_an_axis_of_different_numbers():
+    cost = tuple(LayerProfile(f"layer_{i}", 1, "Dense", ((None, 3),), 5, 20, 5, 5, 5) for i in range(200))
+    figure = ModelProfile("deep", cost, ()).plot()
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        labels = [label.get_text() for label in axes.get_xticklabels()]
+        assert len(set(labels)) == len(labels) > 2
+        assert "0.2%" in labels
+
+
 def test_a_model_of_nothing_is_refused():
     with pytest.raises(ValueError, match="'flat' has neither weights nor operations"):
         ModelProfile("flat", (LayerProfile("relu", 1, "ReLU", ((None, 3),), 0, 0, 0, 0, 0),), ()).plot()
