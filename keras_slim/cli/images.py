@@ -44,8 +44,10 @@ def load_images(path, like, pixels):
         paths = images.file_paths
         found += (each if has_classes else (each, None) for each in images)
     except Exception as error:  # Keras's for no image, TensorFlow's for one that is none
-        which = f"images in {path}" if paths is None else f"image {paths[len(found)]}"
-        raise ValueError(f"The {which} cannot be read: {first_sentence(error)}") from error
+        which, why = f"images in {path}", first_sentence(error)
+        if paths:
+            which, why = f"image {paths[len(found)]}", why.rpartition(": ")[2]  # without the steps of the data set
+        raise ValueError(f"The {which} cannot be read: {why}") from error
     low, high = pixels
     x = np.stack([image for image, _ in found]) / 255 * (high - low) + low
     x = np.rint(x) if np.issubdtype(dtype, np.integer) else x
