@@ -75,6 +75,14 @@ def test_bars_are_as_long_as_layers_are_wide(page, found):
     assert left / was == pytest.approx(width.after / width.before, abs=0.01)
 
 
+def test_bars_are_on_one_scale_on_a_phone(page):
+    page.set_viewport_size(PHONE)
+    longest = [each.bounding_box()["width"] for each in page.locator("svg.bar").all()]
+    assert len(longest) == 2
+    assert min(longest) > 100
+    assert min(longest) == pytest.approx(max(longest), abs=0.5)
+
+
 @pytest.mark.parametrize("size", [PHONE, SCREEN], ids=["phone", "screen"])
 def test_the_page_is_no_wider_than_the_screen(page, size):
     page.set_viewport_size(size)
