@@ -29,6 +29,11 @@ class KernelValues:
     counts: tuple[int, ...]
 
     @property
+    def distinct(self) -> int:
+        """Number of values other than zero; each element is taken to have its own where they are not shared."""
+        return len(self.values) if self.are_shared else self.kept
+
+    @property
     def title(self) -> str:
         """The path, and the share of the elements that are not zero."""
         return f"{self.path}, {self.kept / max(1, self.size):.1%} kept"

@@ -257,6 +257,9 @@ def _size_rows(models, model_bytes, values):
     zeros = [_zeros(values[side]) for side in models]
     if max(zeros) > 0.01:
         rows.append(ComparisonRow(ZEROS, *zeros, "share"))
+    if any(each.are_shared for side in models for each in values[side]):
+        counts = (sum(each.distinct for each in values[side]) for side in models)
+        rows.append(ComparisonRow("distinct values in kernels", *counts))
     if any(model_bytes.values()):
         rows.append(ComparisonRow(".keras file", *model_bytes.values(), "bytes"))
     return rows

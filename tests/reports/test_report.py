@@ -283,6 +283,16 @@ def test_subclassed_models_from_files_are_read(data, tmp_path):
     assert rows(found)["accuracy"] == pytest.approx([right(model, *data)] * 2)
 
 
+def test_values_that_weights_share_are_counted(models):
+    shared = keras.models.clone_model(models[1])
+    shared.set_weights(models[1].get_weights())
+    slim.share_weights(shared, bits=2)
+    found = slim.report(models[1], shared)
+    assert rows(found)["distinct values in kernels"] == (4 * 8 + 8 * 3, 2 * 4)
+    assert found.sentence() == "Distinct values in kernels -85.7%."
+    assert "distinct values in kernels" not in rows(slim.report(*models))
+
+
 def test_few_bits_are_described(models):
     rounded = slim.quantize(models[1], "int", "int", skip=("last",))
     found = slim.report(models[1], rounded, made_by=[describe(rounded)])
