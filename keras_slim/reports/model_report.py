@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 from typing import Any
 
@@ -126,8 +127,8 @@ class ModelReport:
         return plain | {"files": [file.to_dict() for file in self.files]}
 
     def to_json(self) -> str:
-        """Returns everything as JSON text."""
-        return json.dumps(self.to_dict(), indent=1)
+        """Returns everything as JSON text; null stands for what is infinite or not a number."""
+        return json.dumps(_finite(self.to_dict()), indent=1, allow_nan=False)
 
     def to_html(self) -> str:
         """Returns the page: one file with its pictures in it, which asks nothing of any network."""
@@ -173,3 +174,12 @@ def _plain(value):
     if dataclasses.is_dataclass(value):
         return dataclasses.asdict(value)
     return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
+
+
+def _finite(value):
+    """Returns plain values with None for numbers that JSON has no word for."""
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

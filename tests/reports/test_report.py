@@ -237,6 +237,15 @@ def test_the_data_survive_json(found):
     assert json.loads(made_up().to_json())["trajectory"]["points"][1]["held"] is False
 
 
+def test_a_model_that_has_diverged_leaves_valid_json(models, data):
+    broken = keras.models.clone_model(models[1])
+    broken.set_weights([np.full_like(weight, np.nan) for weight in broken.get_weights()])
+    found = slim.report(models[1], broken, (data[0], np.zeros((30, 3))), metrics="mae")
+    assert np.isnan(found.quality[0].after)
+    plain = json.loads(found.to_json(), parse_constant=pytest.fail)
+    assert [row["after"] for row in plain["comparison"]["rows"] if row["label"] == "mae"] == [None]
+
+
 def test_inputs_alone_tell_of_agreement_and_not_of_quality(models, data, files):
     found = slim.report(*models, data[0], files=files["after"][0])
     assert found.quality == ()
