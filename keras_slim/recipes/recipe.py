@@ -231,18 +231,20 @@ class Recipe:
 
     def _check_holding(self, place):
         """Raises `ValueError` if zeros of layers that share no values would be filled by training."""
-        sparse, free = None, False
+        sparse = shared = None
         for number, step in enumerate(self.steps, start=1):
-            if step.num_epochs and free:
+            if step.alias == "sparsify":
+                sparse = place(step).untouched
+            if step.alias == "share":
+                shared = place(step).untouched
+            if None in (sparse, shared) or not step.num_epochs:
+                continue
+            if not shared <= sparse | place(step).frozen:
                 raise ValueError(
                     f"Step {number}, `{step.alias}`, trains, and holds either zeros or shared values. Expected `share` "
                     "on all layers that `sparsify` has worked on. Tell both in `layers` to leave the same layers "
-                    "alone, or train before `share`."
+                    "alone, or train before both."
                 )
-            if step.alias == "sparsify":
-                sparse = place(step).untouched
-            if step.alias == "share" and sparse is not None:
-                free = not place(step).untouched <= sparse
 
     def _folder(self, folder):
         writing = [step.alias for step in self.steps if step.ending]

@@ -52,7 +52,10 @@ class Share(Training):
     def run(self, state, place):
         found, _ = weights_to_share(state.model, self.bits, (), "step `share`", trained_only=bool(self.epochs))
         bits = place.by_weight(state.model, found, "bits", self.bits, trained_only=bool(self.epochs))
-        holding = functools.partial(self._callback, bits)
+        trained = {id(weight) for weight in state.model.trainable_weights}
+        tied = {path: weight for path, weight in found.items() if id(weight) in trained}
+        held = place.by_weight(state.model, tied, "bits", self.bits, trained_only=True)
+        holding = functools.partial(self._callback, held) if held else None
         if self.epochs:
             return State(self.fit(state, place, holding()), holding)
         model = place.copy(state.model)

@@ -1,0 +1,61 @@
+"""Steps that work on what others have left, and what is said before any work begins rather than in the middle of it."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_slim as slim
+from keras_slim.recipes import FineTune, Share, Sparsify
+from keras_slim.sparsity import kernels
+
+
+def shared_kernels(model):
+    """Returns how many different values each kernel has but zero, by the name of its layer."""
+    every = kernels(model, trained_only=False)
+    return {path.split("/")[-2]: len(np.unique(kernel[kernel != 0])) for path, kernel in plain(every).items()}
+
+
+def plain(variables):
+    return {path: keras.ops.convert_to_numpy(each) for path, each in variables.items()}
+
+
+def small(kernel_initializer="zeros"):
+    """Returns a model that answers with its bias, which is 0."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer=kernel_initializer)])
+    model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
+    return model
+
+
+@pytest.mark.parametrize("frozen_by", ["recipe", "user"])
+def test_values_that_are_shared_in_layers_that_are_not_trained(frozen_by, trained, samples):
+    model, layers = trained, {"second": {"fine_tune": None}}
+    if frozen_by == "user":
+        model, layers = keras.models.clone_model(trained), {}
+        model.set_weights(trained.get_weights())
+        model.get_layer("second").trainable = False
+        model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", run_eagerly=True)
+    result = slim.Recipe([Share(bits=1), FineTune(epochs=1)], layers).apply(model, samples, verbose=0)
+    assert shared_kernels(result.model) == dict.fromkeys(("first", "second", "third", "scores"), 2)
+    by_hand = slim.Recipe([Share(bits=1)]).apply(trained, verbose=0).model
+    same = {
+        layer.name: np.array_equal(layer.kernel, by_hand.get_layer(layer.name).kernel)
+        for layer in result.model.layers
+        if layer.name != "norm"
+    }
+    assert same == {"first": False, "second": True, "third": False, "scores": False}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [Share(bits=2), Sparsify(sparsity=0.6), FineTune(epochs=1)],
+        [Sparsify(sparsity=0.6), Share(bits=2, epochs=1)],
+    ],
+)
+def test_zeros_that_training_would_fill_are_told_in_any_order(steps, trained, samples):
+    with pytest.raises(ValueError, match="holds either zeros or shared values"):
+        slim.Recipe(steps, {"second": {"share": None}}).apply(trained, samples, verbose=0)
+    frozen = slim.Recipe(steps, {"second": {"share": None, "fine_tune": None}})
+    model = frozen.apply(trained, samples, verbose=0).model
+    for kernel in plain(kernels(model)).values():
+        assert (kernel == 0).mean() == pytest.approx(0.6, abs=0.02)
