@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import keras_slim as slim
+from keras_slim.errors import UnreachableTargetError
 from keras_slim.recipes import FineTune, Share, Sparsify
 from keras_slim.sparsity import kernels
 
@@ -24,6 +25,14 @@ def small(kernel_initializer="zeros"):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer=kernel_initializer)])
     model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
     return model
+
+
+def test_a_metric_that_is_not_a_number_misses_every_drop():
+    """Training that went astray: the loss of what it leaves is not a number, which compares with nothing."""
+    data = np.ones((4, 1), "float32"), np.ones((4, 1), "float32")
+    recipe = slim.Recipe([FineTune(epochs=30, learning_rate=1e30)], max_drop=1.0)
+    with pytest.raises(UnreachableTargetError, match="misses that by inf"):
+        recipe.apply(small(), data, data, verbose=0)
 
 
 @pytest.mark.parametrize("frozen_by", ["recipe", "user"])
@@ -59,3 +68,15 @@ def test_zeros_that_training_would_fill_are_told_in_any_order(steps, trained, sa
     model = frozen.apply(trained, samples, verbose=0).model
     for kernel in plain(kernels(model)).values():
         assert (kernel == 0).mean() == pytest.approx(0.6, abs=0.02)
+
+
+@pytest.mark.parametrize("step", [{"quantize": {"bits": 2}}, {"export": {"quantize": "int8", "tolerance": 0}}])
+def test_a_layer_rounds_however_little_of_a_step_is_left(step, samples, tmp_path):
+    """A share of a few layers, rounded up, is all of them."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    ((alias, options),) = step.items()
+    recipe = slim.Recipe([{alias: {**options, "left_real": 0.9}}])
+    (report,) = recipe.apply(model, samples, folder=tmp_path / "out", verbose=0).steps
+    assert report.notes[0].count("dense") == 1

@@ -98,7 +98,7 @@ def stays_real(model: keras.Model, names) -> dict[str, None]:
 
 
 def worst_layers(model: keras.Model, samples, share: float, kernel, activations) -> tuple[str, ...]:
-    """Returns the paths of the layers whose rounding costs most, a share of all that round, rounded up.
+    """Returns the paths of the layers whose rounding costs most, a share of all that round, rounded up, all but one.
 
     Args:
         model: A model that rounds nothing.
@@ -109,7 +109,8 @@ def worst_layers(model: keras.Model, samples, share: float, kernel, activations)
     """
     inputs = type(samples)((x, None, None) for x, *_ in samples)
     report = quantization_report(model, inputs, kernel=kernel, activations=activations, verbose=0)
-    return tuple(row.path for row in report.layers[: math.ceil(share * len(report.layers))])
+    number = min(math.ceil(share * len(report.layers)), len(report.layers) - 1)
+    return tuple(row.path for row in report.layers[:number])
 
 
 def left_real_note(names) -> tuple[str, ...]:
