@@ -36,12 +36,11 @@ class Compilation:
     """
 
     def __init__(self, model: keras.Model, options: dict | None):
-        self._options = options
-        self._config = model.get_compile_config() if options is None and model.compiled else None
+        self._config = model.get_compile_config() if options is None and model.compiled else options
         own = [each for each in keras.tree.flatten(getattr(model, "loss", None)) if hasattr(each, "__name__")]
-        self._own = {each.__name__: each for each in own} if self._config else {}
-        self.is_there = options is not None or self._config is not None
-        self.can_train = bool((options or self._config or {}).get("loss"))
+        self._own = {each.__name__: each for each in own}
+        self.is_there = self._config is not None
+        self.can_train = bool((self._config or {}).get("loss"))
 
     def apply(self, model: keras.Model) -> None:
         """Compiles a model, if anything is known of how.
@@ -52,11 +51,8 @@ class Compilation:
         if not self.is_there:
             return
         try:
-            if self._options is not None:
-                model.compile(**self._options)
-            else:
-                with keras.saving.custom_object_scope(self._own):
-                    model.compile_from_config(self._config)
+            with keras.saving.custom_object_scope(self._own):
+                model.compile_from_config(self._config)
         except Exception as error:
             raise ValueError(
                 f"A copy of model '{model.name}' cannot be compiled: {first_sentence(error).rstrip('. ')}. Expected "

@@ -97,7 +97,7 @@ class Training(Step):
         with frozen(model, place.frozen):
             place.compile(model)
             if self.learning_rate is not None:
-                model.optimizer.learning_rate = self.learning_rate
+                _set_learning_rate(model.optimizer, self.learning_rate)
             with progress(f"`{self.alias}`", "epochs", place.verbose) as counted:
                 shown = counted(range(self.epochs))
                 next(shown)
@@ -123,6 +123,14 @@ def frozen(model: keras.Model, names: Sequence[str]):
         for layer, path in paths(model).items():
             if path in layers:
                 layer.trainable = True
+
+
+def _set_learning_rate(optimizer, rate):
+    """Sets the learning rate of an optimizer; one with a schedule takes nothing but another schedule."""
+    try:
+        optimizer.learning_rate = rate
+    except TypeError:
+        optimizer.learning_rate = keras.optimizers.schedules.PiecewiseConstantDecay([0], [rate, rate])
 
 
 class _Teacher(keras.callbacks.Callback):

@@ -80,3 +80,22 @@ def test_a_layer_rounds_however_little_of_a_step_is_left(step, samples, tmp_path
     recipe = slim.Recipe([{alias: {**options, "left_real": 0.9}}])
     (report,) = recipe.apply(model, samples, folder=tmp_path / "out", verbose=0).steps
     assert report.notes[0].count("dense") == 1
+
+
+def test_compilation_by_objects(trained, samples):
+    class_numbers = keras.losses.SparseCategoricalCrossentropy(name="classes")
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="right")
+    options = {"optimizer": keras.optimizers.SGD(0.5), "loss": class_numbers, "metrics": [accuracy]}
+    result = slim.Recipe([FineTune(epochs=1)], compile=options).apply(trained, samples, verbose=0)
+    assert result.metric == "right"
+    assert result.metric_before == pytest.approx(trained.evaluate(*samples, verbose=0)[1])
+    assert float(result.model.optimizer.learning_rate) == 0.5
+
+
+def test_a_learning_rate_goes_before_the_schedule_of_an_optimizer(samples):
+    """The first step of SGD is the gradient, -2 at a bias of 0 and targets of 1, times the rate of the recipe."""
+    model, data = small(), (np.zeros((4, 1), "float32"), np.ones((4, 1), "float32"))
+    model.compile(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.5, 10)), "mse", run_eagerly=True)
+    model = slim.Recipe([FineTune(epochs=2, learning_rate=0.125)]).apply(model, data, verbose=0).model
+    assert float(model.layers[0].bias[0]) == pytest.approx(0.25 + 2 * 0.75 * 0.125)
+    assert isinstance(model.optimizer.get_config()["learning_rate"], dict)  # compiled as the user's
