@@ -44,7 +44,7 @@ class Course:
 
     def __init__(self, steps, place: Callable[[Step, float], Place], state: State, measure: Measure, say, owner: str):
         self._place, self._measure, self._say, self._owner = place, measure, say, owner
-        self._ladders = [_ladder(step) for step in steps]
+        self._ladders = [ladder(step) for step in steps]
         self._rungs = [0] * len(steps)
         self._done = [Done(state, cost_of(state.model), measure.before)]
 
@@ -161,7 +161,7 @@ def _told(caught, folder):
     return [str(each.message).replace(folder, "") for each in caught if issubclass(each.category, SlimWarning)]
 
 
-def _ladder(step):
+def ladder(step):
     """Returns what becomes of a step when less and less of it is done: how much, and the step; `None` for nothing."""
     found = [(STRENGTHS[0], step)]
     for strength in STRENGTHS[1:]:

@@ -29,6 +29,7 @@ class Folder:
 
     Args:
         path: Path of the folder, which is made if it is not there.
+        names: Names of the files that steps write.
 
     Raises:
         TypeError, ValueError: If it is none, cannot be written, or the folder around it does not exist.
@@ -37,7 +38,7 @@ class Folder:
         scratch: Path of a folder beside it, for the files on their way.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, names=()):
         expected = "the path of a folder, in one that exists"
         if not isinstance(path, str | os.PathLike):
             raise TypeError(invalid_argument("folder", "Recipe.apply", expected=expected, received=path))
@@ -49,6 +50,10 @@ class Folder:
             raise ValueError(invalid_argument("folder", "Recipe.apply", expected=expected, received=self.path))
         if not os.access(self.path if is_there else around, os.W_OK) or not os.access(around, os.W_OK):
             expected = "a folder that can be written, in one that can be"
+            raise ValueError(invalid_argument("folder", "Recipe.apply", expected=expected, received=self.path))
+        taken = [name for name in (*OWN, *names) if os.path.isdir(os.path.join(self.path, name))]
+        if taken:
+            expected = f"a folder with no folder in it that is called {taken[0]!r}"
             raise ValueError(invalid_argument("folder", "Recipe.apply", expected=expected, received=self.path))
 
     @contextlib.contextmanager

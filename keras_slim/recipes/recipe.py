@@ -11,14 +11,14 @@ import keras
 from keras_slim.errors import SlimWarning, invalid_argument, one_of
 from keras_slim.recipes import texts
 from keras_slim.recipes.base import State, Step, check_names, steps
-from keras_slim.recipes.control import Course
+from keras_slim.recipes.control import Course, ladder
 from keras_slim.recipes.estimate import tell_estimate
 from keras_slim.recipes.folder import Folder, check_file_name
 from keras_slim.recipes.measuring import Measure
 from keras_slim.recipes.place import Compilation, Place, Workshop, check_data, first_copy
 from keras_slim.recipes.result import RecipeResult
 from keras_slim.recipes.settings import Settings, check_layers
-from keras_slim.scoring.data import first_samples
+from keras_slim.scoring.data import first_samples, may_be_endless
 from keras_slim.validation import check_choice, check_count, check_number
 
 OWNER = "Recipe"
@@ -223,11 +223,18 @@ class Recipe:
         return result
 
     def _check_data(self, data, model):
-        """Raises if a step wants data, or targets, that are not there, or do not fit the model."""
+        """Raises `ValueError` if a step wants data, or targets, that are not there."""
         for number, step in enumerate(self.steps, start=1):
-            if step.needs != "nothing":
-                options = {"targets": step.needs == "targets", "reason": f"for step {number}, `{step.alias}`"}
-                first_samples(data, model, 1, owner=f"{OWNER}.apply", **options)
+            needs = {step.needs, *(each.needs for _, each in ladder(step)[1:] if each and self.max_drop is not None)}
+            if needs == {"nothing"}:
+                continue
+            reason = f"for step {number}, `{step.alias}`"
+            first_samples(data, model, 1, owner=f"{OWNER}.apply", targets="targets" in needs, reason=reason)
+            if step.num_epochs and may_be_endless(data):
+                expected, hint = "data that ends, as an epoch is one pass over it", "Leave out `.repeat()`."
+                raise ValueError(
+                    invalid_argument("data", f"{OWNER}.apply", expected=expected, received=data, hint=hint)
+                )
 
     def _check_holding(self, place):
         """Raises `ValueError` if zeros of layers that share no values would be filled by training."""
@@ -247,11 +254,11 @@ class Recipe:
                 )
 
     def _folder(self, folder):
-        writing = [step.alias for step in self.steps if step.ending]
+        writing = [step for step in self.steps if step.ending]
         if folder is None and writing:
-            expected = f"a folder, as step `{writing[0]}` writes a file"
+            expected = f"a folder, as step `{writing[0].alias}` writes a file"
             raise ValueError(invalid_argument("folder", f"{OWNER}.apply", expected=expected, received=None))
-        return contextlib.nullcontext() if folder is None else Folder(folder).open()
+        return contextlib.nullcontext() if folder is None else Folder(folder, [step.file for step in writing]).open()
 
     def _result(self, course, settings, measure):
         alone = [settings.untouched(step) for step in self.steps]

@@ -70,6 +70,6 @@ def _from_yaml(text):
             return super().construct_mapping(node, deep=deep)
 
     Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), [*"-+0123456789"]
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?([0-9]+\.?|[0-9]*\.[0-9]+)[eE][-+]?[0-9]+$"), [*"-+.0123456789"]
     )
     return yaml.load(text, Loader)

@@ -150,7 +150,7 @@ def drawn(data, steps, owner):
 
 def _starter(data, batch_size, owner, steps):
     """Returns the function that returns a new iterator over raw batches."""
-    if steps is None and _may_be_endless(data):
+    if steps is None and may_be_endless(data):
         raise ValueError(
             invalid_argument(
                 "steps",
@@ -180,7 +180,8 @@ def _parts(batch, owner):
     return keras.utils.unpack_x_y_sample_weight(batch)
 
 
-def _may_be_endless(data):
+def may_be_endless(data) -> bool:
+    """Tells whether a pass over data, in any form that `as_batches` takes, may never end."""
     if isinstance(data, keras.utils.PyDataset):
         return _num_batches(data) is None
     if hasattr(data, "cardinality"):

@@ -89,7 +89,7 @@ def test_the_example_is_a_recipe_that_runs(capsys, prints, tmp_path):
     [
         ("steps: [{prune: {ration: 0.5}}]", [], "Did you mean 'ratio'"),
         ("steps: [share]\nlayers: {scorse: null}", [], "Did you mean 'scores'"),
-        ("steps: [quantize]", [], "for step 1, `quantize`"),
+        ("steps: [quantize]", [], "inputs, `data=x`, for step 1, `quantize`"),
         ("steps: [{fine_tune: {epochs: 1}}]", ["--data", "DATA"], "is not compiled"),
         ("steps: [share]", ["--data", "none.npz"], "There is no file none.npz"),
         (None, [], "the path of a file"),

@@ -1,12 +1,14 @@
 """Steps that work on what others have left, and what is said before any work begins rather than in the middle of it."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
 
 import keras_slim as slim
 from keras_slim.errors import UnreachableTargetError
-from keras_slim.recipes import FineTune, Share, Sparsify
+from keras_slim.recipes import Compress, FineTune, Prune, Quantize, Share, Sparsify
 from keras_slim.sparsity import kernels
 
 
@@ -99,3 +101,71 @@ def test_a_learning_rate_goes_before_the_schedule_of_an_optimizer(samples):
     model = slim.Recipe([FineTune(epochs=2, learning_rate=0.125)]).apply(model, data, verbose=0).model
     assert float(model.layers[0].bias[0]) == pytest.approx(0.25 + 2 * 0.75 * 0.125)
     assert isinstance(model.optimizer.get_config()["learning_rate"], dict)  # compiled as the user's
+
+
+def datasets(x, y):
+    import tensorflow as tf
+
+    whole = tf.data.Dataset.from_tensor_slices((x, y)).batch(32)
+    return {
+        "inputs only": (x, "targets too.*step 2, `fine_tune`"),
+        "dataset without targets": (whole.map(lambda x, y: x), "targets too.*step 2, `fine_tune`"),
+        "endless": (whole.repeat(), "data that ends.*`.repeat"),
+        "other shapes": ((x[:, :3], y), r"batches of shape \[\(None, 8\)\]"),
+    }
+
+
+@pytest.mark.parametrize("name", ["inputs only", "dataset without targets", "endless", "other shapes"])
+def test_data_that_training_does_not_take_are_told_before(name, trained, samples, monkeypatch):
+    data, message = datasets(*samples)[name]
+    monkeypatch.setattr("keras_slim.recipes.control.Course.carry_out", lambda course: pytest.fail("work began"))
+    with pytest.raises(ValueError, match=message):
+        slim.Recipe(["share", FineTune(epochs=1)]).apply(trained, data, verbose=0)
+
+
+def test_endless_data_can_be_looked_at(trained, samples):
+    data, _ = datasets(*samples)["endless"]
+    assert slim.Recipe([Quantize()]).apply(trained, data, verbose=0).metric_after > 0.5
+
+
+def test_less_of_a_step_may_need_data_that_all_of_it_does_not(trained, samples):
+    step = Quantize(bits=2, activations=None)
+    slim.Recipe([step]).apply(trained, None, samples, verbose=0)
+    with pytest.raises(ValueError, match="`data=x`, for step 1, `quantize`"):
+        slim.Recipe([step], max_drop=0.0).apply(trained, None, samples, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("step", "options", "message"),
+    [
+        (Prune, {"ratio": 0.5, "epochs": 2}, "at most one round per epoch.*2 epochs"),
+        (Prune, {"ratio": 0.5, "compensate": "no"}, "True, False.*'no'"),
+        (Compress, {"float16": "yes"}, "True, False.*'yes'"),
+        (Quantize, {"epochs": 2, "begin": 1, "delay": 1}, r"begin \+ delay below epochs=2"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told_at_once(step, options, message):
+    with pytest.raises(ValueError, match=message):
+        step(**options)
+
+
+def test_one_ranking_has_one_sparsity(trained, monkeypatch):
+    monkeypatch.setattr("keras_slim.recipes.control.Course.carry_out", lambda course: pytest.fail("work began"))
+    recipe = slim.Recipe([Sparsify(scope="global")], {"first": {"sparsify": {"sparsity": 0.5}}})
+    with pytest.raises(ValueError, match="Step 1, `sparsify`.*ranks them together"):
+        recipe.apply(trained, verbose=0)
+
+
+@pytest.mark.parametrize("name", ["report.json", "model.tflite"])
+def test_a_folder_in_the_place_of_a_file_is_told_before(name, trained, tmp_path):
+    (tmp_path / "out" / name).mkdir(parents=True)
+    with pytest.raises(ValueError, match=f"with no folder in it that is called '{name}'"):
+        slim.Recipe(["share", "export"]).apply(trained, folder=tmp_path / "out", verbose=0)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+@pytest.mark.parametrize(("text", "value"), [("1.5e-3", 1.5e-3), ("1.5e3", 1500), (".5e1", 5), ("1.e2", 100)])
+def test_numbers_of_yaml(text, value, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"steps: [{{fine_tune: {{epochs: 1, learning_rate: {text}}}}}]")
+    assert math.isclose(slim.Recipe.from_file(path).steps[0].learning_rate, value)

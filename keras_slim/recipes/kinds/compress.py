@@ -4,6 +4,7 @@ import dataclasses
 
 from keras_slim.compression.saving import save_compressed
 from keras_slim.recipes.base import State, Step, steps
+from keras_slim.validation import check_choice
 
 
 @steps.register("compress")
@@ -23,6 +24,9 @@ class Compress(Step):
     float16: bool = False
 
     ending = ".h5"
+
+    def __post_init__(self):
+        check_choice(self.float16, "float16", "step `compress`", (True, False))
 
     def check(self, place):
         if self.float16 and place.untouched:

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_slim.callbacks.epochs import cutting_epochs
 from keras_slim.callbacks.progressive_global_pruning import ProgressiveGlobalPruning
 from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channels import WHOLE
@@ -16,7 +17,7 @@ from keras_slim.recipes.base import State, steps
 from keras_slim.recipes.training import Training
 from keras_slim.rewriting.per_layer import paths
 from keras_slim.scoring import criteria, debiasers
-from keras_slim.validation import check_count, check_share
+from keras_slim.validation import check_choice, check_count, check_share
 
 OWNER = "step `prune`"
 
@@ -62,6 +63,9 @@ class Prune(Training):
         debiasers.get(self.debias, "debias", OWNER)
         _ = self.guards, self._criterion
         check_count(self.rounds, "rounds", OWNER)
+        check_choice(self.compensate, "compensate", OWNER, (True, False))
+        if self.epochs:
+            cutting_epochs(self.rounds, ProgressiveGlobalPruning(self.ratio).window, 0, self.epochs)
         if self.steps is not None:
             check_count(self.steps, "steps", OWNER)
 

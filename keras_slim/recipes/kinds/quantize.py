@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_slim.callbacks.quantization_aware_training import QuantizationAwareTraining
+from keras_slim.errors import invalid_argument
 from keras_slim.layers.quant_twins import QUANTIZED
 from keras_slim.quantizers import Int
 from keras_slim.recipes.base import State, steps
@@ -51,6 +52,9 @@ class Quantize(Training):
         super().__post_init__()
         check_share(self.left_real, "left_real", "step `quantize`", zero=True)
         self._callback(self.bits, self.activations)
+        if self.epochs and self.begin + self.delay >= self.epochs:
+            expected, owner = f"begin + delay below epochs={self.epochs}", "step `quantize`"
+            raise ValueError(invalid_argument("begin", owner, expected=expected, received=self.begin + self.delay))
 
     @property
     def needs(self):

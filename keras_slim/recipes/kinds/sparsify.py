@@ -38,6 +38,11 @@ class Sparsify(Training):
         super().__post_init__()
         self._callback(self.sparsity)
 
+    def check(self, place):
+        super().check(place)
+        if place.options:
+            self._callback({path: each["sparsity"] for path, each in place.options.items()})
+
     def _callback(self, sparsity, ignore=()):
         schedule = schedules.get(self.schedule, "schedule", "step `sparsify`")
         return GradualPruning(sparsity, schedule, self.scope, pattern=self.pattern, ignore=ignore, verbose=0)
