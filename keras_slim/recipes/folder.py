@@ -82,7 +82,6 @@ class Folder:
             del result.files[RECIPE]
         self._write(f"{REPORT}.json", json.dumps(result.to_dict(), indent=1, default=str))
         self._write(f"{REPORT}.txt", str(result))
-        # A page to look at is one line here: `slim.report(before, after, data, os.path.join(self.scratch, "..."))`.
         os.makedirs(self.path, exist_ok=True)
         for name, path in result.files.items():
             os.replace(os.path.join(self.scratch, name), path)
