@@ -17,7 +17,7 @@ compress. It is checked before any work begins. --example prints one to begin wi
 
 The folder gets model.keras, the files of the steps export and compress, the recipe, and a report as JSON and as text:
 all of them, or nothing, if something fails. Where the recipe has a max_drop that cannot be kept, the message says by
-how much it misses, and the exit code is 1.
+how much it misses, and the exit code is 1. `keras-slim report` makes a page of what is in the folder.
 
 {SAMPLES}The metric is measured on the samples of --validation; without them, on the last fifth of --data, which is then
 not trained on, or on all of them where nothing is trained.
@@ -25,6 +25,7 @@ not trained on, or on all of them where nothing is trained.
 examples:
   keras-slim compress-model --example > recipe.yaml
   keras-slim compress-model model.keras --recipe recipe.yaml --data data.npz -o small
+  keras-slim report model.keras small/model.keras --file small/model.tflite --data data.npz -o small/report.html
 """
 
 
