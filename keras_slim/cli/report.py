@@ -34,7 +34,12 @@ def add_parser(subparsers, parents):
     parser.add_argument(
         "--file-before", action="append", default=[], metavar="FILE", help="a .tflite file of BEFORE; repeatable"
     )
-    parser.add_argument("--metric", action="append", metavar="NAME", help="a metric (default accuracy); repeatable")
+    parser.add_argument(
+        "--metric",
+        action="append",
+        metavar="NAME",
+        help="a metric (default accuracy, or mae for real numbers); repeatable",
+    )
     parser.add_argument(
         "--plan-json",
         type=path_ending_with(".json"),
@@ -61,7 +66,7 @@ def run(args):
         args.after,
         _data(args),
         files={"before": args.file_before, "after": args.file},
-        metrics=args.metric or "accuracy",
+        metrics=args.metric,
         made_by=[PruningPlan.from_json(_text(args.plan_json))] if args.plan_json else (),
     )
     for path in args.output:

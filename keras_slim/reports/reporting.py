@@ -37,7 +37,7 @@ def report(
     path: str | os.PathLike | None = None,
     *,
     files: object = (),
-    metrics: object = "accuracy",
+    metrics: object = None,
     made_by: object = (),
 ) -> ModelReport:
     """Reports on a model and its smaller self: sizes, accuracy, files, speed, layers.
@@ -54,7 +54,8 @@ def report(
         path: Where to write: `.html` for the page, `.md` for a model card, `.json` for the data. Optional.
         files: LiteRT files made from `after`, a path or a list of paths; or a dictionary of such with the keys
             `"before"` and `"after"`. They are weighed and timed, and with data checked against their models.
-        metrics: As for `compile(metrics=...)`, or a single one. Defaults to the accuracy.
+        metrics: As for `compile(metrics=...)`, or a single one. Defaults to the accuracy, or to the mean absolute error
+            where the targets are arrays of real numbers that do not add up to 1.
         made_by: What made the smaller model, one or a list: a pruning callback after its `fit`, a `PruningPlan`, a
             `Trajectory`, or what `keras_slim.rewriting.describe` returned. They tell what was left whole, and why.
 
@@ -77,7 +78,7 @@ def report(
     'Parameters -49.6%, multiply-accumulates -50.0%, weights in memory -49.6%.'
     """
     path = None if path is None else check_path(path, _OWNER)
-    check_metrics(metrics, _OWNER)
+    metrics = _usual_metric(data) if metrics is None else check_metrics(metrics, _OWNER)
     paths = _files_by_side(files)
     steps, left, trajectory, description = _told(made_by)
     models = {"before": _model(before, "before"), "after": _model(after, "after")}
@@ -214,6 +215,18 @@ def _has_targets(data):
 
 def _comes_in_batches(data):
     return data is not None and not isinstance(data, tuple | list | dict) and not hasattr(data, "shape")
+
+
+def _usual_metric(data):
+    """Returns the metric that goes with the targets: an accuracy says nothing of real numbers."""
+    if not isinstance(data, tuple) or not _has_targets(data):
+        return "accuracy"
+    return "mae" if all(_are_real(np.asarray(each)) for each in keras.tree.flatten(data[1])) else "accuracy"
+
+
+def _are_real(targets):
+    is_whole = targets.dtype.kind != "f" or np.all(targets == np.rint(targets))
+    return not is_whole and not np.allclose(targets.sum(axis=-1), 1)  # what adds up to 1 are shares of classes
 
 
 def _inputs(data):

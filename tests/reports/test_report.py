@@ -246,6 +246,26 @@ def test_a_model_that_has_diverged_leaves_valid_json(models, data):
     assert [row["after"] for row in plain["comparison"]["rows"] if row["label"] == "mae"] == [None]
 
 
+@pytest.mark.parametrize(
+    ("targets", "metric"),
+    [
+        (np.linspace(0, 9, 90).reshape(30, 3), "mae"),
+        ([np.linspace(0, 9, 90).reshape(30, 3)], "mae"),
+        (np.arange(30) % 3, "accuracy"),
+        ((np.arange(30) % 3).astype("float32"), "accuracy"),
+        (np.eye(3)[np.arange(30) % 3], "accuracy"),
+        (np.full((30, 3), 0.1) + 0.7 * np.eye(3)[np.arange(30) % 3], "accuracy"),
+    ],
+    ids=["real", "real, in a list", "classes", "classes as floats", "one-hot", "smoothed"],
+)
+def test_without_metrics_the_usual_one_is_measured(targets, metric, models, data):
+    found = slim.report(*models, (data[0], targets))
+    assert [row.label for row in found.quality] == [metric]
+    if metric == "mae":
+        answers = keras.ops.convert_to_numpy(models[1](data[0]))
+        assert found.quality[0].after == pytest.approx(np.abs(answers - np.reshape(targets, answers.shape)).mean())
+
+
 def test_inputs_alone_tell_of_agreement_and_not_of_quality(models, data, files):
     found = slim.report(*models, data[0], files=files["after"][0])
     assert found.quality == ()
