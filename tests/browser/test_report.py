@@ -83,6 +83,12 @@ def test_bars_are_on_one_scale_on_a_phone(page):
     assert min(longest) == pytest.approx(max(longest), abs=0.5)
 
 
+def test_the_networks_of_a_search_fit_a_phone(page):
+    page.set_viewport_size(PHONE)
+    table = page.get_by_role("region", name="The networks that were tried")
+    assert table.evaluate("each => each.scrollWidth - each.clientWidth") == 0
+
+
 @pytest.mark.parametrize("size", [PHONE, SCREEN], ids=["phone", "screen"])
 def test_the_page_is_no_wider_than_the_screen(page, size):
     page.set_viewport_size(size)
