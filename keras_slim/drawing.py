@@ -7,6 +7,9 @@ and Ito, which the colour-blind can tell apart.
 
 BLUE, ORANGE, PALE = "#0072B2", "#D55E00", "#CFCFCF"
 
+MOST_ROWS = 40
+"""Rows that are drawn one below the other: with more, names cannot be read."""
+
 
 def new_figure(width, height):
     """Returns a new `matplotlib.figure.Figure`; width and height in inches."""
@@ -63,3 +66,9 @@ def clean(axes):
 def add_legend(axes):
     """Puts a legend above the axes."""
     axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
+
+
+def tell_hidden(figure, hidden, what):
+    """Says below a picture how many rows are not in it, none larger than those that are."""
+    if hidden:
+        figure.supxlabel(f"{hidden} more {what}, none of them larger, are not shown", fontsize=9)

@@ -2,11 +2,8 @@
 
 import collections
 
-from keras_slim.drawing import BLUE, ORANGE, draw_bars, height_of, new_figure
+from keras_slim.drawing import BLUE, MOST_ROWS, ORANGE, draw_bars, height_of, new_figure, tell_hidden
 from keras_slim.profiling.table import scaled
-
-_MOST = 40
-"""Layers that are drawn: with more, names cannot be read."""
 
 
 def draw(profile, figure=None):
@@ -16,7 +13,7 @@ def draw(profile, figure=None):
         parameters[layer.name] += layer.parameters
         macs[layer.name] += layer.macs
     shares = {name: _share(parameters[name], profile.parameters) + _share(macs[name], profile.macs) for name in macs}
-    largest = {name for name in sorted(shares, key=shares.get, reverse=True)[:_MOST] if shares[name]}
+    largest = {name for name in sorted(shares, key=shares.get, reverse=True)[:MOST_ROWS] if shares[name]}
     names = [name for name in shares if name in largest]
     if not names:
         raise ValueError(f"There is nothing to draw: model '{profile.name}' has neither weights nor operations.")
@@ -25,8 +22,7 @@ def draw(profile, figure=None):
     _draw_shares(left, names, parameters, profile.parameters, BLUE, "parameters")
     _draw_shares(right, names, macs, profile.macs, ORANGE, "multiply-accumulates")
     hidden = sum(map(bool, shares.values())) - len(names)
-    if hidden:
-        figure.supxlabel(f"{hidden} smaller layers are not shown", fontsize=9)
+    tell_hidden(figure, hidden, "layers")
     return figure
 
 

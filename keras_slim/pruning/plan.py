@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_slim.drawing import add_legend, draw_before_and_after, height_of, new_figure
+from keras_slim.drawing import MOST_ROWS, add_legend, draw_before_and_after, height_of, new_figure, tell_hidden
 from keras_slim.errors import PlanMismatchError
 from keras_slim.graph.channel_graph import ChannelGraph, Whole
 from keras_slim.pruning.costs import Cost, describe_change
@@ -110,11 +110,14 @@ class PruningPlan:
         """
         if not self.groups:
             raise ValueError(f"There is nothing to draw. {self.describe()}")
-        figure = figure or new_figure(6, height_of(len(self.groups)))
+        largest = sorted(self.groups, key=lambda group: -group.size)[:MOST_ROWS]
+        groups = [group for group in self.groups if group in largest]
+        figure = figure or new_figure(6, height_of(len(groups)))
         axes = figure.subplots()
-        kept = [len(group.kept_channels) for group in self.groups]
-        sizes = [group.size for group in self.groups]
-        draw_before_and_after(axes, [_title(group) for group in self.groups], sizes, kept, unit="units")
+        kept = [len(group.kept_channels) for group in groups]
+        sizes = [group.size for group in groups]
+        draw_before_and_after(axes, [_title(group) for group in groups], sizes, kept, unit="units")
+        tell_hidden(figure, len(self.groups) - len(groups), "groups")
         axes.set_title("Units per group", loc="left")
         add_legend(axes)
         return figure

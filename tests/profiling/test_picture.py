@@ -28,7 +28,7 @@ def test_of_many_layers_the_largest_in_their_order():
     cost = tuple(LayerProfile(f"layer_{i}", 1, "Dense", ((None, 3),), i, 4 * i, i, i, i) for i in range(45))
     figure = ModelProfile("deep", cost, ()).plot()
     assert list(bars(figure.axes[0])) == [f"layer_{i}" for i in range(5, 45)]
-    assert figure.get_supxlabel() == "4 smaller layers are not shown"  # layer_0 has nothing
+    assert figure.get_supxlabel() == "4 more layers, none of them larger, are not shown"  # layer_0 has nothing
 
 
 def test_small_shares_have_an_axis_of_different_numbers():

@@ -6,7 +6,7 @@ from model_zoo import perceptron, randomise, residual, with_a_layer_without_a_ru
 
 import keras_slim as slim
 from keras_slim.errors import PlanMismatchError, UnreachableTargetError, UnsupportedLayerError
-from keras_slim.pruning import Guards, PruningPlan
+from keras_slim.pruning import Cost, GroupPlan, Guards, PruningPlan
 
 
 def test_describe_names_groups_ties_counts_and_what_is_left_whole():
@@ -146,3 +146,14 @@ def test_a_plan_of_nothing_has_no_picture():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="Nothing in this model can be pruned"):
         slim.plan_pruning(model, 0.0).plot()
+
+
+def test_a_picture_of_many_groups_shows_the_largest():
+    cost = Cost(0, 0, None)
+    groups = tuple(GroupPlan(f"g{size}", (f"g{size}",), size, (0,)) for size in range(1, 46))
+    figure = PruningPlan(groups, (), cost, cost).plot()
+    (axes,) = figure.axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert "g6" in str(names)
+    assert not {"g1", "g5"} & set(names)
+    assert figure.get_supxlabel() == "5 more groups, none of them larger, are not shown"
