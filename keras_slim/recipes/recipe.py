@@ -1,6 +1,7 @@
 """What is done to a whole model, step by step, in one object."""
 
 import contextlib
+import inspect
 import os
 import warnings
 from collections.abc import Iterable
@@ -8,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_slim.errors import SlimWarning, invalid_argument, one_of
+from keras_slim.errors import SlimWarning, UnsupportedLayerError, invalid_argument, one_of
 from keras_slim.recipes import texts
 from keras_slim.recipes.base import State, Step, check_names, steps
 from keras_slim.recipes.control import Course, ladder
@@ -26,6 +27,7 @@ TRAINED_ON = (
     "`Recipe.apply` measures the metric on samples that are trained on, so that `max_drop` holds for these alone. "
     "Expected others: give `validation_data=(x, y)`."
 )
+OWN_TRAINING = ("train_step", "compute_loss")
 COMPILE = ("optimizer", "loss", "metrics", "loss_weights", "weighted_metrics")
 
 
@@ -185,7 +187,8 @@ class Recipe:
             ValueError: Before any work, if a layer is not there, data, targets, a loss, a metric or a folder is
                 missing, or a step cannot be done to the model as the recipe says.
             UnreachableTargetError: If the metric does not hold while anything of the steps is left.
-            UnsupportedLayerError: If the model cannot be read or copied, or a step finds nothing to do.
+            UnsupportedLayerError: If the model cannot be read or copied, a step finds nothing to do, or one trains a
+                model that trains in a way of its own.
             ExportError: If a file does not answer like its model.
         """
         check_data(data, model, OWNER)
@@ -193,6 +196,7 @@ class Recipe:
         reference = first_copy(model, OWNER)
         compilation = Compilation(model, self.compile)
         settings = Settings(reference, self.layers, self.min_weights, OWNER)
+        self._check_training(model)
         self._check_data(data, reference)
         compilation.apply(reference)
         with self._folder(folder) as target:
@@ -221,6 +225,17 @@ class Recipe:
                 result = target.write(result, self)
         compilation.apply(result.model)
         return result
+
+    def _check_training(self, model):
+        """Raises `UnsupportedLayerError` if a step trains a model that has a way of its own to train."""
+        found = [name for name in OWN_TRAINING if inspect.unwrap(getattr(type(model), name)) is not _of_keras(name)]
+        training = next((step.alias for step in self.steps if step.num_epochs), None)
+        if found and training:
+            raise UnsupportedLayerError(
+                f"Step `{training}` trains a copy of model '{model.name}' as Keras does, without the `{found[0]}` of "
+                f"`{type(model).__name__}`. Expected a model without one of its own. Leave out `epochs`, and train "
+                "with the callbacks of `keras_slim.callbacks` in a `fit` of the model."
+            )
 
     def _check_data(self, data, model):
         """Raises `ValueError` if a step wants data, or targets, that are not there."""
@@ -272,6 +287,10 @@ class Recipe:
             max_drop=self.max_drop,
             left_alone=tuple(sorted(frozenset.intersection(*alone))),
         )
+
+
+def _of_keras(name):
+    return inspect.unwrap(getattr(keras.Model, name))
 
 
 def _say(line, verbose):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_slim as slim
-from keras_slim.errors import UnreachableTargetError
+from keras_slim.errors import UnreachableTargetError, UnsupportedLayerError
 from keras_slim.recipes import Compress, FineTune, Prune, Quantize, Share, Sparsify
 from keras_slim.sparsity import kernels
 
@@ -169,3 +169,14 @@ def test_numbers_of_yaml(text, value, tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(f"steps: [{{fine_tune: {{epochs: 1, learning_rate: {text}}}}}]")
     assert math.isclose(slim.Recipe.from_file(path).steps[0].learning_rate, value)
+
+
+@pytest.mark.parametrize("name", ["train_step", "compute_loss"])
+def test_a_model_that_trains_in_its_own_way_is_not_trained_in_another(name, samples):
+    own = type("Own", (keras.Model,), {name: lambda self, *args, **kwargs: pytest.fail("called")})
+    inputs = keras.Input((8,))
+    model = own(inputs, keras.layers.Dense(2)(inputs))
+    model.compile("sgd", "mse")
+    with pytest.raises(UnsupportedLayerError, match=f"Step `fine_tune`.*without the `{name}` of `Own`"):
+        slim.Recipe(["share", FineTune(epochs=1)]).apply(model, samples, verbose=0)
+    assert slim.Recipe(["share"]).apply(model, verbose=0).metric is None
