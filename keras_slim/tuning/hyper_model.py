@@ -54,8 +54,8 @@ class CompressionHyperModel:
     holds layers of Keras only; what was trained with few bits is what `export_tflite` and `dequantize` take.
 
     Args:
-        build_or_model: A function from keras-tuner's `hp` to a compiled model, or another `HyperModel`; or a compiled
-            model, of which each trial gets a copy with its weights.
+        build_or_model: A function from keras-tuner's `hp` to a compiled model; or another `HyperModel`, whose `fit`,
+            too, is called; or a compiled model, of which each trial gets a copy with its weights.
         budget: What the model may cost, in the unit of the cost.
         cost: What is held to the budget: `"params"`, `"macs"`, `"weight_bytes"`, `"bytes"`, `"latency"`, or a
             `keras_slim.pruning.Measure` with an alias, such as `PhoneLatency(server)`.
@@ -112,6 +112,8 @@ class CompressionHyperModel:
             check_extra("tensorboard", extra="tuning", feature="A search with keras-tuner")
         self._build_anew = _builder(build_or_model, owner)
         self._begins_trained = isinstance(build_or_model, keras.Model)
+        is_hyper_model = isinstance(build_or_model, import_tuner().HyperModel)
+        self._train = build_or_model.fit if is_hyper_model else _train
         self.cost = check_cost(cost, owner)
         self.budget = check_positive(budget, "budget", owner)
         self.monitor, self.mode = monitor, check_choice(mode, "mode", owner, ("auto", "min", "max"))
@@ -147,7 +149,7 @@ class CompressionHyperModel:
         settings = self.settings_of(hp)
         note = _Note(self, settings, hp, tuner and tuner.get_trial_dir(trial.trial_id))
         try:
-            return self._fit(model, settings, note, callbacks, args, kwargs)
+            return self._fit(hp, model, settings, note, callbacks, args, kwargs)
         except errors.FatalError:
             raise
         except Exception as error:
@@ -213,7 +215,7 @@ class CompressionHyperModel:
                 f"objective=hypermodel.objective. Received: {objective}."
             )
 
-    def _fit(self, model, settings, note, callbacks, args, kwargs):
+    def _fit(self, hp, model, settings, note, callbacks, args, kwargs):
         training = self._training(model, args, kwargs)
         made = [
             (method, method.callbacks(settings, training))
@@ -227,7 +229,7 @@ class CompressionHyperModel:
         scoring = Scoring(self.monitor, self.mode, costs, self.budget, self.penalty, is_done, self._owner)
         own = [callback for _, each in made for callback in each]
         with saving_whole(model, functools.partial(note.write, scoring)):
-            history = model.fit(*args, callbacks=[*own, scoring, *callbacks], **kwargs)
+            history = self._train(hp, model, *args, callbacks=[*own, scoring, *callbacks], **kwargs)
         for name in [name for name, values in history.history.items() if all(map(math.isnan, values))]:
             del history.history[name]  # keras-tuner takes the best of each
         if scoring.best == -math.inf:
@@ -291,6 +293,11 @@ class _Note:
 def _with_base(cls: Any, base: Any) -> Any:
     """Returns a class of ours as one of keras-tuner's."""
     return cls if issubclass(cls, base) else type(cls.__name__, (cls, base), {"__doc__": cls.__doc__})
+
+
+def _train(hp, model, *args, **kwargs):
+    """Trains a model as a `HyperModel` without a `fit` of its own does."""
+    return model.fit(*args, **kwargs)
 
 
 def _builder(build_or_model, owner):

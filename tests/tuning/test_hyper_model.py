@@ -221,3 +221,24 @@ def test_models_that_cannot_be_searched_are_told():
         hyper_model(keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]))
     with pytest.raises(ValueError, match="argument `budget`"):
         hyper_model(budget=0)
+
+
+def test_a_hyper_model_trains_in_its_own_way(tmp_path):
+    class Own(keras_tuner.HyperModel):
+        def build(self, hp):
+            return build()
+
+        def fit(self, hp, model, *args, **kwargs):
+            x, y = data()
+            return model.fit(x, y, batch_size=hp.Choice("batch_size", [16]), **kwargs)
+
+    class Steps(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            steps.append(self.params["steps"])
+
+    steps = []
+    tuner = random_search(hyper_model(Own()), tmp_path, 1)
+    tuner.search(epochs=2, verbose=0, validation_data=fit_arguments()["validation_data"], callbacks=[Steps()])
+    (result,) = read_trials(tuner).completed
+    assert "batch_size" in result.settings
+    assert steps == [4]  # 64 samples
