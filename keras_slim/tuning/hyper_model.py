@@ -112,8 +112,7 @@ class CompressionHyperModel:
             check_extra("tensorboard", extra="tuning", feature="A search with keras-tuner")
         self._build_anew = _builder(build_or_model, owner)
         self._begins_trained = isinstance(build_or_model, keras.Model)
-        is_hyper_model = isinstance(build_or_model, import_tuner().HyperModel)
-        self._train = build_or_model.fit if is_hyper_model else _train
+        self._train = _trainer(build_or_model)
         self.cost = check_cost(cost, owner)
         self.budget = check_positive(budget, "budget", owner)
         self.monitor, self.mode = monitor, check_choice(mode, "mode", owner, ("auto", "min", "max"))
@@ -295,9 +294,11 @@ def _with_base(cls: Any, base: Any) -> Any:
     return cls if issubclass(cls, base) else type(cls.__name__, (cls, base), {"__doc__": cls.__doc__})
 
 
-def _train(hp, model, *args, **kwargs):
-    """Trains a model as a `HyperModel` without a `fit` of its own does."""
-    return model.fit(*args, **kwargs)
+def _trainer(build_or_model):
+    """Returns the function that trains a model, called as the `fit` of a `HyperModel`."""
+    if isinstance(build_or_model, import_tuner().HyperModel):
+        return build_or_model.fit
+    return lambda hp, model, *args, **kwargs: model.fit(*args, **kwargs)
 
 
 def _builder(build_or_model, owner):
