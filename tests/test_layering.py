@@ -28,6 +28,7 @@ RANKS = {
     "whole_files": 1,
     "progress_display": 1,
     "plain_text": 1,
+    "plain_values": 1,
     "drawing": 1,
     "schedules": 1,
     "datasets": 1,

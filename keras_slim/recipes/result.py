@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from keras_slim.plain_text import printed
+from keras_slim.plain_values import finite
 from keras_slim.recipes.measuring import ModelCost
 
 
@@ -70,10 +71,10 @@ class RecipeResult:
     files: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns all but the model as plain values that JSON can hold."""
+        """Returns all but the model as plain values that JSON can hold; `None` for what is infinite or no number."""
         fields = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "model"}
         plain = {**fields, "before": dataclasses.asdict(self.before)}
-        return {**plain, "steps": [dataclasses.asdict(step) for step in self.steps]}
+        return finite({**plain, "steps": [dataclasses.asdict(step) for step in self.steps]})
 
     def __str__(self):
         table = Table(box=box.SIMPLE_HEAD)

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from keras_slim.errors import invalid_argument
 from keras_slim.plain_text import printed
+from keras_slim.plain_values import finite
 from keras_slim.tuning.checkpoint import FILE
 from keras_slim.whole_files import written_whole
 
@@ -150,8 +151,8 @@ class Trials:
         return plot_trials(self, of, figure)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns all of it as plain values that JSON can hold."""
-        return dataclasses.asdict(self)
+        """Returns all of it as plain values that JSON can hold; `None` for what is infinite or no number."""
+        return finite(dataclasses.asdict(self))
 
     def __str__(self) -> str:
         failed = [f"Trial {each.trial} failed: {each.failure}" for each in self.results if each.failure]

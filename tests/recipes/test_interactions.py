@@ -1,5 +1,6 @@
 """Steps that work on what others have left, and what is said before any work begins rather than in the middle of it."""
 
+import json
 import math
 
 import keras
@@ -180,3 +181,23 @@ def test_a_model_that_trains_in_its_own_way_is_not_trained_in_another(name, samp
     with pytest.raises(UnsupportedLayerError, match=f"Step `fine_tune`.*without the `{name}` of `Own`"):
         slim.Recipe(["share", FineTune(epochs=1)]).apply(model, samples, verbose=0)
     assert slim.Recipe(["share"]).apply(model, verbose=0).metric is None
+
+
+def test_without_metrics_the_loss_of_all_outputs_counts():
+    """Keras measures the loss of each output, too: of 1 and 2 here, which is 3 together."""
+    inputs = keras.Input((1,))
+    outputs = [keras.layers.Dense(1, kernel_initializer="zeros", name=name)(inputs) for name in ("one", "two")]
+    model = keras.Model(inputs, outputs)
+    model.compile("sgd", ["mae", "mae"])
+    x = np.ones((4, 1), "float32")
+    result = slim.Recipe(["share"]).apply(model, (x, [x, 2 * x]), verbose=0)
+    assert (result.metric, result.metric_before) == ("loss", 3)
+
+
+def test_a_report_on_a_model_that_has_diverged_is_json(tmp_path):
+    model, data = small(), (np.ones((4, 1), "float32"), np.ones((4, 1), "float32"))
+    model.layers[0].bias.assign([math.inf])
+    result = slim.Recipe(["sparsify"]).apply(model, data, folder=tmp_path / "out", verbose=0)
+    assert result.metric_before == math.inf
+    told = json.loads((tmp_path / "out" / "report.json").read_text(), parse_constant=pytest.fail)
+    assert (told["metric"], told["metric_before"], told["steps"][0]["metric_after"]) == ("loss", None, None)

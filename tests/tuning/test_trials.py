@@ -114,3 +114,9 @@ def test_what_is_not_there_is_told(project, tmp_path):
         trials.best  # noqa: B018
     with pytest.raises(ValueError, match=r"argument `of` of `pareto`.*macs"):
         read_trials(project(1, 0.5, 90)).pareto("macs")
+
+
+def test_costs_that_are_not_known_are_none_in_json(project):
+    trials = read_trials(project(0, 0.5, 90, costs={"params": 90, "latency": float("nan")}))
+    text = json.dumps(trials.to_dict(), allow_nan=False)
+    assert json.loads(text)["results"][0]["costs"] == {"params": 90, "latency": None}
