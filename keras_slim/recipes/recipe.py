@@ -268,8 +268,14 @@ class Recipe:
                     "alone, or train before both."
                 )
 
+    def _written(self):
+        """Returns what of the recipe goes into its folder; nothing where the metric is a function."""
+        return self.get_config() if self.metric is None or isinstance(self.metric, str) else {}
+
     def _folder(self, folder):
         writing = [step for step in self.steps if step.ending]
+        if folder is not None:
+            texts.plain(self._written(), OWNER)
         if folder is None and writing:
             expected = f"a folder, as step `{writing[0].alias}` writes a file"
             raise ValueError(invalid_argument("folder", f"{OWNER}.apply", expected=expected, received=None))

@@ -4,6 +4,8 @@ import json
 import os
 import re
 
+import numpy as np
+
 from keras_slim.errors import invalid_argument, one_of
 from keras_slim.validation import check_writable
 from keras_slim.whole_files import written_whole
@@ -21,7 +23,7 @@ def read(path, owner):
     if not os.path.isfile(path):
         raise ValueError(invalid_argument("path", owner, expected="the path of a file", received=os.fspath(path)))
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:  # some editors begin a file with a mark
             text = file.read()
         return json.loads(text) if ending in JSON else _from_yaml(text)
     except (ValueError, _yaml().YAMLError) as error:
@@ -34,13 +36,30 @@ def write(path, value, owner) -> None:
 
     Raises:
         ValueError: If no file can be written there, or it ends otherwise.
+        TypeError: If something in them is no plain value.
     """
     ending = _ending(path, owner)
     check_writable(path, "path", owner, ending)
-    value = json.loads(json.dumps(value))  # plain lists for tuples
+    value = plain(value, owner)
     text = json.dumps(value, indent=1) if ending in JSON else _yaml().safe_dump(value, sort_keys=False)
     with written_whole(path, owner, ending) as scratch, open(scratch, "w", encoding="utf-8") as file:
         file.write(text.rstrip("\n") + "\n")
+
+
+def plain(value, owner):
+    """Returns values as a file gives them back: lists for tuples, numbers of Python for those of NumPy.
+
+    Raises:
+        TypeError: If something in them is no plain value.
+    """
+    return json.loads(json.dumps(value, default=lambda other: _number(other, owner)))
+
+
+def _number(value, owner):
+    if isinstance(value, np.generic):
+        return value.item()
+    expected = "numbers, texts, lists and dictionaries, which can be written to a file"
+    raise TypeError(invalid_argument("steps", owner, expected=expected, received=value))
 
 
 def _ending(path, owner):

@@ -201,3 +201,18 @@ def test_a_report_on_a_model_that_has_diverged_is_json(tmp_path):
     assert result.metric_before == math.inf
     told = json.loads((tmp_path / "out" / "report.json").read_text(), parse_constant=pytest.fail)
     assert (told["metric"], told["metric_before"], told["steps"][0]["metric_after"]) == ("loss", None, None)
+
+
+def test_numbers_of_numpy_are_written_and_what_is_no_value_is_told_before(trained, tmp_path, monkeypatch):
+    recipe = slim.Recipe([Share(bits=np.int64(3))])
+    result = recipe.apply(trained, folder=tmp_path / "out", verbose=0)
+    assert slim.Recipe.from_file(result.files["recipe.yaml"]) == recipe
+    monkeypatch.setattr("keras_slim.recipes.control.Course.carry_out", lambda course: pytest.fail("work began"))
+    with pytest.raises(TypeError, match="which can be written to a file.*bits=4"):
+        slim.Recipe([Quantize(bits=slim.quantizers.Int(4), activations=None)]).apply(trained, folder=tmp_path / "b")
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.json", '{"steps": ["share"]}'), ("a.yaml", "steps: [share]")])
+def test_a_file_may_begin_with_a_mark_of_its_encoding(name, text, tmp_path):
+    (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    assert slim.Recipe.from_file(tmp_path / name) == slim.Recipe(["share"])
