@@ -77,6 +77,12 @@ class Training(Step):
                 "Call `model.compile(...)` first, or write it into the recipe: `compile: {optimizer: adam, loss: mse}`."
             )
         if self.epochs and self.distillation:
+            if any(output.shape[-1] == 1 for output in place.reference.outputs):
+                raise ValueError(
+                    f"Step `{self.alias}` cannot distil model '{place.reference.name}': `distill` compares shares of "
+                    "classes, and there is an output of one unit, whose share is always 1. Expected two units or more. "
+                    "Leave `distill` out."
+                )
             check_teachable(place.reference, self.distillation, f"step `{self.alias}`")
 
     def fit(self, state: State, place, callback=None, teaches: bool = True) -> keras.Model:

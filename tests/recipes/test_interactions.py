@@ -216,3 +216,11 @@ def test_numbers_of_numpy_are_written_and_what_is_no_value_is_told_before(traine
 def test_a_file_may_begin_with_a_mark_of_its_encoding(name, text, tmp_path):
     (tmp_path / name).write_text(text, encoding="utf-8-sig")
     assert slim.Recipe.from_file(tmp_path / name) == slim.Recipe(["share"])
+
+
+def test_one_unit_has_nothing_to_teach(samples):
+    """The softmax of one number is 1, whatever the number: teacher and student always agree."""
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1, "sigmoid")], name="yes_or_no")
+    model.compile("sgd", "binary_crossentropy")
+    with pytest.raises(ValueError, match="Step 1, `fine_tune`.*cannot distil model 'yes_or_no'.*one unit"):
+        slim.Recipe([FineTune(epochs=1, distill=True)]).apply(model, samples, verbose=0)
