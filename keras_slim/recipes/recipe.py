@@ -213,6 +213,7 @@ class Recipe:
                     settings.check(step)
                     step.check(place(step))
             self._check_holding(place)
+            self._check_rounded(place)
             measured = data if validation_data is None else validation_data
             if validation_data is None and self.max_drop is not None and any(step.num_epochs for step in self.steps):
                 warnings.warn(TRAINED_ON, SlimWarning, stacklevel=2)
@@ -271,6 +272,19 @@ class Recipe:
     def _written(self):
         """Returns what of the recipe goes into its folder; nothing where the metric is a function."""
         return self.get_config() if self.metric is None or isinstance(self.metric, str) else {}
+
+    def _check_rounded(self, place):
+        """Raises `ValueError` if a file would compute a layer with few bits, as `quantize` said, that it leaves alone."""
+        rounded = None
+        for number, step in enumerate(self.steps, start=1):
+            if step.alias == "quantize":
+                rounded = place(step).untouched
+            elif step.alias == "export" and rounded is not None and not place(step).untouched <= rounded:
+                names = ", ".join(map(repr, sorted(place(step).untouched - rounded)))
+                raise ValueError(
+                    f"Step {number}, `export`, leaves {names} alone, which step `quantize` has rounded. Expected the same "
+                    "layers in both. Tell `quantize` to leave them alone, too: `{quantize: null, export: null}`."
+                )
 
     def _folder(self, folder):
         writing = [step for step in self.steps if step.ending]

@@ -224,3 +224,9 @@ def test_one_unit_has_nothing_to_teach(samples):
     model.compile("sgd", "binary_crossentropy")
     with pytest.raises(ValueError, match="Step 1, `fine_tune`.*cannot distil model 'yes_or_no'.*one unit"):
         slim.Recipe([FineTune(epochs=1, distill=True)]).apply(model, samples, verbose=0)
+
+
+def test_a_file_cannot_leave_alone_what_is_rounded_already(trained, samples, tmp_path):
+    recipe = slim.Recipe([Quantize(), {"export": {"quantize": "int8"}}], {"scores": {"export": None}})
+    with pytest.raises(ValueError, match="Step 2, `export`, leaves 'scores' alone, which step `quantize` has rounded"):
+        recipe.apply(trained, samples, folder=tmp_path / "out", verbose=0)
