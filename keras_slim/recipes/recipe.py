@@ -274,7 +274,7 @@ class Recipe:
         return self.get_config() if self.metric is None or isinstance(self.metric, str) else {}
 
     def _check_rounded(self, place):
-        """Raises `ValueError` if a file would compute a layer with few bits, as `quantize` said, that it leaves alone."""
+        """Raises `ValueError` if a file leaves a layer alone that `quantize` has rounded: it would compute it so."""
         rounded = None
         for number, step in enumerate(self.steps, start=1):
             if step.alias == "quantize":
@@ -282,8 +282,8 @@ class Recipe:
             elif step.alias == "export" and rounded is not None and not place(step).untouched <= rounded:
                 names = ", ".join(map(repr, sorted(place(step).untouched - rounded)))
                 raise ValueError(
-                    f"Step {number}, `export`, leaves {names} alone, which step `quantize` has rounded. Expected the same "
-                    "layers in both. Tell `quantize` to leave them alone, too: `{quantize: null, export: null}`."
+                    f"Step {number}, `export`, leaves {names} alone, which step `quantize` has rounded. Expected the "
+                    "same layers in both. Tell `quantize` to leave them alone, too: `{quantize: null, export: null}`."
                 )
 
     def _folder(self, folder):
