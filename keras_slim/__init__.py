@@ -19,8 +19,10 @@ if TYPE_CHECKING:
         distillation,
         errors,
         export,
+        factorization,
         graph,
         layers,
+        lowrank,
         migration,
         phone,
         profiling,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from keras_slim.compression import load_compressed, save_compressed
     from keras_slim.export import benchmark_tflite, check_micro, evaluate_tflite, export_tflite, verify_tflite
     from keras_slim.graph.opening import functional
+    from keras_slim.lowrank import factorize, plan_factorization
     from keras_slim.migration import migrate
     from keras_slim.profiling import profile
     from keras_slim.pruning import PruningPlan
@@ -70,11 +73,13 @@ _HOMES = {
     "equalize": "rewriting",
     "evaluate_tflite": "export",
     "export_tflite": "export",
+    "factorize": "lowrank",
     "fold_batch_normalization": "rewriting",
     "functional": "graph.opening",
     "load_compressed": "compression",
     "mask": "pruning",
     "migrate": "migration",
+    "plan_factorization": "lowrank",
     "plan_pruning": "pruning",
     "profile": "profiling",
     "prune": "pruning",
@@ -106,15 +111,19 @@ __all__ = [
     "evaluate_tflite",
     "export",
     "export_tflite",
+    "factorization",
+    "factorize",
     "fold_batch_normalization",
     "functional",
     "graph",
     "layers",
     "load_compressed",
+    "lowrank",
     "mask",
     "migrate",
     "migration",
     "phone",
+    "plan_factorization",
     "plan_pruning",
     "profile",
     "profiling",

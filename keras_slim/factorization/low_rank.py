@@ -1,0 +1,107 @@
+"""A matrix as a product of two thin ones: the best for the matrix itself, or for what it is multiplied with."""
+
+import numpy as np
+import scipy.linalg
+
+from keras_slim.errors import invalid_argument
+from keras_slim.validation import check_count, check_share
+
+# What is added to the Gram matrix, as a share of its mean diagonal, so that inputs that are always zero do not matter.
+RIDGE = 1e-10
+
+
+class LowRank:
+    """The singular values of a matrix, and its best factors of every rank.
+
+    Without a Gram matrix, `first @ second` is the nearest matrix of its rank: the sum of squares that it misses is the
+    tail of the squared singular values (Eckart and Young 1936). With the Gram matrix `X'X` of the inputs `X`, it is the
+    best for these: `||X (W - first @ second)||^2` is that tail. With `X'X = L L'`, the singular values are those of
+    `L'W = U S V'`, and the factors `L'^-1 U_r S_r^(1/2)` and `S_r^(1/2) V_r'`.
+
+    Args:
+        matrix: Array of shape `(inputs, outputs)`.
+        gram: Sum of `x x'` over the inputs, of shape `(inputs, inputs)`. Optional.
+
+    Attributes:
+        singular_values: Array of shape `(min(inputs, outputs),)`, falling.
+
+    Raises:
+        ValueError: If there are numbers that are not finite, or shapes do not fit.
+
+    Example:
+
+    >>> import numpy as np
+    >>> matrix = np.outer([1.0, 2.0], [3.0, 4.0, 5.0])
+    >>> first, second = LowRank(matrix).factors(1)
+    >>> first.shape, second.shape, np.allclose(first @ second, matrix)
+    ((2, 1), (1, 3), True)
+    """
+
+    def __init__(self, matrix: np.ndarray, gram: np.ndarray | None = None):
+        matrix = _check_matrix(matrix)
+        self._root = None if gram is None else _root(gram, len(matrix))
+        seen = matrix if self._root is None else self._root.T @ matrix
+        self._left, self.singular_values, self._right = scipy.linalg.svd(seen, full_matrices=False)
+
+    def factors(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the factors, of shapes `(inputs, rank)` and `(rank, outputs)`.
+
+        Both have the square roots of the singular values, so that their gradients are of one size.
+
+        Raises:
+            ValueError: If the rank is not from 1 to the number of singular values.
+        """
+        most = len(self.singular_values)
+        if check_count(rank, "rank", "factors") > most:
+            raise ValueError(invalid_argument("rank", "factors", expected=f"at most {most}", received=rank))
+        roots = np.sqrt(self.singular_values[:rank])
+        first = self._left[:, :rank] * roots
+        if self._root is not None:
+            first = scipy.linalg.solve_triangular(self._root, first, lower=True, trans="T")
+        return first, roots[:, None] * self._right[:rank]
+
+    def lost(self) -> np.ndarray:
+        """Returns the sum of squares that each rank misses, from rank 0 to the full one, which misses nothing."""
+        squares = self.singular_values[::-1] ** 2
+        return np.append(np.cumsum(squares)[::-1], 0.0)
+
+
+def energy_rank(singular_values: np.ndarray, share: float) -> int:
+    """Returns the least rank that keeps a share of the sum of squared singular values; 0 if all are zero.
+
+    Args:
+        singular_values: Array of one axis, falling.
+        share: Share to keep, above 0 and at most 1.
+
+    Raises:
+        ValueError: If the share is out of range.
+
+    Example:
+
+    >>> energy_rank(np.array([3.0, 1.0, 0.0]), 0.9)
+    1
+    """
+    check_share(share, "share", "energy_rank", one=True)
+    kept = np.cumsum(np.square(singular_values, dtype=float))
+    if not len(kept) or not kept[-1]:
+        return 0
+    return int(np.argmax(kept >= share * kept[-1] * (1 - 1e-12))) + 1
+
+
+def _check_matrix(matrix):
+    matrix = np.asarray(matrix, float)
+    if matrix.ndim != 2 or not np.isfinite(matrix).all():
+        received = "NaN or infinities" if matrix.ndim == 2 else f"shape {matrix.shape}"
+        raise ValueError(invalid_argument("matrix", "LowRank", expected="finite, of two axes", received=received))
+    return matrix
+
+
+def _root(gram, size):
+    """Returns the Cholesky factor of a Gram matrix, with a little added to its diagonal."""
+    gram = np.asarray(gram, float)
+    if gram.shape != (size, size) or not np.isfinite(gram).all():
+        expected = f"finite, of shape {(size, size)}, as the matrix has {size} inputs"
+        received = gram.shape if gram.shape != (size, size) else "NaN or infinities"
+        raise ValueError(invalid_argument("gram", "LowRank", expected=expected, received=received))
+    mean = np.trace(gram) / size
+    return np.linalg.cholesky(gram + (RIDGE * mean or 1.0) * np.eye(size))

@@ -1,0 +1,106 @@
+"""Carrying out a plan: layers that are products, in the place of others."""
+
+import itertools
+
+import keras
+
+from keras_slim.errors import invalid_argument
+from keras_slim.factorization import SCHEMES
+from keras_slim.graph.copying import copy_and_stacks
+from keras_slim.graph.opening import opened
+from keras_slim.lowrank.fitting import fitted, plain
+from keras_slim.lowrank.kinds import factorable, why_not
+from keras_slim.lowrank.plan import FactorizationPlan
+from keras_slim.lowrank.planning import plan_factorization
+from keras_slim.pruning.calibration import calibration_inputs
+from keras_slim.rewriting.names import Names
+from keras_slim.rewriting.per_layer import paths
+from keras_slim.scoring.data import drawn
+from keras_slim.validation import check_count
+
+
+def factorize(
+    model: keras.Model,
+    plan: FactorizationPlan | None = None,
+    data=None,
+    *,
+    steps: int | None = None,
+    samples: int = 1024,
+    memory: int = 2**30,
+    verbose: int = 1,
+    **options,
+) -> keras.Model:
+    """Returns a copy of a model in which layers are products of smaller ones: fewer numbers, less to compute.
+
+    Each is two or three stock layers of Keras, the last with the name, bias and activation of the one they stand for.
+    The copy is plain, not compiled, and best trained on for some epochs. All other layers keep their weights.
+
+    With data, inputs alone, much less is lost: the factors of each layer are the best of their ranks for what it reads,
+    fitted from input to output on what the layers before it have become, and biases keep the means.
+
+    Args:
+        model: A built model. It is not changed. A subclassed one, and layers that hold layers, are read as `functional`
+            reads them.
+        plan: A `FactorizationPlan`, of `plan_factorization` for this model or another one of the same architecture.
+            Defaults to one made here, with `options`.
+        data: Inputs to look at, in any form `fit` takes; some hundreds of samples will do. Optional.
+        steps: Number of batches to look at. Defaults to all; a generator needs it.
+        samples: Samples to look at, at most.
+        memory: Bytes of activations to hold at most while factors are fitted, in both networks.
+        verbose: 0 shows nothing, 1 how far it is, where that takes more than five seconds.
+        **options: Without a plan, those of `plan_factorization`: `ratio`, `of`, `ranks`, `scheme`, `ignore`.
+
+    Returns:
+        The copy: Sequential if the model is, else Functional.
+
+    Raises:
+        PlanMismatchError: If the plan was made for another architecture.
+        TypeError: If `plan` is none, or comes with options.
+        ValueError: As `plan_factorization` does.
+
+    Example:
+
+    >>> import keras, keras_slim as slim
+    >>> model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(64, name="hidden"), keras.layers.Dense(8)])
+    >>> small = slim.factorize(model, ranks={"hidden": 8})
+    >>> [layer.units for layer in small.layers]
+    [8, 64, 8]
+    """
+    owner = "factorize"
+    check_count(samples, "samples", owner)
+    check_count(memory, "memory", owner)
+    model = opened(model, owner)
+    data = drawn(data, steps, owner)
+    looking = {"data": data, "steps": steps, "samples": samples}
+    if plan is None:
+        plan = plan_factorization(model, **options, **looking, verbose=verbose)
+    elif options or not isinstance(plan, FactorizationPlan):
+        expected = "a `FactorizationPlan`, without options of its own, or options alone"
+        raise TypeError(invalid_argument("plan", owner, expected=expected, received=[plan, *options]))
+    planned = _planned(model, plan)
+    if data is None or not planned:
+        found = plain(planned)
+    else:
+        found = fitted(model, planned, calibration_inputs(data, model, steps, owner, samples), memory, verbose)
+    names = Names(model)
+
+    def in_place_of(operation, changes):
+        if operation not in planned:
+            return None
+        kind, scheme, ranks = planned[operation]
+        added = (names.unused(f"{operation.name}_factor_{number}") for number in itertools.count(1))
+        return kind.stack(scheme, ranks, added, changes)
+
+    copy, stacks = copy_and_stacks(model, in_place_of)
+    for layer, (factors, bias) in found.items():
+        planned[layer][0].fill(stacks[layer], factors, bias)
+    return copy
+
+
+def _planned(model, plan):
+    """Returns what becomes of layers, `(kind, scheme, ranks)` by layer, or raises if the plan is for other ones."""
+    layers = {path: layer for layer, path in paths(model).items() if isinstance(layer, keras.layers.Layer)}
+    wanted = {each.path for each in plan.layers}
+    kinds = {path: factorable(layer) for path, layer in layers.items() if path in wanted and not why_not(layer)}
+    plan.check({path: kind.shape for path, kind in kinds.items()})
+    return {layers[each.path]: (kinds[each.path], SCHEMES[each.scheme], each.ranks) for each in plan.layers}

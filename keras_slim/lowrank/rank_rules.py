@@ -1,0 +1,111 @@
+"""Ranks layer by layer, without a budget for the whole."""
+
+import math
+
+import numpy as np
+
+from keras_slim.factorization import evbmf_rank
+from keras_slim.identifiers import Registry
+from keras_slim.validation import check_share
+
+
+class RankRule:
+    """Says what ranks the factors of a layer have.
+
+    For one of your own, derive from it and define `ranks`.
+    """
+
+    alias = ""
+
+    def ranks(self, kernel, scheme, gram) -> tuple[int, ...] | None:
+        """Returns the ranks of a kernel in a scheme, or `None` if it is to stay whole.
+
+        Args:
+            kernel: Array of shape `(*positions, inputs, outputs)`.
+            scheme: A `keras_slim.factorization.Scheme` that fits it.
+            gram: Mean of `x x'` over what it reads, if there is data.
+        """
+        raise NotImplementedError
+
+    def get_config(self) -> dict:
+        """Returns the constructor's arguments, as plain values."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_config(cls, config: dict) -> "RankRule":
+        """Returns a rule made with the arguments of `get_config`."""
+        return cls(**config)
+
+
+rank_rules = Registry("rule for ranks", RankRule)
+
+
+@rank_rules.register("energy")
+class Energy(RankRule):
+    """Keeps a share of each layer's response: of its sum of squares, on the data if there is any.
+
+    Args:
+        share: The share, above 0 and at most 1.
+    """
+
+    def __init__(self, share: float = 0.95):
+        self.share = check_share(share, "share", "Energy", one=True)
+
+    def ranks(self, kernel, scheme, gram):
+        full = scheme.full(kernel.shape)
+        enough = [ranks for ranks, lost in scheme.lost(kernel, gram) if lost <= 1 - self.share]
+        return min(enough, key=lambda ranks: _elements(scheme, kernel, ranks), default=full)
+
+
+@rank_rules.register("evbmf")
+class EVBMF(RankRule):
+    """Takes what is no noise in a layer's kernel: no share and no threshold to guess, and no look at data.
+
+    It cuts deep, and leaves whole what has no signal of low rank, such as a kernel that is not trained.
+
+    Args:
+        weaken: Share of the ranks it would take away that stay, from 0 to below 1.
+
+    Reference:
+        Kim et al. 2015, arXiv 1511.06530, section 3.2; Nakajima et al. 2013, JMLR 14.
+    """
+
+    def __init__(self, weaken: float = 0.0):
+        self.weaken = check_share(weaken, "weaken", "EVBMF", zero=True)
+
+    def ranks(self, kernel, scheme, gram):
+        found = []
+        for matrix, full in zip(scheme.unfoldings(kernel), scheme.full(kernel.shape), strict=True):
+            values = np.linalg.svd(matrix, compute_uv=False)
+            rank = evbmf_rank(values, matrix.shape)
+            if rank == 0:
+                return None
+            found.append(min(full, round(rank + self.weaken * (full - rank))))
+        return tuple(found)
+
+
+class _Given(RankRule):
+    """Takes the ranks that it is given, as far as they go."""
+
+    def __init__(self, ranks):
+        self.given = ranks
+
+    def ranks(self, kernel, scheme, gram):
+        given = (self.given,) * scheme.num_ranks() if isinstance(self.given, int) else self.given
+        if len(given) != scheme.num_ranks():
+            return None
+        return tuple(map(min, given, scheme.full(kernel.shape)))
+
+
+def read_rule(option, name: str, owner: str) -> RankRule | None:
+    """Returns the rule that an option stands for; a rank, or a tuple of them, is one."""
+    if option is None:
+        return None
+    is_rank = isinstance(option, int) and not isinstance(option, bool) and option > 0
+    if is_rank or (isinstance(option, tuple) and option and all(isinstance(each, int) and each > 0 for each in option)):
+        return _Given(option)
+    return rank_rules.get(option, name, owner)
+
+
+def _elements(scheme, kernel, ranks):
+    return sum(math.prod(shape) for shape in scheme.shapes(kernel.shape, ranks))

@@ -1,0 +1,73 @@
+"""What kernels read, summed up over data: second moments of patches."""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+ROWS_PER_COLUMN, FEWEST_ROWS = 8, 8192
+
+
+class Seen:
+    """Second moments of what a kernel reads in a network, and of that with what it reads in another.
+
+    Args:
+        kind: The `Factorable`.
+        is_centered: Whether means do not count, since a bias makes up for them.
+    """
+
+    def __init__(self, kind, is_centered: bool):
+        self._kind = kind
+        self._is_centered = is_centered
+        self._rng = np.random.default_rng(0)
+        size = kind.params // kind.shape[-1]
+        self.count = 0
+        self._mean_before, self._mean = np.zeros(size), np.zeros(size)
+        self._gram = np.zeros((size, size))
+        self._cross: Any = 0.0
+
+    @property
+    def is_finite(self) -> bool:
+        return bool(np.isfinite(self._gram).all() and np.isfinite(self._mean_before).all())
+
+    def add(self, value, before=None, share: float = 1.0) -> None:
+        """Takes in a value that goes into the layer, or a share of a batch of it; of very many rows, a random part.
+
+        Args:
+            value: What goes in.
+            before: What goes in at the same place of the other network. Optional.
+            share: The share of a batch.
+        """
+        limit = max(1, int(share * max(FEWEST_ROWS, ROWS_PER_COLUMN * len(self._gram))))
+        seed = self._rng.integers(2**32)
+
+        def chosen(number):
+            every = np.arange(number)
+            return every if number <= limit else np.sort(np.random.default_rng(seed).choice(number, limit, False))
+
+        rows = self._rows(value, chosen)
+        self.count += len(rows)
+        self._mean += rows.sum(axis=0)
+        self._gram += rows.T @ rows
+        if before is not None:
+            rows_before = self._rows(before, chosen)
+            self._mean_before += rows_before.sum(axis=0)
+            self._cross = self._cross + rows.T @ rows_before
+
+    def _rows(self, value, chosen):
+        return self._kind.rows(keras.ops.convert_to_numpy(value), chosen).astype(float)
+
+    def means(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the mean of what is read in the other network, and in this one."""
+        return self._mean_before / self.count, self._mean / self.count
+
+    def gram(self) -> np.ndarray:
+        """Returns the mean of `x x'`, without their means if these do not count."""
+        return self._gram / self.count - self._outer(self._mean, self._mean)
+
+    def cross(self) -> np.ndarray:
+        """Returns the mean of `x y'`, with `y` what is read in the other network."""
+        return self._cross / self.count - self._outer(self._mean, self._mean_before)
+
+    def _outer(self, first, second):
+        return np.outer(first, second) / self.count**2 if self._is_centered else 0.0
