@@ -12,8 +12,8 @@ LAST_PART = 5
 """One sample of this many, the last ones, are kept for the metric where a recipe trains and has no others for it."""
 
 DETAILS = f"""\
-The recipe says what is done to which layers, in which order: prune, sparsify, share, quantize, fine_tune, export,
-compress. It is checked before any work begins. --example prints one to begin with.
+The recipe says what is done to which layers, in which order: prune, factorize, sparsify, share, quantize, fine_tune,
+export, compress. It is checked before any work begins. --example prints one to begin with.
 
 The folder gets model.keras, the files of the steps export and compress, the recipe, and a report as JSON and as text:
 all of them, or nothing, if something fails. Where the recipe has a max_drop that cannot be kept, the message says by

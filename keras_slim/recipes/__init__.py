@@ -4,13 +4,13 @@ A `Recipe` is a list of steps, with settings for all layers, for types of layers
 Python, JSON or YAML, is checked before any work begins, and calls the functions that one calls by hand. `Recipe.apply`
 returns a `RecipeResult`.
 
-The steps are `Prune`, `Sparsify`, `Share`, `Quantize`, `FineTune`, `Export` and `Compress`. One of your own derives
-from `Step`, with `@keras_slim.recipes.steps.register("name")` above it: recipes and their files know it by its name
-then.
+The steps are `Prune`, `Factorize`, `Sparsify`, `Share`, `Quantize`, `FineTune`, `Export` and `Compress`. One of your
+own derives from `Step`, with `@keras_slim.recipes.steps.register("name")` above it: recipes and their files know it by
+its name then.
 """
 
 from keras_slim.recipes.base import State, Step, steps
-from keras_slim.recipes.kinds import Compress, Export, FineTune, Prune, Quantize, Share, Sparsify
+from keras_slim.recipes.kinds import Compress, Export, Factorize, FineTune, Prune, Quantize, Share, Sparsify
 from keras_slim.recipes.measuring import ModelCost
 from keras_slim.recipes.place import Place
 from keras_slim.recipes.recipe import Recipe
@@ -19,6 +19,7 @@ from keras_slim.recipes.result import RecipeResult, StepReport
 __all__ = [
     "Compress",
     "Export",
+    "Factorize",
     "FineTune",
     "ModelCost",
     "Place",

@@ -34,9 +34,9 @@ COMPILE = ("optimizer", "loss", "metrics", "loss_weights", "weighted_metrics")
 class Recipe:
     """Says what is done to a model: which steps, in which order, and on which layers.
 
-    The steps call the library's own functions: `prune`, `sparsify`, `share`, `quantize`, `fine_tune`, `export` and
-    `compress`. Their settings are for all layers; `layers` has others by type and by name, of which the more specific
-    wins, and `None` leaves layers alone. All names and options are checked before any work begins.
+    The steps call the library's own functions: `prune`, `factorize`, `sparsify`, `share`, `quantize`, `fine_tune`,
+    `export` and `compress`. Their settings are for all layers; `layers` has others by type and by name, of which the
+    more specific wins, and `None` leaves layers alone. All names and options are checked before any work begins.
 
     Args:
         steps: The steps, in the order in which they are carried out: names; dictionaries of a name to options, as

@@ -6,7 +6,7 @@ import pytest
 
 import keras_slim as slim
 from keras_slim.callbacks import GradualPruning, ProgressiveGlobalPruning, QuantizationAwareTraining, WeightSharing
-from keras_slim.recipes import Compress, Export, FineTune, Prune, Quantize, Share, Sparsify, steps
+from keras_slim.recipes import Compress, Export, Factorize, FineTune, Prune, Quantize, Share, Sparsify, steps
 from keras_slim.sparsity import kernels, magnitude_masks
 
 
@@ -43,6 +43,7 @@ def shared(model, bits):
 
 
 BY_HAND = {
+    "factorize": (Factorize(ratio=0.3), lambda model, data: slim.factorize(model, ratio=0.3, data=data)),
     "prune": (Prune(ratio=0.5), lambda model, data: slim.prune(model, 0.5, data=data)),
     "prune by taylor": (
         Prune(ratio=0.3, criterion="taylor", compensate=False, align=2),

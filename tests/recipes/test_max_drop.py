@@ -12,7 +12,19 @@ import pytest
 
 import keras_slim as slim
 from keras_slim.errors import SlimWarning, UnreachableTargetError
-from keras_slim.recipes import Compress, Export, FineTune, Prune, Quantize, Share, Sparsify, State, Step, steps
+from keras_slim.recipes import (
+    Compress,
+    Export,
+    Factorize,
+    FineTune,
+    Prune,
+    Quantize,
+    Share,
+    Sparsify,
+    State,
+    Step,
+    steps,
+)
 from keras_slim.sparsity import kernels
 
 
@@ -149,6 +161,7 @@ def test_warnings_of_a_step_are_notes_of_its_report(spoil, line, tmp_path, recwa
 
 
 WEAKER = {
+    "factorize": (Factorize(ratio=0.8), {"ratio": 0.4}),
     "prune": (Prune(ratio=0.8), {"ratio": 0.4}),
     "sparsify": (Sparsify(sparsity=0.8), {"sparsity": 0.4}),
     "share": (Share(bits=2), {"bits": 4}),
