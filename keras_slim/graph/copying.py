@@ -91,10 +91,12 @@ class _Copying:
         stack = self._standing_for(node.operation)
         if not stack:
             return inputs
-        outputs = stack[0](*args, **kwargs)
-        for layer in stack[1:]:
-            outputs = layer(outputs)
-        return outputs
+        # masks and initial states are for the layer that knows them
+        knows = next((layer for layer in stack if type(layer) is type(node.operation)), stack[0])
+        value, others = args[:1], args[1:]
+        for layer in stack:
+            value = [layer(*value, *others, **kwargs) if layer is knows else layer(*value)]
+        return value[0]
 
     def _standing_for(self, operation):
         if operation not in self._stands_for:
