@@ -20,6 +20,8 @@ OF_A_FACTOR = {
     "activity_regularizer": None,
 }
 """What a layer has no more that is not the last in the place of another."""
+FRESH = {"kernel_initializer": "glorot_uniform", "embeddings_initializer": "uniform"}
+"""What is for a kernel of another shape, such as a constant array, and of no use where weights are given."""
 
 
 class Factorable:
@@ -109,8 +111,13 @@ class Factorable:
         shapes = scheme.shapes(self.shape, ranks)
         entries = [self.entries(index, scheme, shape) for index, shape in enumerate(shapes)]
         *before, last = entries
-        stack = [copied(self.layer, **OF_A_FACTOR, **each, name=next(names)) for each in before]
-        return [*stack, copied(self.layer, **{**changes, **last})]
+        stack = [copied(self.layer, **OF_A_FACTOR, **FRESH, **each, name=next(names)) for each in before]
+        return [*stack, copied(self.layer, **{**changes, **FRESH, **last})]
+
+    def dense(self, units: int, **options) -> keras.layers.Dense:
+        """Returns a dense layer without bias that computes and is trained as the layer is."""
+        policy = {"dtype": self.layer.dtype_policy, "trainable": self.layer.trainable}
+        return keras.layers.Dense(units, use_bias=False, **policy, **options)
 
     def entries(self, index: int, scheme: Scheme, shape: tuple[int, ...]) -> dict:
         """Returns the entries of the config that are those of a factor."""
@@ -211,10 +218,9 @@ class FactorableRecurrent(Factorable):
 
     def stack(self, scheme, ranks, names, changes):
         (first, _) = scheme.shapes(self.shape, ranks)
-        policy = {"dtype": self.layer.dtype_policy, "trainable": self.layer.trainable}
         return [
-            keras.layers.Dense(first[-1], use_bias=False, name=next(names), **policy),
-            copied(self.layer, **changes),
+            self.dense(first[-1], name=next(names), kernel_regularizer=self.layer.cell.kernel_regularizer),
+            copied(self.layer, **{**changes, **FRESH}),
         ]
 
     def fill(self, stack, factors, bias):
@@ -242,9 +248,14 @@ class FactorableEmbedding(Factorable):
         return 0 if scheme is None else ranks[0] * self.shape[-1] * math.prod(outputs[1:-1])
 
     def stack(self, scheme, ranks, names, changes):
-        table = copied(self.layer, **{**changes, "output_dim": ranks[0], "name": next(names)})
-        policy = {"dtype": self.layer.dtype_policy, "trainable": self.layer.trainable}
-        return [table, keras.layers.Dense(self.shape[-1], use_bias=False, name=self.layer.name, **policy)]
+        own = {"output_dim": ranks[0], "name": next(names), "activity_regularizer": None}
+        dense = self.dense(
+            self.shape[-1],
+            name=self.layer.name,
+            kernel_regularizer=self.layer.embeddings_regularizer,
+            activity_regularizer=self.layer.activity_regularizer,
+        )
+        return [copied(self.layer, **{**changes, **FRESH, **own}), dense]
 
     def fill(self, stack, factors, bias):
         table, dense = stack
@@ -279,7 +290,10 @@ def why_not(layer: keras.layers.Layer) -> str:
         return reason
     if getattr(layer, "groups", 1) > 1:
         return "it convolves groups of channels by themselves"
-    return "" if np.isfinite(factorable(layer).kernel).all() else "its kernel is not finite"
+    kind = factorable(layer)
+    if constraint := kind.variable.constraint:
+        return f"its kernel has a constraint, `{type(constraint).__name__}`, that factors would not keep"
+    return "" if np.isfinite(kind.kernel).all() else "its kernel is not finite"
 
 
 def factorable(layer: keras.layers.Layer) -> Factorable:

@@ -42,3 +42,47 @@ def test_masks_and_states_reach_the_recurrent_layer(build):
     small = slim.factorize(model, planned(("net", "channel", (20, 24), (20,))), values)
     for old, new in zip(keras.tree.flatten(model(values)), keras.tree.flatten(small(values)), strict=True):
         np.testing.assert_allclose(new, old, atol=1e-5)
+
+
+def test_what_is_for_the_kernel_alone_is_not_for_its_factors(tmp_path):
+    def constant(*shape):
+        return keras.initializers.Constant(rng.normal(size=shape))
+
+    inputs = keras.Input((5,), dtype="int32")
+    y = layers.Embedding(30, 20, constant(30, 20), name="table")(inputs)
+    y = layers.LSTM(6, kernel_initializer=constant(20, 24), return_sequences=True, name="net")(y)
+    y = layers.Conv1D(12, 3, kernel_initializer=constant(3, 6, 12), name="conv")(y)
+    model = keras.Model(inputs, layers.Dense(10, kernel_initializer=constant(12, 10), name="head")(y))
+    small = slim.factorize(model, ranks=2)
+    assert len(small.layers) == len(model.layers) + 4 + 1  # the convolution is three layers
+    small.save(tmp_path / "small.keras")
+    tokens = rng.integers(0, 30, (4, 5))
+    np.testing.assert_allclose(keras.saving.load_model(tmp_path / "small.keras")(tokens), small(tokens), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Dense(9, kernel_constraint="non_neg", name="net"),
+        layers.Conv1D(9, 3, kernel_constraint="max_norm", name="net"),
+        layers.GRU(9, kernel_constraint="unit_norm", name="net"),
+    ],
+)
+def test_a_kernel_with_a_constraint_stays_whole(layer):
+    model = keras.Sequential([keras.Input((5, 20)), layer])
+    plan = slim.plan_factorization(model, ranks=1)
+    assert not plan.layers
+    assert "constraint" in plan.whole[0].reason
+
+
+def test_penalties_go_to_factors_and_to_what_comes_out():
+    inputs = keras.Input((5,), dtype="int32")
+    y = layers.Embedding(30, 20, embeddings_regularizer="l1", activity_regularizer="l2", name="table")(inputs)
+    model = keras.Model(inputs, layers.GRU(6, kernel_regularizer="l1", activity_regularizer="l2", name="net")(y))
+    small = slim.factorize(model, ranks=2)
+    table, dense, first, gru = small.layers[1:]
+    assert all(
+        isinstance(each, keras.regularizers.L1)
+        for each in (table.embeddings_regularizer, dense.kernel_regularizer, first.kernel_regularizer)
+    )
+    assert [each.activity_regularizer is not None for each in (table, dense, first, gru)] == [False, True, False, True]
