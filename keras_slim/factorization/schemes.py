@@ -71,6 +71,14 @@ class Scheme:
             ranks.append(min(math.prod(positions[self.along or 0 :]) * width, outputs))
         return tuple(ranks)
 
+    def within(self, shape: tuple[int, ...], ranks: tuple[int, ...]) -> tuple[int, ...]:
+        """Returns ranks, as many as it has, no higher than can be: the last factor reads what the first one leaves."""
+        ranks = tuple(map(min, ranks, self.full(shape)))
+        if self.num_ranks() < 2:
+            return ranks
+        first, last = ranks
+        return first, min(last, math.prod(shape[self.along : -2]) * first)
+
     def shapes(self, shape: tuple[int, ...], ranks: tuple[int, ...]) -> list[tuple[int, ...]]:
         """Returns the shapes of the factors there are, in their order, each with all position axes."""
         *positions, inputs, outputs = shape

@@ -4,7 +4,7 @@ import itertools
 
 import keras
 
-from keras_slim.errors import invalid_argument
+from keras_slim.errors import PlanMismatchError, invalid_argument
 from keras_slim.factorization import SCHEMES
 from keras_slim.graph.copying import copy_and_stacks
 from keras_slim.graph.opening import opened
@@ -54,7 +54,7 @@ def factorize(
         The copy: Sequential if the model is, else Functional.
 
     Raises:
-        PlanMismatchError: If the plan was made for another architecture.
+        PlanMismatchError: If the plan was made for another architecture, or has schemes or ranks that cannot be.
         TypeError: If `plan` is none, or comes with options.
         ValueError: As `plan_factorization` does.
 
@@ -103,4 +103,10 @@ def _planned(model, plan):
     wanted = {each.path for each in plan.layers}
     kinds = {path: factorable(layer) for path, layer in layers.items() if path in wanted and not why_not(layer)}
     plan.check({path: kind.shape for path, kind in kinds.items()})
+    if wrong := [each for each in plan.layers if not kinds[each.path].can_be(each.scheme, each.ranks)]:
+        raise PlanMismatchError(
+            "The plan asks for what its layers cannot become. Expected schemes that fit them, with as many ranks as "
+            f"these have, from 1 to full. Received (path, scheme, ranks): {[(w.path, w.scheme, w.ranks) for w in wrong]}. "
+            "Make a new plan with `plan_factorization(model, ...)`."
+        )
     return {layers[each.path]: (kinds[each.path], SCHEMES[each.scheme], each.ranks) for each in plan.layers}

@@ -58,6 +58,7 @@ def fitted(model, planned, batches, memory, verbose):
                 for piece in networks.carry_to(index):
                     before, after = networks.look(piece, program.calls[index].inputs[0])
                     seen.add(after, before, piece.share)
+                seen.check()
                 found[layer] = factors, bias = _fit(kind, scheme, ranks, seen)
                 twin.set(kind.variable, factors.product())
                 if bias is not None:

@@ -70,6 +70,13 @@ class Factorable:
         """Elements of the kernel; a bias stays as it is."""
         return math.prod(self.shape)
 
+    def can_be(self, name: str, ranks: tuple[int, ...]) -> bool:
+        """Tells whether it can be written in the scheme of a name, with these ranks."""
+        scheme = self.schemes.get(name)
+        if scheme is None or len(ranks) != scheme.num_ranks():
+            return False
+        return min(ranks) > 0 and scheme.within(self.shape, ranks) == tuple(ranks)
+
     def sizes(self, scheme: Scheme, ranks: tuple[int, ...]) -> int:
         """Returns the elements of all factors."""
         return sum(math.prod(shape) for shape in scheme.shapes(self.shape, ranks))

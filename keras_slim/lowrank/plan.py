@@ -91,7 +91,9 @@ class FactorizationPlan:
         """Returns the plan in words: what is saved, each layer with its ranks, and what is left whole and why."""
         names = ["params"] if self.before.macs is None else ["params", "macs"]
         sizes = ((name, getattr(self.before, name), getattr(self.after, name)) for name in names)
-        lines = [", ".join(f"{name} {old:,} -> {new:,} ({1 - new / max(old, 1):.1%} less)" for name, old, new in sizes)]
+        lines = [
+            ", ".join(f"{name} {old:,} -> {new:,} ({(old - new) / max(old, 1):.1%} less)" for name, old, new in sizes)
+        ]
         lines += ["Layers as products (scheme, ranks, share of the response lost):"] if self.layers else []
         for each in self.layers:
             *_, inputs, outputs = each.shape

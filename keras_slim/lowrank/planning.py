@@ -14,7 +14,7 @@ from keras_slim.kernels.backends import without_gradients
 from keras_slim.lowrank.kinds import factorable, why_not
 from keras_slim.lowrank.options import choose, is_smaller, made, options_of
 from keras_slim.lowrank.plan import FactorizationPlan, LayerFactors, LeftWhole, Size
-from keras_slim.lowrank.rank_rules import read_rule
+from keras_slim.lowrank.rank_rules import RankRule, read_rule
 from keras_slim.lowrank.seen import Seen
 from keras_slim.profiling import profile
 from keras_slim.progress_display import progress
@@ -115,7 +115,10 @@ def plan_factorization(
         settings = {"ranks": _in_words(ranks)}
     else:
         chosen = _within(options, of, layers.before, ratio, owner)
-        why = {layer: OTHERS_LOSE_LESS if len(each) > 1 else NOT_SMALLER for layer, each in options.items()}
+        why = {
+            layer: OTHERS_LOSE_LESS if any(each.cost(of) < whole.cost(of) for each in rest) else NOT_SMALLER
+            for layer, (whole, *rest) in options.items()
+        }
         settings = {"of": of, "ratio": ratio}
     return layers.plan(options, chosen, why, {**settings, "data": data is not None})
 
@@ -162,7 +165,7 @@ class _Layers:
         products = {layer: option for layer, option in chosen.items() if option.scheme}
         whole = {**why, **self._whole}
         factors = (
-            LayerFactors(names[layer], each.scheme, self.kinds[layer].shape, each.ranks, each.lost)
+            LayerFactors(names[layer], each.scheme, self.kinds[layer].shape, each.ranks, float(each.lost))
             for layer, each in products.items()
         )
         left = (LeftWhole(names[layer], whole[layer]) for layer in self.calls if layer not in products)
@@ -209,12 +212,8 @@ def _grams(layers, data, steps, samples, owner, verbose):
                 values |= call(values)
                 for number in uses[index]:
                     del values[number]
-    for layer, each in seen.items():
-        if not each.is_finite:
-            raise ValueError(
-                f"What '{layer.name}' reads holds values that are not finite. Expected finite activations on `data`. "
-                "Look for NaN in the data and in the weights."
-            )
+    for each in seen.values():
+        each.check()
     return {layer: each.gram() for layer, each in seen.items()}
 
 
@@ -248,6 +247,10 @@ def _within(options, of, before, ratio, owner):
 
 
 def _in_words(ranks):
+    """Returns ranks, rules or a dictionary to these as what JSON gives back."""
     if isinstance(ranks, dict):
         return {key if isinstance(key, str) else key.__name__: _in_words(each) for key, each in ranks.items()}
-    return ranks if isinstance(ranks, str | int | tuple | None) else getattr(ranks, "alias", repr(ranks))
+    if isinstance(ranks, RankRule):
+        config = ", ".join(f"{name}={value!r}" for name, value in ranks.get_config().items())
+        return f"{type(ranks).__name__}({config})"
+    return list(ranks) if isinstance(ranks, tuple) else ranks

@@ -80,8 +80,8 @@ class EVBMF(RankRule):
             rank = evbmf_rank(values, matrix.shape)
             if rank == 0:
                 return None
-            found.append(min(full, round(rank + self.weaken * (full - rank))))
-        return tuple(found)
+            found.append(round(rank + self.weaken * (full - rank)))
+        return scheme.within(kernel.shape, tuple(found))
 
 
 class _Given(RankRule):
@@ -94,7 +94,7 @@ class _Given(RankRule):
         given = (self.given,) * scheme.num_ranks() if isinstance(self.given, int) else self.given
         if len(given) != scheme.num_ranks():
             return None
-        return tuple(map(min, given, scheme.full(kernel.shape)))
+        return scheme.within(kernel.shape, given)
 
 
 def read_rule(option, name: str, owner: str) -> RankRule | None:

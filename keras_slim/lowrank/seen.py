@@ -26,9 +26,13 @@ class Seen:
         self._gram = np.zeros((size, size))
         self._cross: Any = 0.0
 
-    @property
-    def is_finite(self) -> bool:
-        return bool(np.isfinite(self._gram).all() and np.isfinite(self._mean_before).all())
+    def check(self) -> None:
+        """Raises `ValueError` if what is read, here or in the other network, is not finite."""
+        if not (np.isfinite(self._gram).all() and np.isfinite(self._cross).all()):
+            raise ValueError(
+                f"What '{self._kind.layer.name}' reads holds values that are not finite. Expected finite activations "
+                "on `data`. Look for NaN in the data and in the weights."
+            )
 
     def add(self, value, before=None, share: float = 1.0) -> None:
         """Takes in a value that goes into the layer, or a share of a batch of it; of very many rows, a random part.

@@ -1,0 +1,91 @@
+"""Plans as data, and what is said where something cannot be."""
+
+import dataclasses
+import re
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_slim as slim
+from keras_slim.errors import PlanMismatchError
+from keras_slim.lowrank import EVBMF, Energy, FactorizationPlan, RankRule
+
+rng = np.random.default_rng(0)
+
+
+class Quarter(RankRule):
+    """A rule of the user's own."""
+
+    def ranks(self, kernel, scheme, gram):
+        return tuple(max(1, rank // 4) for rank in scheme.full(kernel.shape))
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((6, 6, 16)), layers.Conv2D(16, 3, name="conv"), layers.Dense(3, name="head")])
+
+
+@pytest.mark.parametrize("ranks", [(2, 4), 3, Energy(0.5), Quarter(), {"conv": Energy(0.25)}, {layers.Conv2D: (2, 3)}])
+def test_a_plan_comes_back_from_json_and_says_how_it_was_made(model, ranks):
+    plan = slim.plan_factorization(model, ranks=ranks)
+    assert FactorizationPlan.from_json(plan.to_json()) == plan
+    (rule,) = ranks.values() if isinstance(ranks, dict) else [ranks]
+    if isinstance(rule, RankRule):
+        told = plan.settings["ranks"]
+        assert (told["conv"] if isinstance(ranks, dict) else told).startswith(type(rule).__name__)
+        assert str(getattr(rule, "share", "")) in str(told)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "ranks"),
+    [
+        ("tuckr", (2, 2)),
+        ("tucker", (2,)),
+        ("channel", (0,)),
+        ("channel", (17,)),
+        ("tucker", (1, 10)),
+        ("channel", (2, 2)),
+    ],
+)
+def test_a_plan_of_what_cannot_be_is_refused(model, scheme, ranks):
+    plan = slim.plan_factorization(model, ranks={"conv": 2})
+    wrong = dataclasses.replace(plan.layers[0], scheme=scheme, ranks=ranks)
+    with pytest.raises(PlanMismatchError, match=re.escape(f"('conv', {scheme!r}, {ranks})")):
+        slim.factorize(model, dataclasses.replace(plan, layers=(wrong,)))
+
+
+def test_a_dense_layer_cannot_be_spatial(model):
+    plan = slim.plan_factorization(model, ranks={"head": 1})
+    wrong = dataclasses.replace(plan.layers[0], scheme="spatial")
+    with pytest.raises(PlanMismatchError, match="'spatial'"):
+        slim.factorize(model, dataclasses.replace(plan, layers=(wrong,)))
+
+
+def test_ranks_go_no_further_than_the_factor_before_allows(model):
+    (found,) = slim.plan_factorization(model, ranks={"conv": (1, 12)}, scheme="tucker").layers
+    assert found.ranks == (1, 9)
+    noisy = keras.models.clone_model(model)
+    kernel = np.ones((3, 3, 16, 16)) + 0.01 * rng.normal(size=(3, 3, 16, 16))
+    noisy.layers[0].kernel.assign(kernel)
+    for weaken in (0.0, 0.1, 0.5):
+        for each in slim.plan_factorization(noisy, ranks={"conv": EVBMF(weaken)}, scheme="tucker").layers:
+            assert each.ranks[1] <= 9 * each.ranks[0]
+
+
+def test_data_that_is_not_finite_is_told_when_a_plan_is_carried_out(model):
+    plan = slim.plan_factorization(model, ranks={"conv": 2})
+    with pytest.raises(ValueError, match="What 'conv' reads holds values that are not finite"):
+        slim.factorize(model, plan, np.full((4, 6, 6, 16), np.nan, "float32"))
+
+
+def test_a_table_saves_nothing_to_compute():
+    inputs = keras.Input((7,), dtype="int32")
+    x = layers.GlobalAveragePooling1D()(layers.Embedding(50, 24, name="table")(inputs))
+    model = keras.Model(inputs, layers.Dense(40, name="head")(layers.Dense(40, name="hidden")(x)))
+    reasons = {each.path: each.reason for each in slim.plan_factorization(model, 0.2).whole}
+    assert reasons["table"] == "it would be no smaller"
+    alone = slim.plan_factorization(keras.Sequential([keras.Input((7,)), layers.Embedding(50, 24)]), ranks={})
+    assert "macs 0 -> 0 (0.0% less)" in alone.describe()
