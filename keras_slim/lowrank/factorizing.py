@@ -106,7 +106,7 @@ def _planned(model, plan):
     if wrong := [each for each in plan.layers if not kinds[each.path].can_be(each.scheme, each.ranks)]:
         raise PlanMismatchError(
             "The plan asks for what its layers cannot become. Expected schemes that fit them, with as many ranks as "
-            f"these have, from 1 to full. Received (path, scheme, ranks): {[(w.path, w.scheme, w.ranks) for w in wrong]}. "
-            "Make a new plan with `plan_factorization(model, ...)`."
+            f"these have, from 1 to full. Received: {[(each.path, each.scheme, each.ranks) for each in wrong]} (path, "
+            "scheme, ranks). Make a new plan with `plan_factorization(model, ...)`."
         )
     return {layers[each.path]: (kinds[each.path], SCHEMES[each.scheme], each.ranks) for each in plan.layers}

@@ -9,7 +9,7 @@ from keras_slim.graph.channels_first import clear_about_channels_first
 from keras_slim.graph.program import Program
 from keras_slim.graph.running import KeptState
 from keras_slim.kernels.backends import without_gradients
-from keras_slim.lowrank.seen import Seen
+from keras_slim.lowrank.seen import Seen, looked_at
 from keras_slim.progress_display import progress
 from keras_slim.pruning.lock_step import LockStep
 from keras_slim.pruning.silent_program import SilentProgram
@@ -37,6 +37,7 @@ def fitted(model, planned, batches, memory, verbose):
     Returns:
         Dictionary from layers to `(Factors, bias)`; the bias is `None` where there is none.
     """
+    seeing = looked_at({layer: kind for layer, (kind, _, _) in planned.items()})
     graph, program = analyse(model), Program(model)
     twin = SilentProgram(graph, np.ones(graph.num_units, bool), program)
     first_calls = {}
@@ -50,7 +51,7 @@ def fitted(model, planned, batches, memory, verbose):
         with progress("Fitting factors", "layers", verbose) as counted:
             for layer, index in counted(first_calls.items()):
                 kind, scheme, ranks = planned[layer]
-                if not kind.sees_data:
+                if layer not in seeing:
                     found[layer] = plain({layer: planned[layer]})[layer]
                     twin.set(kind.variable, found[layer][0].product())
                     continue

@@ -70,6 +70,11 @@ class Factorable:
         """Elements of the kernel; a bias stays as it is."""
         return math.prod(self.shape)
 
+    @property
+    def num_columns(self) -> int:
+        """How many numbers one place of the kernel reads."""
+        return self.params // self.shape[-1]
+
     def can_be(self, name: str, ranks: tuple[int, ...]) -> bool:
         """Tells whether it can be written in the scheme of a name, with these ranks."""
         scheme = self.schemes.get(name)

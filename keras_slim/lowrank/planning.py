@@ -15,7 +15,7 @@ from keras_slim.lowrank.kinds import factorable, why_not
 from keras_slim.lowrank.options import choose, is_smaller, made, options_of
 from keras_slim.lowrank.plan import FactorizationPlan, LayerFactors, LeftWhole, Size
 from keras_slim.lowrank.rank_rules import RankRule, read_rule
-from keras_slim.lowrank.seen import Seen
+from keras_slim.lowrank.seen import Seen, looked_at
 from keras_slim.profiling import profile
 from keras_slim.progress_display import progress
 from keras_slim.pruning.calibration import calibration_inputs
@@ -197,7 +197,7 @@ def _grams(layers, data, steps, samples, owner, verbose):
     """Returns the second moments of what the kernels read, by layer."""
     model, program = layers.model, layers.program
     batches = calibration_inputs(drawn(data, steps, owner), model, steps, owner, samples)
-    seen = {layer: Seen(kind, kind.bias is not None) for layer, kind in layers.kinds.items() if kind.sees_data}
+    seen = {layer: Seen(kind, kind.bias is not None) for layer, kind in looked_at(layers.kinds).items()}
     uses = last_uses(program)
     with (
         KeptState(model),

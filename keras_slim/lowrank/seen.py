@@ -1,11 +1,30 @@
 """What kernels read, summed up over data: second moments of patches."""
 
+import warnings
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_slim.errors import SlimWarning
+
 ROWS_PER_COLUMN, FEWEST_ROWS = 8, 8192
+MOST_COLUMNS = 8192
+"""Of how many numbers second moments are taken at most: these take 512 MiB, and grow with the square."""
+
+
+def looked_at(kinds: dict) -> dict:
+    """Returns those of some `Factorable`s, by layer, of which data tells something; warns of too large ones."""
+    seeing = {layer: kind for layer, kind in kinds.items() if kind.sees_data}
+    large = [layer.name for layer, kind in seeing.items() if kind.num_columns > MOST_COLUMNS]
+    if large:
+        warnings.warn(
+            f"Layers {large} read more than {MOST_COLUMNS} numbers at a place, of which second moments take too much "
+            "memory. Their factors are the best for their kernels, not for the data.",
+            SlimWarning,
+            stacklevel=4,
+        )
+    return {layer: kind for layer, kind in seeing.items() if kind.num_columns <= MOST_COLUMNS}
 
 
 class Seen:
@@ -20,7 +39,7 @@ class Seen:
         self._kind = kind
         self._is_centered = is_centered
         self._rng = np.random.default_rng(0)
-        size = kind.params // kind.shape[-1]
+        size = kind.num_columns
         self.count = 0
         self._mean_before, self._mean = np.zeros(size), np.zeros(size)
         self._gram = np.zeros((size, size))
