@@ -68,7 +68,7 @@ def is_smaller(kind, option: Option, whole: Option) -> bool:
     return option.params < whole.params and computes_less
 
 
-def choose(options: dict[str, list[Option]], of: str, target: float) -> dict[str, Option]:
+def choose(options: dict[Any, list[Option]], of: str, target: float) -> dict[Any, Option]:
     """Returns an option for each layer, so that together they cost at most a target, and lose least.
 
     Of each layer's options only those are candidates of which no mix of two others costs less and loses less. The steps
@@ -76,7 +76,7 @@ def choose(options: dict[str, list[Option]], of: str, target: float) -> dict[str
     the target is reached. The last one goes no further than it must.
 
     Args:
-        options: Options of each layer by its name; the first is the layer as it is.
+        options: Options of each layer; the first is the layer as it is.
         of: `"params"` or `"macs"`.
         target: What all layers may cost together. If it is out of reach, all is chosen that saves.
     """
@@ -84,13 +84,13 @@ def choose(options: dict[str, list[Option]], of: str, target: float) -> dict[str
     chosen = {name: way[0] for name, way in ways.items()}
     total = sum(each.cost(of) for each in chosen.values())
     steps = [
-        (_slope(first, second, of), name, index)
-        for name, way in ways.items()
+        (_slope(first, second, of), order, index, name)  # so that names, which may be layers, never are compared
+        for order, (name, way) in enumerate(ways.items())
         for index, (first, second) in enumerate(itertools.pairwise(way))
     ]
     heapq.heapify(steps)
     while steps and total > target:
-        _, name, index = heapq.heappop(steps)
+        *_, index, name = heapq.heappop(steps)
         now, then = chosen[name], ways[name][index + 1]
         total += then.cost(of) - now.cost(of)
         chosen[name] = then

@@ -89,3 +89,13 @@ def test_a_table_saves_nothing_to_compute():
     assert reasons["table"] == "it would be no smaller"
     alone = slim.plan_factorization(keras.Sequential([keras.Input((7,)), layers.Embedding(50, 24)]), ranks={})
     assert "macs 0 -> 0 (0.0% less)" in alone.describe()
+
+
+def test_layers_that_lose_the_same_are_cut_one_by_one():
+    kernel = rng.normal(size=(20, 20))
+    twins = [layers.Dense(20, name=name) for name in "ab"]
+    model = keras.Sequential([keras.Input((20,)), *twins])
+    for each in twins:
+        each.kernel.assign(kernel)
+    plan = slim.plan_factorization(model, 0.3)
+    assert 0.6 * plan.before.macs < plan.after.macs <= 0.7 * plan.before.macs
