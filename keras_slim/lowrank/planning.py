@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 import keras
+import numpy as np
 
 from keras_slim.errors import UnreachableTargetError, invalid_argument
 from keras_slim.factorization import SCHEMES
@@ -253,4 +254,4 @@ def _in_words(ranks):
     if isinstance(ranks, RankRule):
         config = ", ".join(f"{name}={value!r}" for name, value in ranks.get_config().items())
         return f"{type(ranks).__name__}({config})"
-    return list(ranks) if isinstance(ranks, tuple) else ranks
+    return np.asarray(ranks).tolist() if isinstance(ranks, tuple | list | np.integer) else ranks

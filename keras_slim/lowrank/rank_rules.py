@@ -1,12 +1,13 @@
 """Ranks layer by layer, without a budget for the whole."""
 
 import math
+import numbers
 
 import numpy as np
 
 from keras_slim.factorization import evbmf_rank
 from keras_slim.identifiers import Registry
-from keras_slim.validation import check_share
+from keras_slim.validation import check_count, check_share
 
 
 class RankRule:
@@ -101,9 +102,10 @@ def read_rule(option, name: str, owner: str) -> RankRule | None:
     """Returns the rule that an option stands for; a rank, or a tuple of them, is one."""
     if option is None:
         return None
-    is_rank = isinstance(option, int) and not isinstance(option, bool) and option > 0
-    if is_rank or (isinstance(option, tuple) and option and all(isinstance(each, int) and each > 0 for each in option)):
-        return _Given(option)
+    if isinstance(option, numbers.Number):
+        return _Given(check_count(option, name, owner))
+    if isinstance(option, tuple | list):
+        return _Given(tuple(check_count(each, name, owner) for each in option))
     return rank_rules.get(option, name, owner)
 
 

@@ -28,7 +28,9 @@ def model():
     return keras.Sequential([keras.Input((6, 6, 16)), layers.Conv2D(16, 3, name="conv"), layers.Dense(3, name="head")])
 
 
-@pytest.mark.parametrize("ranks", [(2, 4), 3, Energy(0.5), Quarter(), {"conv": Energy(0.25)}, {layers.Conv2D: (2, 3)}])
+@pytest.mark.parametrize(
+    "ranks", [(2, 4), [2, 4], np.int64(3), 3, Energy(0.5), Quarter(), {"conv": Energy(0.25)}, {layers.Conv2D: (2, 3)}]
+)
 def test_a_plan_comes_back_from_json_and_says_how_it_was_made(model, ranks):
     plan = slim.plan_factorization(model, ranks=ranks)
     assert FactorizationPlan.from_json(plan.to_json()) == plan
@@ -99,3 +101,9 @@ def test_layers_that_lose_the_same_are_cut_one_by_one():
         each.kernel.assign(kernel)
     plan = slim.plan_factorization(model, 0.3)
     assert 0.6 * plan.before.macs < plan.after.macs <= 0.7 * plan.before.macs
+
+
+@pytest.mark.parametrize("ranks", [0, 2.5, True, (2, 0), {"conv": [0]}])
+def test_what_is_no_rank_is_refused(model, ranks):
+    with pytest.raises((TypeError, ValueError), match="Expected an integer of at least 1"):
+        slim.plan_factorization(model, ranks=ranks)
