@@ -46,7 +46,7 @@ class Size:
 
     Args:
         params: Number of parameters.
-        macs: Multiply-accumulates for one sample; `None` where the model's inputs have dimensions of unknown size.
+        macs: Multiply-accumulates for one sample; `None` where there are dimensions of unknown size.
     """
 
     params: int

@@ -150,7 +150,7 @@ class _Layers:
         reasons = {layer: "it is ignored" if ignored.of(layer) else why_not(layer) for layer in self.calls}
         self.kinds = {layer: factorable(layer) for layer, reason in reasons.items() if not reason}
         self._whole = {layer: reason for layer, reason in reasons.items() if reason}
-        known = all(None not in tensor.shape[1:] for tensor in model.inputs)
+        known = all(None not in tensor.shape[1:] for tensor in self.program.tensors.values())
         self.before = Size(model.count_params(), profile(model).macs if known else None)
 
     def schemes(self, layer):

@@ -107,3 +107,15 @@ def test_layers_that_lose_the_same_are_cut_one_by_one():
 def test_what_is_no_rank_is_refused(model, ranks):
     with pytest.raises((TypeError, ValueError), match="Expected an integer of at least 1"):
         slim.plan_factorization(model, ranks=ranks)
+
+
+def test_sizes_that_are_not_known_inside_the_model():
+    inputs = keras.Input((1,), dtype="string")
+    x = layers.TextVectorization(vocabulary=["a", "b", "c"])(inputs)
+    x = layers.Dense(40, name="inner")(layers.Embedding(40, 24, name="table")(x))
+    model = keras.Model(inputs, layers.Dense(30, name="head")(layers.GlobalAveragePooling1D()(x)))
+    plan = slim.plan_factorization(model, 0.3, of="params", data=keras.ops.convert_to_tensor([["a b"], ["c a"]]))
+    assert plan.before.macs is None
+    assert slim.factorize(model, plan).count_params() == plan.after.params <= 0.7 * plan.before.params
+    with pytest.raises(ValueError, match="not known"):
+        slim.plan_factorization(model, 0.3)
