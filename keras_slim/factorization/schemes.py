@@ -160,11 +160,12 @@ class Scheme:
         shape = [*positions[: self.along], *[1] * (len(positions) - self.along), inputs, rank]
         rest = second.reshape(rank, behind, outputs).transpose(1, 0, 2)
         if gram is not None:
-            # what the places behind it read is linear in the patch: `reading` makes one of the other
-            reading = np.einsum("air,pq->apiqr", first.reshape(before, inputs, rank), np.eye(behind))
-            reading = reading.reshape(before * behind * inputs, behind * rank)
-            read = gram @ reading
-            gram = reading.T @ read
+            # what the places behind it read is linear in the patch, for each of them by itself
+            core = first.reshape(before, inputs, rank)
+            read = np.tensordot(gram.reshape(-1, before, behind, inputs), core, ((1, 3), (0, 1)))
+            read = read.reshape(-1, behind * rank)
+            gram = np.tensordot(read.reshape(before, behind, inputs, -1), core, ((0, 2), (0, 1)))
+            gram = gram.transpose(0, 2, 1).reshape(behind * rank, behind * rank)
             ridge = (RIDGE * np.trace(gram) / len(gram) or 1.0) * np.eye(len(gram))
             wanted = read.T @ kernel.reshape(-1, outputs) + ridge @ rest.reshape(-1, outputs)
             rest = scipy.linalg.solve(gram + ridge, wanted, assume_a="pos")
