@@ -226,7 +226,8 @@ class FactorableRecurrent(Factorable):
 
     @property
     def bias(self):
-        return None  # that of gates, which is not all behind the kernel
+        bias = self.layer.cell.bias
+        return bias if bias is not None and len(bias.shape) == 1 else None  # a GRU may have two, one of its state
 
     def stack(self, scheme, ranks, names, changes):
         (first, _) = scheme.shapes(self.shape, ranks)
@@ -239,7 +240,7 @@ class FactorableRecurrent(Factorable):
         first, recurrent = stack
         first.kernel.assign(factors.second)
         for new, old in zip(recurrent.weights, self.layer.weights, strict=True):
-            new.assign(factors.last if old is self.variable else old)
+            new.assign(factors.last if old is self.variable else bias if old is self.bias and bias is not None else old)
 
 
 class FactorableEmbedding(Factorable):

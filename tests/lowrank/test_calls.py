@@ -102,3 +102,20 @@ def test_layers_whose_moments_are_too_large_are_told_and_cut_without_data(monkey
     for name, is_same in {"large": True, "net": False}.items():
         kernels = [np.array(each.get_layer(name).kernel) for each in (small, plain)]
         assert np.allclose(*kernels) == is_same
+
+
+@pytest.mark.parametrize(
+    "layer", [layers.LSTM(6, name="net"), layers.SimpleRNN(6, name="net"), layers.GRU(6, reset_after=False, name="net")]
+)
+def test_the_bias_of_a_recurrent_layer_keeps_the_means(layer):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((5, 20)), layer])
+    values = x + 3
+    small = slim.factorize(model, ranks=2, data=values)
+    first, recurrent = small.layers
+    rows = values.reshape(-1, 20)
+    before = rows @ np.array(layer.cell.kernel) + np.array(layer.cell.bias)
+    after = rows @ np.array(first.kernel) @ np.array(recurrent.cell.kernel) + np.array(recurrent.cell.bias)
+    np.testing.assert_allclose(after.mean(axis=0), before.mean(axis=0), atol=1e-4)
+    singular_values = np.linalg.svd(before - before.mean(axis=0), compute_uv=False)
+    assert np.linalg.norm(after - before) == pytest.approx(np.linalg.norm(singular_values[2:]), rel=1e-3)
