@@ -16,7 +16,7 @@ class LowRank:
     Without a Gram matrix, `first @ second` is the nearest matrix of its rank: the sum of squares that it misses is the
     tail of the squared singular values (Eckart and Young 1936). With the Gram matrix `X'X` of the inputs `X`, it is the
     best for these: `||X (W - first @ second)||^2` is that tail. With `X'X = L L'`, the singular values are those of
-    `L'W = U S V'`, and the factors `L'^-1 U_r S_r^(1/2)` and `S_r^(1/2) V_r'`.
+    `L'W = U S V'`, and the factors `L'^-1 U_r S_r^(1/2)` and `S_r^(1/2) V_r'`, but for the scale of each rank.
 
     Args:
         matrix: Array of shape `(inputs, outputs)`.
@@ -46,7 +46,8 @@ class LowRank:
     def factors(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the factors, of shapes `(inputs, rank)` and `(rank, outputs)`.
 
-        Both have the square roots of the singular values, so that their gradients are of one size.
+        Each column of the first is as long as the row of the second that it meets, whatever the scale of the inputs, so
+        that their gradients are of one size, and numbers of few bits reach.
 
         Raises:
             ValueError: If the rank is not from 1 to the number of singular values.
@@ -55,10 +56,14 @@ class LowRank:
         if check_count(rank, "rank", "factors") > most:
             raise ValueError(invalid_argument("rank", "factors", expected=f"at most {most}", received=rank))
         roots = np.sqrt(self.singular_values[:rank])
-        first = self._left[:, :rank] * roots
-        if self._root is not None:
-            first = scipy.linalg.solve_triangular(self._root, first, lower=True, trans="T")
-        return first, roots[:, None] * self._right[:rank]
+        first, second = self._left[:, :rank] * roots, roots[:, None] * self._right[:rank]
+        if self._root is None:
+            return first, second
+        first = scipy.linalg.solve_triangular(self._root, first, lower=True, trans="T")
+        lengths = np.linalg.norm(first, axis=0)
+        scale = np.sqrt(np.divide(roots, lengths, out=np.ones(rank), where=lengths > 0))
+        scale[scale == 0] = 1.0
+        return first * scale, second / scale[:, None]
 
     def lost(self) -> np.ndarray:
         """Returns the sum of squares that each rank misses, from rank 0 to the full one, which misses nothing."""

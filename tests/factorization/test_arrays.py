@@ -31,6 +31,15 @@ def test_what_is_lost_is_the_tail_of_the_singular_values(rank):
     assert ((x @ errors["fitted"]) ** 2).sum() < 0.9 * ((x @ errors["plain"]) ** 2).sum()
 
 
+@pytest.mark.parametrize("size", [1e-3, 1.0, 255.0])
+def test_both_factors_are_of_one_size_whatever_that_of_the_inputs(size):
+    matrix, x = rng.normal(size=(8, 6)), size * rng.normal(size=(50, 8)) * np.geomspace(1, 1e-6, 8)
+    first, second = LowRank(matrix, x.T @ x).factors(6)
+    np.testing.assert_allclose(np.linalg.norm(first, axis=0), np.linalg.norm(second, axis=1))
+    np.testing.assert_allclose(first @ second, matrix, atol=1e-7)
+    assert np.abs(first).max() < 10
+
+
 def test_inputs_that_are_always_zero_do_no_harm():
     matrix, x = rng.normal(size=(8, 6)), rng.normal(size=(50, 8)) * (np.arange(8) < 5)
     first, second = LowRank(matrix, x.T @ x).factors(5)
