@@ -9,6 +9,7 @@ import numpy as np
 from keras_slim.errors import SlimWarning
 
 ROWS_PER_COLUMN, FEWEST_ROWS = 8, 8192
+FLOOR = 1e-10
 MOST_COLUMNS = 8192
 """Of how many numbers second moments are taken at most: these take 512 MiB, and grow with the square."""
 
@@ -41,6 +42,7 @@ class Seen:
         self._rng = np.random.default_rng(0)
         size = kind.num_columns
         self.count = 0
+        self._origin_before, self._origin = np.zeros(size), np.zeros(size)  # so that large means take no digits
         self._mean_before, self._mean = np.zeros(size), np.zeros(size)
         self._gram = np.zeros((size, size))
         self._cross: Any = 0.0
@@ -68,29 +70,42 @@ class Seen:
             every = np.arange(number)
             return every if number <= limit else np.sort(np.random.default_rng(seed).choice(number, limit, False))
 
-        rows = self._rows(value, chosen)
-        self.count += len(rows)
+        rows, self._origin = self._from(self._origin, self._rows(value, chosen))
         self._mean += rows.sum(axis=0)
         self._gram += rows.T @ rows
         if before is not None:
-            rows_before = self._rows(before, chosen)
+            rows_before, self._origin_before = self._from(self._origin_before, self._rows(before, chosen))
             self._mean_before += rows_before.sum(axis=0)
             self._cross = self._cross + rows.T @ rows_before
+        self.count += len(rows)
+
+    def _from(self, origin, rows):
+        """Returns rows as differences from an origin, which is the mean of the first ones, and the origin."""
+        if not self._is_centered:
+            return rows, origin
+        with np.errstate(invalid="ignore"):  # infinities are told of in the end
+            origin = origin if self.count else rows.mean(axis=0)
+            return rows - origin, origin
 
     def _rows(self, value, chosen):
         return self._kind.rows(keras.ops.convert_to_numpy(value), chosen).astype(float)
 
     def means(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the mean of what is read in the other network, and in this one."""
-        return self._mean_before / self.count, self._mean / self.count
+        return self._origin_before + self._mean_before / self.count, self._origin + self._mean / self.count
 
     def gram(self) -> np.ndarray:
-        """Returns the mean of `x x'`, without their means if these do not count."""
-        return self._gram / self.count - self._outer(self._mean, self._mean)
+        """Returns the mean of `x x'`, without their means if these do not count, never below rounding."""
+        return self._gram / self.count - self._outer(self._mean, self._mean) + self._floor()
 
     def cross(self) -> np.ndarray:
-        """Returns the mean of `x y'`, with `y` what is read in the other network."""
-        return self._cross / self.count - self._outer(self._mean, self._mean_before)
+        """Returns the mean of `x y'`, with `y` what is read in the other network; as if some rows were the same."""
+        return self._cross / self.count - self._outer(self._mean, self._mean_before) + self._floor()
+
+    def _floor(self):
+        """Returns what is more than rounding leaves of inputs that hardly vary."""
+        size = len(self._gram)
+        return FLOOR * np.trace(self._gram) / (size * self.count) * np.eye(size)
 
     def _outer(self, first, second):
         return np.outer(first, second) / self.count**2 if self._is_centered else 0.0

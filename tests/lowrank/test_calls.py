@@ -119,3 +119,17 @@ def test_the_bias_of_a_recurrent_layer_keeps_the_means(layer):
     np.testing.assert_allclose(after.mean(axis=0), before.mean(axis=0), atol=1e-4)
     singular_values = np.linalg.svd(before - before.mean(axis=0), compute_uv=False)
     assert np.linalg.norm(after - before) == pytest.approx(np.linalg.norm(singular_values[2:]), rel=1e-3)
+
+
+@pytest.mark.parametrize("offset", [0.1, 1e5])
+@pytest.mark.parametrize("deviation", [0.0, 1e-3])
+def test_inputs_that_hardly_vary_or_not_at_all(offset, deviation):
+    keras.utils.set_random_seed(0)
+    convolutions = [layers.Conv2D(16, 3, name="a", dtype="float64"), layers.Conv2D(16, 3, name="b", dtype="float64")]
+    model = keras.Sequential([keras.Input((8, 8, 6), dtype="float64"), *convolutions])
+    images = offset + deviation * rng.normal(size=(30, 8, 8, 6))
+    small = slim.factorize(model, ratio=0.5, data=images)
+    answers = np.array(model(images))
+    missed = np.linalg.norm(np.array(small(images)) - answers)
+    assert missed <= 0.7 * np.linalg.norm(answers - answers.mean(axis=(0, 1, 2))) + 1e-9 * np.linalg.norm(answers)
+    assert all(np.abs(np.array(layer.kernel)).max() > 0.05 for layer in small.layers)
