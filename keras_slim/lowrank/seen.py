@@ -23,7 +23,7 @@ def looked_at(kinds: dict) -> dict:
             f"Layers {large} read more than {MOST_COLUMNS} numbers at a place, of which second moments take too much "
             "memory. Their factors are the best for their kernels, not for the data.",
             SlimWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return {layer: kind for layer, kind in seeing.items() if kind.num_columns <= MOST_COLUMNS}
 

@@ -96,8 +96,9 @@ def test_layers_whose_moments_are_too_large_are_told_and_cut_without_data(monkey
     model = keras.Sequential([keras.Input((5, 20)), flat, layers.Dense(30, name="large"), layers.Dense(30, name="net")])
     with pytest.warns(SlimWarning, match=r"Layers \['large'\] read more than 30 numbers"):
         plan = slim.plan_factorization(model, ranks=4, data=x)
-    with pytest.warns(SlimWarning, match="'large'"):
+    with pytest.warns(SlimWarning, match="'large'") as told:
         small = slim.factorize(model, plan, x)
+    assert {each.filename for each in told} == {__file__}
     plain = slim.factorize(model, plan)
     for name, is_same in {"large": True, "net": False}.items():
         kernels = [np.array(each.get_layer(name).kernel) for each in (small, plain)]
