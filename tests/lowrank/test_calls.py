@@ -98,7 +98,7 @@ def test_layers_whose_moments_are_too_large_are_told_and_cut_without_data(monkey
         plan = slim.plan_factorization(model, ranks=4, data=x)
     with pytest.warns(SlimWarning, match="'large'") as told:
         small = slim.factorize(model, plan, x)
-    assert {each.filename for each in told} == {__file__}
+    assert {each.filename for each in told if each.category is SlimWarning} == {__file__}
     plain = slim.factorize(model, plan)
     for name, is_same in {"large": True, "net": False}.items():
         kernels = [np.array(each.get_layer(name).kernel) for each in (small, plain)]
