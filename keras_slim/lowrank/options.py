@@ -84,7 +84,7 @@ def choose(options: dict[Any, list[Option]], of: str, target: float) -> dict[Any
     chosen = {name: way[0] for name, way in ways.items()}
     total = sum(each.cost(of) for each in chosen.values())
     steps = [
-        (_slope(first, second, of), order, index, name)  # so that names, which may be layers, never are compared
+        (slope(first, second, of), order, index, name)  # so that names, which may be layers, never are compared
         for order, (name, way) in enumerate(ways.items())
         for index, (first, second) in enumerate(itertools.pairwise(way))
     ]
@@ -108,12 +108,12 @@ def _hull(options, of):
     for option in sorted(rest, key=lambda each: (-each.cost(of), each.log_lost)):
         if option.cost(of) >= way[-1].cost(of):
             continue
-        while len(way) > 1 and _slope(way[-2], way[-1], of) >= _slope(way[-2], option, of):
+        while len(way) > 1 and slope(way[-2], way[-1], of) >= slope(way[-2], option, of):
             way.pop()
         way.append(option)
     return way
 
 
-def _slope(first, second, of):
+def slope(first, second, of):
     """Returns what is lost more, for each unit of cost that is saved."""
     return (second.log_lost - first.log_lost) / (first.cost(of) - second.cost(of))

@@ -13,7 +13,7 @@ from keras_slim.graph.program import Program
 from keras_slim.graph.running import KeptState
 from keras_slim.kernels.backends import without_gradients
 from keras_slim.lowrank.kinds import factorable, why_not
-from keras_slim.lowrank.options import choose, is_smaller, made, options_of
+from keras_slim.lowrank.options import choose, is_smaller, made, options_of, slope
 from keras_slim.lowrank.plan import FactorizationPlan, LayerFactors, LeftWhole, Size
 from keras_slim.lowrank.rank_rules import RankRule, read_rule
 from keras_slim.lowrank.seen import Seen, looked_at
@@ -229,8 +229,8 @@ def _by_rule(kind, calls, schemes, gram, rule):
         if ranks is not None:
             option = made(kind, calls, name, scheme, ranks, max(0.0, scheme.lost_at(kind.kernel, ranks, gram)))
             found += [option] if is_smaller(kind, option, whole) else []
-    by_cost = sorted(found, key=lambda each: (each.params if each.macs is None else each.macs, each.params))
-    return [whole, *by_cost[:1]]
+    of = "params" if whole.macs is None or kind.may_compute_more else "macs"
+    return [whole, *sorted(found, key=lambda each: slope(whole, each, of))[:1]]
 
 
 def _within(options, of, before, ratio, owner):

@@ -54,7 +54,7 @@ def test_what_is_for_the_kernel_alone_is_not_for_its_factors(tmp_path):
     y = layers.LSTM(6, kernel_initializer=constant(20, 24), return_sequences=True, name="net")(y)
     y = layers.Conv1D(12, 3, kernel_initializer=constant(3, 6, 12), name="conv")(y)
     model = keras.Model(inputs, layers.Dense(10, kernel_initializer=constant(12, 10), name="head")(y))
-    small = slim.factorize(model, ranks=2)
+    small = slim.factorize(model, ranks=2, scheme="tucker")
     assert len(small.layers) == len(model.layers) + 4 + 1  # the convolution is three layers
     small.save(tmp_path / "small.keras")
     tokens = rng.integers(0, 30, (4, 5))
@@ -80,7 +80,7 @@ def test_penalties_go_to_factors_and_to_what_comes_out():
     inputs = keras.Input((5,), dtype="int32")
     y = layers.Embedding(30, 20, embeddings_regularizer="l1", activity_regularizer="l2", name="table")(inputs)
     model = keras.Model(inputs, layers.GRU(6, kernel_regularizer="l1", activity_regularizer="l2", name="net")(y))
-    small = slim.factorize(model, ranks=2)
+    small = slim.factorize(model, ranks=2, scheme="tucker")
     table, dense, first, gru = small.layers[1:]
     assert all(
         isinstance(each, keras.regularizers.L1)
