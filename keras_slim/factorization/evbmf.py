@@ -8,11 +8,11 @@ import scipy.optimize
 
 
 def evbmf_rank(singular_values: np.ndarray, shape: tuple[int, int]) -> int:
-    """Returns the rank of what is no noise in a matrix; 0 means that it has no signal of low rank, so leave it whole.
+    """Returns the rank of what is no noise in a matrix.
 
-    The global solution of empirical variational Bayesian matrix factorization: singular values above
-    `sqrt(M v x)` are kept, where the noise variance `v` is the minimum of the free energy. For compressing networks
-    see Kim et al. 2015, arXiv 1511.06530.
+    0 means that it has no signal of low rank, so leave it whole. The global solution of empirical variational Bayesian
+    matrix factorization: singular values above `sqrt(M v x)` are kept, where the noise variance `v` is the minimum of
+    the free energy. For compressing networks see Kim et al. 2015, arXiv 1511.06530.
 
     Args:
         singular_values: All singular values of the matrix, falling.

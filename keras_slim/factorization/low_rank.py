@@ -72,7 +72,9 @@ class LowRank:
 
 
 def energy_rank(singular_values: np.ndarray, share: float) -> int:
-    """Returns the least rank that keeps a share of the sum of squared singular values; 0 if all are zero.
+    """Returns the least rank that keeps a share of the squared singular values.
+
+    It is 0 if all are zero.
 
     Args:
         singular_values: Array of one axis, falling.

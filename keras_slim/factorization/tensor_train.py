@@ -9,10 +9,10 @@ from keras_slim.factorization.low_rank import LowRank
 
 
 def tensor_train(matrix: np.ndarray, inputs: tuple[int, ...], outputs: tuple[int, ...], ranks) -> list[np.ndarray]:
-    """Returns the cores of a matrix whose rows and columns are counted in several digits (TT-SVD).
+    """Returns the cores of a matrix as a tensor train (TT-SVD).
 
-    Entry `((i_1 ... i_d), (j_1 ... j_d))` of the matrix is the product of the matrices `core_k[:, i_k, j_k, :]`. Exact
-    where no rank is cut.
+    Its rows and columns are counted in several digits. Entry `((i_1 ... i_d), (j_1 ... j_d))` of the matrix is the
+    product of the matrices `core_k[:, i_k, j_k, :]`. Exact where no rank is cut.
 
     Args:
         matrix: Array of shape `(product of inputs, product of outputs)`.
@@ -57,9 +57,10 @@ def tensor_train(matrix: np.ndarray, inputs: tuple[int, ...], outputs: tuple[int
 
 
 def tensor_train_deviation(deviation: float, ranks) -> float:
-    """Returns the standard deviation of fresh cores with which their product has the one given.
+    """Returns the standard deviation of fresh cores of a tensor train.
 
-    An entry of the product is a sum of as many terms as the product of all ranks, each of `len(ranks) + 1` factors.
+    With it, their product has the one given. An entry of the product is a sum of as many terms as the product of all
+    ranks, each of `len(ranks) + 1` factors.
 
     Args:
         deviation: Standard deviation that the whole matrix is to have.

@@ -30,10 +30,11 @@ def factorize(
     verbose: int = 1,
     **options,
 ) -> keras.Model:
-    """Returns a copy of a model in which layers are products of smaller ones: fewer numbers, less to compute.
+    """Returns a copy of a model in which layers are products of smaller ones.
 
-    Each is two or three stock layers of Keras, the last with the name, bias and activation of the one they stand for.
-    The copy is plain, not compiled, and best trained on for some epochs. All other layers keep their weights.
+    That is fewer numbers, and less to compute. Each is two or three stock layers of Keras, the last with the name, bias
+    and activation of the one they stand for. The copy is plain, not compiled, and best trained on for some epochs. All
+    other layers keep their weights.
 
     With data, inputs alone, much less is lost: the factors of each layer are the best of their ranks for what it reads,
     fitted from input to output on what the layers before it have become, and biases keep the means.

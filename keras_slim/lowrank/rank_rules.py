@@ -43,7 +43,9 @@ rank_rules = Registry("rule for ranks", RankRule)
 
 @rank_rules.register("energy")
 class Energy(RankRule):
-    """Keeps a share of each layer's response: of its sum of squares, on the data if there is any.
+    """Keeps a share of each layer's response.
+
+    It is a share of the sum of squares, on the data if there is any.
 
     Args:
         share: The share, above 0 and at most 1.
@@ -60,9 +62,10 @@ class Energy(RankRule):
 
 @rank_rules.register("evbmf")
 class EVBMF(RankRule):
-    """Takes what is no noise in a layer's kernel: no share and no threshold to guess, and no look at data.
+    """Takes what is no noise in a layer's kernel.
 
-    It cuts deep, and leaves whole what has no signal of low rank, such as a kernel that is not trained.
+    There is no share and no threshold to guess, and no look at data. It cuts deep, and leaves whole what has no signal
+    of low rank, such as a kernel that is not trained.
 
     Args:
         weaken: Share of the ranks it would take away that stay, from 0 to below 1.

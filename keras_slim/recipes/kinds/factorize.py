@@ -17,7 +17,7 @@ OWNER = "step `factorize`"
 @steps.register("factorize")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Factorize(Step):
-    """Writes layers as products of smaller ones, with fewer numbers and less to compute.
+    """Writes layers as products of smaller ones, with less to compute.
 
     It is `keras_slim.plan_factorization` and `keras_slim.factorize`, with a look at the data if there is any. The last
     of the layers in the place of another has its name. By layer it has no options: a layer is left alone or not. Behind
