@@ -20,6 +20,7 @@ from keras_slim.errors import (
 from keras_slim.graph.copying import copy_replacing
 from keras_slim.graph.nodes import check_graph, is_graph
 from keras_slim.pruning import Measure
+from keras_slim.pruning.adopt import become
 from keras_slim.tuning.checkpoint import is_as_built, load_whole, saving_whole
 from keras_slim.tuning.costs import Costs, check_cost
 from keras_slim.tuning.methods import CHOICES, METHODS, Method, Training, parts_of
@@ -64,8 +65,9 @@ class CompressionHyperModel:
         penalty: What is taken off the metric where the cost is twice the budget.
         settings: What is searched, by the names of the settings: a value, a list of values, a range `(low, high)` or
             `(low, high, step)`, or a function of `hp` and the name that asks for the value. What is not in it has the
-            spaces of `Prune` and `Quantize`. `"method"` is a name or a list of names: `"prune"`, `"quantize"`,
-            `"none"`, your own, or several joined by `+`. Defaults to the first two and both together.
+            spaces of `Prune`, `Quantize` and `Factorize`. `"method"` is a name or a list of names: `"prune"`,
+            `"quantize"`, `"factorize"`, `"none"`, your own, or several joined by `+`. Defaults to the first two and
+            both together.
         data: What criteria look at, as for `ProgressiveGlobalPruning`. Defaults to the first 512 samples of what
             `tuner.search` is given, or 8 batches of a dataset.
         steps: Number of batches of `data` to look at. Defaults to all; a generator needs it.
@@ -216,10 +218,12 @@ class CompressionHyperModel:
 
     def _fit(self, hp, model, settings, note, callbacks, args, kwargs):
         training = self._training(model, args, kwargs)
-        made = [
-            (method, method.callbacks(settings, training))
-            for method in (self._methods[name] for name in parts_of(settings["method"], self._methods, self._owner))
-        ]
+        methods = [self._methods[name] for name in parts_of(settings["method"], self._methods, self._owner)]
+        for method in methods:
+            other = method.rewritten(model, settings, training)
+            if other is not None:
+                become(model, other)
+        made = [(method, method.callbacks(settings, training)) for method in methods]
 
         def is_done(model):
             return all(method.is_done(own, model) for method, own in made)

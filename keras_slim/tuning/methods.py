@@ -9,6 +9,7 @@ import keras
 from keras_slim.callbacks import ProgressiveGlobalPruning, QuantizationAwareTraining
 from keras_slim.callbacks.epochs import cutting_epochs
 from keras_slim.errors import did_you_mean, invalid_argument
+from keras_slim.lowrank import Energy, factorize
 from keras_slim.pruning import Guards
 from keras_slim.rewriting.calibration import rounding_layers
 from keras_slim.tuning.spaces import Space
@@ -59,6 +60,16 @@ class Method:
 
     spaces: Mapping[str, Space] = {}
 
+    def rewritten(self, model: keras.Model, settings: dict[str, Any], training: Training) -> keras.Model | None:
+        """Returns a copy with other layers that is trained in the place of a model; `None` for the model itself.
+
+        Args:
+            model: The model before `fit`.
+            settings: The value of each setting of the trial, by name.
+            training: What is known of its `fit`.
+        """
+        return None
+
     def callbacks(self, settings: dict[str, Any], training: Training) -> list[keras.callbacks.Callback]:
         """Returns the callbacks of ours, new ones, that do it.
 
@@ -66,7 +77,7 @@ class Method:
             settings: The value of each setting of the trial, by name.
             training: What is known of its `fit`.
         """
-        raise NotImplementedError
+        return []
 
     def is_done(self, callbacks: list[keras.callbacks.Callback], model: keras.Model) -> bool:
         """Tells after an epoch whether the model is as small as it gets: only from then on a trial is scored."""
@@ -132,14 +143,27 @@ class Quantize(Method):
         return all(layer.rounding == "all" for layer in rounding_layers(model))
 
 
+class Factorize(Method):
+    """Makes layers products of smaller ones before `fit`, as `factorize` does.
+
+    Settings: `energy`, the share of each layer's response that is kept, and `scheme`. It is for models that were
+    trained before the search: fresh kernels are of full rank.
+    """
+
+    spaces = {"energy": [0.8, 0.9, 0.95], "scheme": "auto"}
+
+    def rewritten(self, model, settings, training):
+        if training.is_compressed:
+            return None
+        options = {"ranks": Energy(settings["energy"]), "scheme": settings["scheme"], "verbose": 0}
+        return factorize(model, data=training.data, steps=training.steps, **options)
+
+
 class Nothing(Method):
     """Trains the model as it is, to compare with."""
 
-    def callbacks(self, settings, training):
-        return []
 
-
-METHODS: dict[str, Method] = {"none": Nothing(), "quantize": Quantize(), "prune": Prune()}
+METHODS: dict[str, Method] = {"none": Nothing(), "factorize": Factorize(), "quantize": Quantize(), "prune": Prune()}
 """The methods by name, in the order in which their callbacks stand in `fit`: what exchanges layers before what cuts."""
 
 CHOICES = ["prune", "quantize", "prune+quantize"]

@@ -242,3 +242,22 @@ def test_a_hyper_model_trains_in_its_own_way(tmp_path):
     (result,) = read_trials(tuner).completed
     assert "batch_size" in result.settings
     assert steps == [4]  # 64 samples
+
+
+def test_ranks_are_searched_too(tmp_path):
+    keras.utils.set_random_seed(0)
+    trained = build()
+    trained.fit(**fit_arguments())
+    settings = {**PRUNING, "method": ["factorize", "factorize+prune"], "energy": [0.4, 0.5], "ratio": 0.3}
+    hypermodel = hyper_model(trained, settings=settings)
+    tuner = random_search(hypermodel, tmp_path, 4)
+    tuner.search(epochs=3, **fit_arguments())
+    trials = read_trials(tuner)
+    assert all(result.settings["energy"] in (0.4, 0.5) for result in trials.completed)
+    assert len(trials.completed) == 4
+    assert max(result.costs["params"] for result in trials.completed) < PARAMS
+    best, (also_best,), (x, _) = hypermodel.best_model(tuner), tuner.get_best_models(), data()
+    assert best.count_params() == trials.best.costs["params"]
+    assert "b_factor_1" in {layer.name for layer in best.layers}
+    assert stock_layers(best)
+    np.testing.assert_array_equal(best.predict(x, verbose=0), also_best.predict(x, verbose=0))
