@@ -167,5 +167,5 @@ def ladder(step):
     for strength in STRENGTHS[1:]:
         weaker = step.weaker(strength)
         if weaker != found[-1][1]:
-            found.append((strength, weaker))
+            found.append((strength if weaker else 0.0, weaker))
     return found

@@ -25,6 +25,7 @@ from keras_slim.recipes import (
     Step,
     steps,
 )
+from keras_slim.recipes.control import ladder
 from keras_slim.sparsity import kernels
 
 
@@ -220,3 +221,8 @@ def test_the_report_tells_what_every_step_cost(trained, samples, tmp_path):
     assert (tmp_path / "out" / "report.txt").read_text() == f"{result}\n"
     assert slim.Recipe.from_file(tmp_path / "out" / "recipe.yaml") == recipe
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(result.files)
+
+
+def test_what_is_left_out_has_no_strength():
+    step = Factorize(ranks="energy")
+    assert ladder(step) == [(1.0, step), (0.0, None)]
