@@ -92,6 +92,10 @@ class Scheme:
             return [*found, (*positions, inputs, rank), (*[1] * len(positions), rank, outputs)]
         return [*found, (*positions, inputs, outputs)]
 
+    def size(self, shape: tuple[int, ...], ranks: tuple[int, ...]) -> int:
+        """Returns the elements of all factors."""
+        return sum(math.prod(each) for each in self.shapes(shape, ranks))
+
     def fit(self, kernel: np.ndarray, ranks: tuple[int, ...], gram: np.ndarray | None = None) -> Factors:
         """Returns the factors of a kernel.
 

@@ -82,10 +82,6 @@ class Factorable:
             return False
         return min(ranks) > 0 and scheme.within(self.shape, ranks) == tuple(ranks)
 
-    def sizes(self, scheme: Scheme, ranks: tuple[int, ...]) -> int:
-        """Returns the elements of all factors."""
-        return sum(math.prod(shape) for shape in scheme.shapes(self.shape, ranks))
-
     def macs(self, inputs: tuple, outputs: tuple, scheme: Scheme | None = None, ranks: tuple[int, ...] = ()) -> int:
         """Returns the multiply-accumulates of a call on one sample, as it is or as a product.
 
@@ -95,8 +91,8 @@ class Factorable:
             scheme: The scheme. Optional.
             ranks: Its ranks.
         """
-        shapes = [self.shape] if scheme is None else scheme.shapes(self.shape, ranks)
-        return sum(math.prod(shape) for shape in shapes) * math.prod(inputs[1:-1])
+        size = self.params if scheme is None else scheme.size(self.shape, ranks)
+        return size * math.prod(inputs[1:-1])
 
     def rows(self, value: np.ndarray, chosen) -> np.ndarray:
         """Returns what the kernel reads at some places, flat.

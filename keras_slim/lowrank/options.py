@@ -59,7 +59,7 @@ def made(kind, calls, name, scheme, ranks, lost) -> Option:
     """Returns an `Option` with what it costs."""
     known = all(None not in (*inputs[1:], *outputs[1:]) for inputs, outputs in calls)
     macs = sum(kind.macs(*call, scheme, ranks) for call in calls) if known else None
-    return Option(name, ranks, lost, kind.params if scheme is None else kind.sizes(scheme, ranks), macs)
+    return Option(name, ranks, lost, kind.params if scheme is None else scheme.size(kind.shape, ranks), macs)
 
 
 def is_smaller(kind, option: Option, whole: Option) -> bool:

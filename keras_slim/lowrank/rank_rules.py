@@ -1,6 +1,5 @@
 """Ranks layer by layer, without a budget for the whole."""
 
-import math
 import numbers
 
 import numpy as np
@@ -57,7 +56,7 @@ class Energy(RankRule):
     def ranks(self, kernel, scheme, gram):
         full = scheme.full(kernel.shape)
         enough = [ranks for ranks, lost in scheme.lost(kernel, gram) if lost <= 1 - self.share]
-        return min(enough, key=lambda ranks: _elements(scheme, kernel, ranks), default=full)
+        return min(enough, key=lambda ranks: scheme.size(kernel.shape, ranks), default=full)
 
 
 @rank_rules.register("evbmf")
@@ -110,7 +109,3 @@ def read_rule(option, name: str, owner: str) -> RankRule | None:
     if isinstance(option, tuple | list):
         return _Given(tuple(check_count(each, name, owner) for each in option))
     return rank_rules.get(option, name, owner)
-
-
-def _elements(scheme, kernel, ranks):
-    return sum(math.prod(shape) for shape in scheme.shapes(kernel.shape, ranks))

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import os
 from typing import Any
 
@@ -11,6 +10,7 @@ from keras_slim.export.agreement import Agreement
 from keras_slim.export.latency import Latency
 from keras_slim.graph.channel_graph import Whole
 from keras_slim.plain_text import printed
+from keras_slim.plain_values import finite
 from keras_slim.pruning import Trajectory
 from keras_slim.reports.card import card
 from keras_slim.reports.comparison import Comparison, ComparisonRow
@@ -128,7 +128,7 @@ class ModelReport:
 
     def to_json(self) -> str:
         """Returns everything as JSON text; null stands for what is infinite or not a number."""
-        return json.dumps(_finite(self.to_dict()), indent=1, allow_nan=False)
+        return json.dumps(finite(self.to_dict()), indent=1, allow_nan=False)
 
     def to_html(self) -> str:
         """Returns the page: one file with its pictures in it, which asks nothing of any network."""
@@ -174,12 +174,3 @@ def _plain(value):
     if dataclasses.is_dataclass(value):
         return dataclasses.asdict(value)
     return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
-
-
-def _finite(value):
-    """Returns plain values with None for numbers that JSON has no word for."""
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
