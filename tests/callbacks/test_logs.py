@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from batching import batches
+from three_layers import three_layers
 
 import keras_slim as slim
 from keras_slim.callbacks.announcing import Announcing
@@ -57,12 +58,7 @@ def make(name):
 
 
 def build():
-    keras.utils.set_random_seed(1)
-    widths = (16, "relu", "first"), (16, "relu", "second"), (2, None, "head")
-    layers = [keras.layers.Dense(units, activation, name=name) for units, activation, name in widths]
-    model = keras.Sequential([keras.Input((4,)), *layers], name="net")
-    model.compile(keras.optimizers.SGD(0.5), "mse", run_eagerly=True)
-    return model
+    return three_layers(0.5)
 
 
 def fit(callbacks, model=None, **options):

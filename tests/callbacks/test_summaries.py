@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from batching import batches
+from three_layers import three_layers
 
 import keras_slim as slim
 from keras_slim.callbacks import summaries as module
@@ -20,12 +21,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def build():
-    keras.utils.set_random_seed(1)
-    widths = (16, "relu", "first"), (16, "relu", "second"), (2, None, "head")
-    layers = [keras.layers.Dense(units, activation, name=name) for units, activation, name in widths]
-    model = keras.Sequential([keras.Input((4,)), *layers], name="net")
-    model.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
-    return model
+    return three_layers(0.1)
 
 
 def fit(callbacks, model=None, **options):
