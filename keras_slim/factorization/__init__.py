@@ -6,7 +6,7 @@ keeping.
 """
 
 from keras_slim.factorization.evbmf import evbmf_rank
-from keras_slim.factorization.low_rank import LowRank, energy_rank
+from keras_slim.factorization.low_rank import LowRank, energy_rank, singular_values
 from keras_slim.factorization.schemes import SCHEMES, Factors, Scheme
 from keras_slim.factorization.tensor_train import tensor_train, tensor_train_deviation
 
@@ -17,6 +17,7 @@ __all__ = [
     "Scheme",
     "energy_rank",
     "evbmf_rank",
+    "singular_values",
     "tensor_train",
     "tensor_train_deviation",
 ]

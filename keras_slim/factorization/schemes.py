@@ -107,7 +107,7 @@ class Scheme:
             ranks: As many as the scheme has, in the order of the factors.
             gram: Sum of `x x'` over the patches that the kernel reads, flat in the order of its axes. Optional.
         """
-        first, begun = self._begun(kernel, None if self.along is None else ranks[0], gram)
+        first, begun = self._begun(kernel, None if self.along is None else ranks[0], gram, self._found(kernel, gram))
         if not self.has_last:
             return Factors(first, begun.kernel, None)
         second, last = begun.low_rank().factors(ranks[-1])
@@ -120,12 +120,13 @@ class Scheme:
         """
         whole = _Weighed(kernel, gram)
         energy = whole.energy()
+        found = self._found(kernel, gram)
         firsts: list = [None]
         if self.along is not None:
             (most, *_) = self.full(kernel.shape)
             firsts = sorted({max(1, round(most * 2 ** (-step / 2))) for step in range(GRID)})
         for rank in firsts:
-            first, begun = self._begun(kernel, rank, gram)
+            first, begun = self._begun(kernel, rank, gram, found)
             missed = 0.0 if first is None else whole.missed(Factors(first, begun.kernel, None).product())
             ranks = () if rank is None else (rank,)
             if not self.has_last:
@@ -152,14 +153,23 @@ class Scheme:
         unfolded = kernel.reshape(before, behind, inputs, outputs).transpose(0, 2, 1, 3)
         return unfolded.reshape(before * inputs, behind * outputs)
 
-    def _begun(self, kernel, rank, gram):
+    def _found(self, kernel, gram):
+        """Returns the `LowRank` that first factors of all ranks are taken from, if there is such a factor."""
+        if self.along is None:
+            return None
+        if gram is not None:
+            *positions, inputs, _ = kernel.shape
+            before, behind = math.prod(positions[: self.along]), math.prod(positions[self.along :])
+            gram = _mean_over(gram, before, behind, inputs)
+        return LowRank(self._unfolded(kernel), gram)
+
+    def _begun(self, kernel, rank, gram, found):
         """Returns the first factor of a rank, and the kernel that is best behind it with the Gram matrix it has."""
         weighed = _Weighed(kernel, gram)
         if rank is None:
             return None, weighed
         *positions, inputs, outputs = kernel.shape
         before, behind = math.prod(positions[: self.along]), math.prod(positions[self.along :])
-        found = LowRank(self._unfolded(kernel), None if gram is None else _mean_over(gram, before, behind, inputs))
         first, second = found.factors(rank)
         shape = [*positions[: self.along], *[1] * (len(positions) - self.along), inputs, rank]
         rest = second.reshape(rank, behind, outputs).transpose(1, 0, 2)

@@ -1,19 +1,16 @@
 """Carrying out a plan: layers that are products, in the place of others."""
 
-import itertools
-
 import keras
 
 from keras_slim.errors import PlanMismatchError, invalid_argument
 from keras_slim.factorization import SCHEMES
-from keras_slim.graph.copying import copy_and_stacks
 from keras_slim.graph.opening import opened
 from keras_slim.lowrank.fitting import fitted, plain
 from keras_slim.lowrank.kinds import factorable, why_not
 from keras_slim.lowrank.plan import FactorizationPlan
 from keras_slim.lowrank.planning import plan_factorization
+from keras_slim.lowrank.replacing import replaced
 from keras_slim.pruning.calibration import calibration_inputs
-from keras_slim.rewriting.names import Names
 from keras_slim.rewriting.per_layer import paths
 from keras_slim.scoring.data import drawn
 from keras_slim.validation import check_count
@@ -33,8 +30,9 @@ def factorize(
     """Returns a copy of a model in which layers are products of smaller ones.
 
     That is fewer numbers, and less to compute. Each is two or three stock layers of Keras, the last with the name, bias
-    and activation of the one they stand for. The copy is plain, not compiled, and best trained on for some epochs. All
-    other layers keep their weights.
+    and activation of the one they stand for. All other layers keep their weights. The copy is best trained on for some
+    epochs. It is plain and not compiled, as those of `prune` are: an optimizer begins anew, as what it knows of
+    gradients is of weights that are no more.
 
     With data, inputs alone, much less is lost: the factors of each layer are the best of their ranks for what it reads,
     fitted from input to output on what the layers before it have become, and biases keep the means.
@@ -47,9 +45,11 @@ def factorize(
         data: Inputs to look at, in any form `fit` takes; some hundreds of samples will do. Optional.
         steps: Number of batches to look at. Defaults to all; a generator needs it.
         samples: Samples to look at, at most.
-        memory: Bytes of activations to hold at most while factors are fitted, in both networks.
+        memory: Bytes of activations to hold at most while factors are fitted, in both networks; and of second moments,
+            as for `plan_factorization`.
         verbose: 0 shows nothing, 1 how far it is, where that takes more than five seconds.
-        **options: Without a plan, those of `plan_factorization`: `ratio`, `of`, `ranks`, `scheme`, `ignore`.
+        **options: Without a plan, those of `plan_factorization`: `ratio`, `of`, `ranks`, `scheme`, `ignore`, and
+            `max_drop`, `validation_data`, `metric`, `mode`.
 
     Returns:
         The copy: Sequential if the model is, else Functional.
@@ -70,11 +70,11 @@ def factorize(
     owner = "factorize"
     check_count(samples, "samples", owner)
     check_count(memory, "memory", owner)
-    model = opened(model, owner)
+    given, model = model, opened(model, owner)
     data = drawn(data, steps, owner)
-    looking = {"data": data, "steps": steps, "samples": samples}
     if plan is None:
-        plan = plan_factorization(model, **options, **looking, verbose=verbose)
+        looking = {"data": data, "steps": steps, "samples": samples, "memory": memory, "verbose": verbose}
+        plan = plan_factorization(given, **options, **looking)
     elif options or not isinstance(plan, FactorizationPlan):
         expected = "a `FactorizationPlan`, without options of its own, or options alone"
         raise TypeError(invalid_argument("plan", owner, expected=expected, received=[plan, *options]))
@@ -83,19 +83,7 @@ def factorize(
         found = plain(planned)
     else:
         found = fitted(model, planned, calibration_inputs(data, model, steps, owner, samples), memory, verbose)
-    names = Names(model)
-
-    def in_place_of(operation, changes):
-        if operation not in planned:
-            return None
-        kind, scheme, ranks = planned[operation]
-        added = (names.unused(f"{operation.name}_factor_{number}") for number in itertools.count(1))
-        return kind.stack(scheme, ranks, added, changes)
-
-    copy, stacks = copy_and_stacks(model, in_place_of)
-    for layer, (factors, bias) in found.items():
-        planned[layer][0].fill(stacks[layer], factors, bias)
-    return copy
+    return replaced(model, planned, found)
 
 
 def _planned(model, plan):

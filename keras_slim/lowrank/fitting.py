@@ -31,13 +31,13 @@ def fitted(model, planned, batches, memory, verbose):
         model: A Functional or built Sequential model.
         planned: Dictionary from layers to `(kind, scheme, ranks)`.
         batches: As `calibration_inputs` returns them.
-        memory: Bytes of activations to hold at most, in both networks.
+        memory: Bytes of activations to hold at most, in both networks, and of second moments of one layer.
         verbose: 0 shows nothing, 1 how far it is, if it takes more than five seconds.
 
     Returns:
         Dictionary from layers to `(Factors, bias)`; the bias is `None` where there is none.
     """
-    seeing = looked_at({layer: kind for layer, (kind, _, _) in planned.items()})
+    seeing = looked_at({layer: kind for layer, (kind, _, _) in planned.items()}, memory)
     graph, program = analyse(model), Program(model)
     twin = SilentProgram(graph, np.ones(graph.num_units, bool), program)
     first_calls = {}

@@ -2,9 +2,7 @@
 
 import numbers
 
-import numpy as np
-
-from keras_slim.factorization import evbmf_rank
+from keras_slim.factorization import evbmf_rank, singular_values
 from keras_slim.identifiers import Registry
 from keras_slim.validation import check_count, check_share
 
@@ -26,6 +24,14 @@ class RankRule:
             gram: Mean of `x x'` over what it reads, if there is data.
         """
         raise NotImplementedError
+
+    def why_none(self, schemes: dict) -> str:
+        """Returns why a layer stays whole for which `ranks` returns `None` in all schemes, a phrase.
+
+        Args:
+            schemes: The schemes that were tried, by name.
+        """
+        return "its rule for ranks leaves it whole"
 
     def get_config(self) -> dict:
         """Returns the constructor's arguments, as plain values."""
@@ -79,12 +85,14 @@ class EVBMF(RankRule):
     def ranks(self, kernel, scheme, gram):
         found = []
         for matrix, full in zip(scheme.unfoldings(kernel), scheme.full(kernel.shape), strict=True):
-            values = np.linalg.svd(matrix, compute_uv=False)
-            rank = evbmf_rank(values, matrix.shape)
+            rank = evbmf_rank(singular_values(matrix), matrix.shape)
             if rank == 0:
                 return None
             found.append(round(rank + self.weaken * (full - rank)))
         return scheme.within(kernel.shape, tuple(found))
+
+    def why_none(self, schemes):
+        return "its kernel has no signal of low rank"
 
 
 class _Given(RankRule):
@@ -98,6 +106,10 @@ class _Given(RankRule):
         if len(given) != scheme.num_ranks():
             return None
         return scheme.within(kernel.shape, given)
+
+    def why_none(self, schemes):
+        wanted = " or ".join(f"{scheme.num_ranks()} for {name!r}" for name, scheme in schemes.items())
+        return f"its ranks are {self.given}, and there have to be {wanted}"
 
 
 def read_rule(option, name: str, owner: str) -> RankRule | None:

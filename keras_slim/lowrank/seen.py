@@ -1,5 +1,6 @@
 """What kernels read, summed up over data: second moments of patches."""
 
+import math
 import warnings
 from typing import Any
 
@@ -7,25 +8,97 @@ import keras
 import numpy as np
 
 from keras_slim.errors import SlimWarning
+from keras_slim.graph.channels_first import clear_about_channels_first
+from keras_slim.graph.running import KeptState
+from keras_slim.kernels.backends import without_gradients
+from keras_slim.progress_display import progress
+from keras_slim.pruning.lock_step import last_uses
 
 ROWS_PER_COLUMN, FEWEST_ROWS = 8, 8192
 FLOOR = 1e-10
-MOST_COLUMNS = 8192
-"""Of how many numbers second moments are taken at most: these take 512 MiB, and grow with the square."""
+PIECE = 2**26
+"""Bytes of rows that are summed up at a time."""
+BYTES_PER_SQUARE = 16
+"""What the second moments of a layer take for each pair of columns: its own, and those with another network."""
 
 
-def looked_at(kinds: dict) -> dict:
-    """Returns those of some `Factorable`s, by layer, of which data tells something; warns of too large ones."""
+def looked_at(kinds: dict, memory: int) -> dict:
+    """Returns those of some `Factorable`s, by layer, of which data tells something; warns of too large ones.
+
+    Args:
+        kinds: The `Factorable`s by layer.
+        memory: Bytes that the second moments of one layer may take.
+    """
     seeing = {layer: kind for layer, kind in kinds.items() if kind.sees_data}
-    large = [layer.name for layer, kind in seeing.items() if kind.num_columns > MOST_COLUMNS]
+    most = math.isqrt(memory // BYTES_PER_SQUARE)
+    large = [layer.name for layer, kind in seeing.items() if kind.num_columns > most]
     if large:
         warnings.warn(
-            f"Layers {large} read more than {MOST_COLUMNS} numbers at a place, of which second moments take too much "
-            "memory. Their factors are the best for their kernels, not for the data.",
+            f"Layers {large} read more than {most} numbers at a place, of which second moments take more than "
+            f"memory={memory} bytes. Their factors are the best for their kernels, not for the data. For a look at it "
+            "give more `memory`, 16 bytes for each pair of numbers.",
             SlimWarning,
             stacklevel=5,
         )
-    return {layer: kind for layer, kind in seeing.items() if kind.num_columns <= MOST_COLUMNS}
+    return {layer: kind for layer, kind in seeing.items() if kind.num_columns <= most}
+
+
+def moments(program, model, kinds, seeing, batches, memory, verbose):
+    """Yields dictionaries from layers to second moments of what they read, so many at a time as fit into memory.
+
+    Args:
+        program: The `Program` of the model.
+        model: The model.
+        kinds: A `Factorable` for each layer.
+        seeing: Those of them that are looked at; all others have `None`.
+        batches: As `calibration_inputs` returns them; `None` if none is looked at.
+        memory: Bytes that the second moments may take.
+        verbose: 0 shows nothing, 1 how far it is, if it takes more than five seconds.
+    """
+    yield {layer: None for layer in kinds if layer not in seeing}
+    for group in _groups(seeing, memory):
+        found = _seen_of(program, model, group, batches, verbose)
+        yield found
+        found.clear()
+
+
+def _groups(kinds, memory):
+    """Yields parts of a dictionary of `Factorable`s by layer, of which second moments fit into memory."""
+    group, taken = {}, 0
+    for layer, kind in kinds.items():
+        size = BYTES_PER_SQUARE * kind.num_columns**2
+        if group and taken + size > memory:
+            yield group
+            group, taken = {}, 0
+        group[layer] = kind
+        taken += size
+    if group:
+        yield group
+
+
+@without_gradients()
+def _seen_of(program, model, kinds, batches, verbose):
+    """Returns the second moments of what some kernels read, by layer, in one pass."""
+    seen = {layer: Seen(kind, kind.bias is not None) for layer, kind in kinds.items()}
+    last = max(index for index, call in enumerate(program.calls) if call.operation in seen)
+    uses = last_uses(program)
+    with (
+        KeptState(model),
+        clear_about_channels_first(model),
+        progress("Looking at data", "batches", verbose) as counted,
+    ):
+        for inputs in counted(batches()):
+            values = dict(zip(program.inputs, inputs, strict=True))
+            for index, call in enumerate(program.calls[: last + 1]):
+                if call.operation in seen:
+                    seen[call.operation].add(values[call.inputs[0]])
+                if index < last:
+                    values |= call(values)
+                for number in uses[index]:
+                    values.pop(number, None)
+    for each in seen.values():
+        each.check()
+    return {layer: each.gram() for layer, each in seen.items()}
 
 
 class Seen:
@@ -64,20 +137,23 @@ class Seen:
             share: The share of a batch.
         """
         limit = max(1, int(share * max(FEWEST_ROWS, ROWS_PER_COLUMN * len(self._gram))))
-        seed = self._rng.integers(2**32)
-
-        def chosen(number):
-            every = np.arange(number)
-            return every if number <= limit else np.sort(np.random.default_rng(seed).choice(number, limit, False))
-
-        rows, self._origin = self._from(self._origin, self._rows(value, chosen))
-        self._mean += rows.sum(axis=0)
-        self._gram += rows.T @ rows
-        if before is not None:
-            rows_before, self._origin_before = self._from(self._origin_before, self._rows(before, chosen))
-            self._mean_before += rows_before.sum(axis=0)
-            self._cross = self._cross + rows.T @ rows_before
-        self.count += len(rows)
+        seed, size = self._rng.integers(2**32), max(1, PIECE // (8 * len(self._gram)))
+        first, total = 0, 1
+        while first < total:
+            picked = _Picked(limit, seed, first, size)
+            rows, self._origin = self._from(self._origin, self._rows(value, picked))
+            if before is value:
+                rows_before, self._origin_before = rows, self._origin
+            elif before is not None:
+                rows_before, self._origin_before = self._from(self._origin_before, self._rows(before, picked))
+            self._mean += rows.sum(axis=0)
+            gram = rows.T @ rows
+            self._gram += gram
+            if before is not None:
+                self._mean_before += rows_before.sum(axis=0)
+                self._cross = self._cross + (gram if before is value else rows.T @ rows_before)
+            self.count += len(rows)
+            first, total = first + size, picked.total
 
     def _from(self, origin, rows):
         """Returns rows as differences from an origin, which is the mean of the first ones, and the origin."""
@@ -96,16 +172,42 @@ class Seen:
 
     def gram(self) -> np.ndarray:
         """Returns the mean of `x x'`, without their means if these do not count, never below rounding."""
-        return self._gram / self.count - self._outer(self._mean, self._mean) + self._floor()
+        return self._with_floor(self._gram / self.count - self._outer(self._mean, self._mean))
 
     def cross(self) -> np.ndarray:
         """Returns the mean of `x y'`, with `y` what is read in the other network; as if some rows were the same."""
-        return self._cross / self.count - self._outer(self._mean, self._mean_before) + self._floor()
+        return self._with_floor(self._cross / self.count - self._outer(self._mean, self._mean_before))
 
-    def _floor(self):
-        """Returns what is more than rounding leaves of inputs that hardly vary."""
-        size = len(self._gram)
-        return FLOOR * np.trace(self._gram) / (size * self.count) * np.eye(size)
+    def _with_floor(self, moments):
+        """Returns second moments with what is more than rounding leaves of inputs that hardly vary."""
+        size = len(moments)
+        moments.flat[:: size + 1] += FLOOR * np.trace(self._gram) / (size * self.count)
+        return moments
 
     def _outer(self, first, second):
         return np.outer(first, second) / self.count**2 if self._is_centered else 0.0
+
+
+class _Picked:
+    """Picks rows, all or a random part, and of these one piece.
+
+    Args:
+        limit: How many rows at most.
+        seed: Seed of the choice.
+        first: Where the piece begins.
+        size: How long it is.
+
+    Attributes:
+        total: How many rows all pieces have, known once it was called.
+    """
+
+    def __init__(self, limit, seed, first, size):
+        self._limit, self._seed, self._piece = limit, seed, slice(first, first + size)
+        self.total = 0
+
+    def __call__(self, number):
+        every = np.arange(number)
+        if number > self._limit:
+            every = np.sort(np.random.default_rng(self._seed).choice(number, self._limit, False))
+        self.total = len(every)
+        return every[self._piece]

@@ -34,8 +34,8 @@ class Budget:
         self._measure = measure
         costs = CostModel(graph)
         costs.measure(check_choice(measure.counted, "counted", type(measure).__name__, COUNTS))
-        measured, self._meter = _begun(measure, graph.model)
-        self.of = measure.counted if self._meter is None else _checked_alias(measure)
+        measured, self._meter = begun(measure, graph.model)
+        self.of = measure.counted if self._meter is None else checked_alias(measure)
         self.original = self._completed(costs.cost(np.ones(graph.num_units, bool)), measured)
 
     def target(self, ratio) -> float:
@@ -80,18 +80,18 @@ class Budget:
         return cost if measured is None else cost.measured(self.of, measured)
 
 
-def _begun(measure, model):
+def begun(measure, model):
     """Returns what `measure.meter` does, checked; `None` twice where counting tells."""
-    begun = measure.meter(model)
-    if begun is None:
+    found = measure.meter(model)
+    if found is None:
         return None, None
-    if not isinstance(begun, tuple) or len(begun) != 2 or not callable(begun[1]):
+    if not isinstance(found, tuple) or len(found) != 2 or not callable(found[1]):
         expected = "a pair: what the model costs, and the function from a smaller model to what that costs"
-        raise TypeError(invalid_argument("meter", type(measure).__name__, expected=expected, received=begun))
-    return begun
+        raise TypeError(invalid_argument("meter", type(measure).__name__, expected=expected, received=found))
+    return found
 
 
-def _checked_alias(measure):
+def checked_alias(measure):
     """Returns what a measure calls that which it measures, or raises `ValueError`."""
     if not measure.alias:
         expected = "the name of what it measures, like 'energy'"

@@ -4,6 +4,7 @@ import math
 import numbers
 from collections import defaultdict
 from dataclasses import dataclass, field, fields, replace
+from typing import Self
 
 import keras
 import numpy as np
@@ -16,8 +17,37 @@ from keras_slim.profiling.uses import work_by_call
 from keras_slim.profiling.work import work_of
 
 
+class Amounts:
+    """Numbers by name, as fields of a dataclass, with `other`: what measures of the user's own have found."""
+
+    other: dict[str, float]
+
+    def to_dict(self):
+        """Returns the numbers as a dictionary; what was not asked for is not among them."""
+        known = {name: getattr(self, name) for name in self._names()}
+        return {name: value for name, value in known.items() if name == "macs" or value is not None} | self.other
+
+    def amount(self, of: str):
+        """Returns one of the numbers, by its name."""
+        return self.other[of] if of in self.other else getattr(self, of)
+
+    def measured(self, of: str, amount: float) -> Self:
+        """Returns the same with one of the numbers as it has been measured."""
+        amount = int(amount) if isinstance(amount, numbers.Integral) else float(amount)
+        known: dict = {of: amount} if of in self._names() else {"other": {**self.other, of: amount}}
+        return replace(self, **known)  # type: ignore[type-var]
+
+    def describe(self) -> str:
+        """Returns what is known in words, e.g. "units 8, params 90, macs 72"."""
+        return ", ".join(f"{name} {size:,}" for name, size in self.to_dict().items() if size is not None)
+
+    def _names(self):
+        """Returns the names of the numbers that there is a place for."""
+        return [each.name for each in fields(self) if each.name != "other"]
+
+
 @dataclass(frozen=True)
-class Cost:
+class Cost(Amounts):
     """What a model costs.
 
     Args:
@@ -36,31 +66,8 @@ class Cost:
     latency: float | None = None
     other: dict[str, float] = field(default_factory=dict, hash=False)
 
-    def to_dict(self):
-        """Returns the numbers as a dictionary; what was not asked for is not among them."""
-        known = {name: getattr(self, name) for name in _names()}
-        return {name: value for name, value in known.items() if name == "macs" or value is not None} | self.other
 
-    def amount(self, of: str):
-        """Returns one of the numbers, by its name."""
-        return self.other[of] if of in self.other else getattr(self, of)
-
-    def measured(self, of: str, amount: float) -> "Cost":
-        """Returns the cost with one of the numbers as it has been measured."""
-        amount = int(amount) if isinstance(amount, numbers.Integral) else float(amount)
-        return replace(self, **({of: amount} if of in _names() else {"other": {**self.other, of: amount}}))
-
-    def describe(self) -> str:
-        """Returns what is known in words, e.g. "units 8, params 90, macs 72"."""
-        return ", ".join(f"{name} {size:,}" for name, size in self.to_dict().items() if size is not None)
-
-
-def _names():
-    """Returns the names of the numbers that every `Cost` has a place for."""
-    return [each.name for each in fields(Cost) if each.name != "other"]
-
-
-def describe_change(before: Cost, after: Cost) -> str:
+def describe_change(before: Amounts, after: Amounts) -> str:
     """Returns what a cut changes, e.g. "units 8 -> 4 (-50.0%), params 90 -> 46 (-48.9%), macs 72 -> 36 (-50.0%)"."""
     new = after.to_dict()
     return ", ".join(_change(name, old, new[name]) for name, old in before.to_dict().items() if name in new)
@@ -70,10 +77,14 @@ def _change(name, old, new):
     if old is None:
         return f"{name} unknown"
     if name == "latency":
-        return f"{name} {old:.3f} -> {new:.3f} ms (-{1 - new / old:.1%})"
+        return f"{name} {old:.3f} -> {new:.3f} ms ({_share(old, new)})"
     if isinstance(old, float):
-        return f"{name} {old:.4g} -> {new:.4g} (-{1 - new / (old or 1):.1%})"
-    return f"{name} {old:,} -> {new:,} (-{1 - new / max(old, 1):.1%})"
+        return f"{name} {old:.4g} -> {new:.4g} ({_share(old, new)})"
+    return f"{name} {old:,} -> {new:,} ({_share(old, new)})"
+
+
+def _share(old, new):
+    return f"{(new - old) / (old or 1):+.1%}"
 
 
 def target_cost(total, ratio):

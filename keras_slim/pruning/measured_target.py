@@ -4,7 +4,7 @@ MOST_MEASUREMENTS = 8
 
 
 def reach(target, whole, now, choose, count, measure, tolerance):
-    """Chooses the units to keep, so that a measured cost falls to a target.
+    """Chooses what to keep, so that a measured cost falls to a target.
 
     The cost is taken to run along a straight line over a count that foretells it: through the two last measurements as
     long as all are above the target, then through the nearest ones above and below it (*regula falsi*), in turns with
@@ -12,7 +12,7 @@ def reach(target, whole, now, choose, count, measure, tolerance):
 
     Args:
         target: What the cost must come down to.
-        whole: The selection of all units.
+        whole: The selection of all that there is, an array, as all selections are.
         now: What it costs.
         choose: Function from an amount to the selection whose count comes down to it; from 0 to the deepest one.
         count: Function from a selection to its count.
@@ -20,7 +20,7 @@ def reach(target, whole, now, choose, count, measure, tolerance):
         tolerance: Share of the target by which it may be undercut while other selections are left to try.
 
     Returns:
-        The selection, a boolean array, and its cost: the largest selection found that is not above the target, or the
+        The selection and its cost: the largest selection found that is not above the target, or the
         deepest one if none is.
     """
     if now <= target:

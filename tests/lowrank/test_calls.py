@@ -7,7 +7,7 @@ from keras import layers
 
 import keras_slim as slim
 from keras_slim.errors import SlimWarning
-from keras_slim.lowrank import FactorizationPlan, LayerFactors, Size, seen
+from keras_slim.lowrank import FactorizationPlan, LayerFactors, Size
 
 rng = np.random.default_rng(0)
 x = rng.normal(size=(8, 5, 20)).astype("float32")
@@ -89,15 +89,15 @@ def test_penalties_go_to_factors_and_to_what_comes_out():
     assert [each.activity_regularizer is not None for each in (table, dense, first, gru)] == [False, True, False, True]
 
 
-def test_layers_whose_moments_are_too_large_are_told_and_cut_without_data(monkeypatch):
-    monkeypatch.setattr(seen, "MOST_COLUMNS", 30)
+def test_layers_whose_moments_are_too_large_are_told_and_cut_without_data():
+    memory = 16 * 30**2
     keras.utils.set_random_seed(0)
     flat = layers.Flatten()
     model = keras.Sequential([keras.Input((5, 20)), flat, layers.Dense(30, name="large"), layers.Dense(30, name="net")])
     with pytest.warns(SlimWarning, match=r"Layers \['large'\] read more than 30 numbers"):
-        plan = slim.plan_factorization(model, ranks=4, data=x)
+        plan = slim.plan_factorization(model, ranks=4, data=x, memory=memory)
     with pytest.warns(SlimWarning, match="'large'") as told:
-        small = slim.factorize(model, plan, x)
+        small = slim.factorize(model, plan, x, memory=memory)
     assert {each.filename for each in told if each.category is SlimWarning} == {__file__}
     plain = slim.factorize(model, plan)
     for name, is_same in {"large": True, "net": False}.items():

@@ -4,7 +4,7 @@ import dataclasses
 
 from keras_slim.factorization import SCHEMES
 from keras_slim.lowrank import factorize, plan_factorization
-from keras_slim.lowrank.planning import COUNTS
+from keras_slim.lowrank.meter import read_measure
 from keras_slim.lowrank.rank_rules import read_rule
 from keras_slim.recipes.base import State, Step, steps
 from keras_slim.recipes.place import is_within
@@ -25,7 +25,7 @@ class Factorize(Step):
 
     Args:
         ratio: Share of the cost to remove, above 0 and below 1. Either this or `ranks`.
-        of: What it is a share of: `"macs"` or `"params"`.
+        of: What it is a share of: `"macs"`, `"params"`, `"bytes"` or `"latency"`.
         ranks: `"energy"`, `"evbmf"`, or a number.
         scheme: `"auto"`, `"channel"`, `"mirrored"`, `"spatial"` or `"tucker"`.
     """
@@ -41,7 +41,7 @@ class Factorize(Step):
         if self.ratio is not None:
             check_share(self.ratio, "ratio", OWNER)
         read_rule(self.ranks, "ranks", OWNER)
-        check_choice(self.of, "of", OWNER, COUNTS)
+        read_measure(self.of, OWNER)
         check_choice(self.scheme, "scheme", OWNER, ("auto", *SCHEMES))
 
     @property

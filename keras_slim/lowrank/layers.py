@@ -1,0 +1,83 @@
+"""The layers of a model with kernels, what can become of them, and the plan that says what does."""
+
+from collections import defaultdict
+
+from keras_slim.factorization import SCHEMES
+from keras_slim.graph.program import Program
+from keras_slim.lowrank.kinds import factorable, why_not
+from keras_slim.lowrank.plan import FactorizationPlan, LayerFactors, LeftWhole, Size
+from keras_slim.profiling import profile
+from keras_slim.rewriting.per_layer import PerLayer, paths
+from keras_slim.validation import check_choice
+
+
+class Layers:
+    """The layers of a model with kernels, and what can become of them.
+
+    Args:
+        model: A Functional or built Sequential model.
+        scheme: As for `plan_factorization`.
+        ignore: As for `plan_factorization`.
+        owner: Name of the function that was given them.
+
+    Attributes:
+        model: The model.
+        program: Its `Program`.
+        before: Its `Size`.
+        calls: Shapes of what goes in and comes out, by layer, for each of its calls.
+        kinds: A `Factorable` for each layer whose kernel can be written as a product.
+    """
+
+    def __init__(self, model, scheme, ignore, owner):
+        self.model = model
+        self.program = Program(model)
+        self.calls = _calls(self.program)
+        self._schemes = PerLayer(model, scheme, lambda option: _check_scheme(option, owner), "scheme", owner)
+        ignored = PerLayer(model, dict.fromkeys(ignore, True), bool, "ignore", owner)
+        reasons = {layer: "it is ignored" if ignored.of(layer) else why_not(layer) for layer in self.calls}
+        self.kinds = {layer: factorable(layer) for layer, reason in reasons.items() if not reason}
+        self._whole = {layer: reason for layer, reason in reasons.items() if reason}
+        known = all(None not in tensor.shape[1:] for tensor in self.program.tensors.values())
+        self.before = Size(model.count_params(), profile(model).macs if known else None)
+
+    def schemes(self, layer):
+        """Returns the schemes to try, by name: the one that is asked for, if the layer can have it, else all it can."""
+        asked, possible = self._schemes.of(layer), self.kinds[layer].schemes
+        if asked is None:
+            return {}
+        return {asked: possible[asked]} if asked in possible else possible
+
+    def sizes(self, options, chosen):
+        """Returns the `Size` of the network with the options that are chosen, as far as it is counted."""
+
+        def after(of):
+            saved = (options[layer][0].cost(of) - option.cost(of) for layer, option in chosen.items())
+            return getattr(self.before, of) - sum(saved)
+
+        return Size(after("params"), None if self.before.macs is None else after("macs"))
+
+    def plan(self, chosen, why, before, after, settings):
+        """Returns the `FactorizationPlan` of the options that are chosen; `why` is for layers that stay whole then."""
+        names = paths(self.model)
+        products = {layer: option for layer, option in chosen.items() if option.scheme}
+        whole = {**why, **self._whole}
+        factors = (
+            LayerFactors(names[layer], each.scheme, self.kinds[layer].shape, each.ranks, float(each.lost))
+            for layer, each in products.items()
+        )
+        left = (LeftWhole(names[layer], whole[layer]) for layer in self.calls if layer not in products)
+        return FactorizationPlan(tuple(factors), tuple(left), before, after, settings)
+
+
+def _check_scheme(option, owner):
+    return None if option is None else check_choice(option, "scheme", owner, ("auto", *SCHEMES))
+
+
+def _calls(program):
+    """Returns the shapes of what goes in and comes out of layers with kernels, by layer, for each of their calls."""
+    calls = defaultdict(list)
+    for call in program.calls:
+        layer = call.operation
+        if any(len(weight.shape) > 1 for weight in getattr(layer, "weights", ())):
+            calls[layer].append(tuple(program.tensors[numbers[0]].shape for numbers in (call.inputs, call.outputs)))
+    return calls

@@ -1,0 +1,30 @@
+"""Copies of models in which layers are products of smaller ones."""
+
+import itertools
+
+from keras_slim.graph.copying import copy_and_stacks
+from keras_slim.rewriting.names import Names
+
+
+def replaced(model, planned, found=None):
+    """Returns a copy of a model in which layers are products.
+
+    Args:
+        model: A Functional or built Sequential model.
+        planned: Dictionary from layers to `(kind, scheme, ranks)`.
+        found: Dictionary from layers to `(Factors, bias)`, the bias `None` where it stays. Without it the products have
+            fresh weights, which is enough to see what they cost.
+    """
+    names = Names(model)
+
+    def in_place_of(operation, changes):
+        if operation not in planned:
+            return None
+        kind, scheme, ranks = planned[operation]
+        added = (names.unused(f"{operation.name}_factor_{number}") for number in itertools.count(1))
+        return kind.stack(scheme, ranks, added, changes)
+
+    copy, stacks = copy_and_stacks(model, in_place_of)
+    for layer, (factors, bias) in (found or {}).items():
+        planned[layer][0].fill(stacks[layer], factors, bias)
+    return copy
