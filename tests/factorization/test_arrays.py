@@ -5,7 +5,15 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_slim.factorization import LowRank, energy_rank, evbmf_rank, tensor_train, tensor_train_deviation
+from keras_slim.factorization import (
+    LowRank,
+    energy_rank,
+    evbmf_rank,
+    low_rank,
+    singular_values,
+    tensor_train,
+    tensor_train_deviation,
+)
 
 rng = np.random.default_rng(0)
 
@@ -38,6 +46,36 @@ def test_both_factors_are_of_one_size_whatever_that_of_the_inputs(size):
     np.testing.assert_allclose(np.linalg.norm(first, axis=0), np.linalg.norm(second, axis=1))
     np.testing.assert_allclose(first @ second, matrix, atol=1e-7)
     assert np.abs(first).max() < 10
+
+
+@pytest.mark.parametrize("shape", [(60, 40), (40, 60), (50, 50)])
+@pytest.mark.parametrize("known", [False, True])
+def test_a_large_matrix_has_the_factors_of_the_full_decomposition(shape, known, monkeypatch):
+    x = rng.normal(size=(200, shape[0]))
+    matrix, gram = rng.normal(size=shape) * np.geomspace(1, 1e-4, shape[1]), x.T @ x if known else None
+    every = LowRank(matrix, gram)
+    expected = {rank: np.matmul(*every.factors(rank)) for rank in (1, 7, 40)}
+    expected_values = every.singular_values
+    monkeypatch.setattr(low_rank, "LARGE", 8)
+    large = LowRank(matrix, gram)
+    for rank, product in expected.items():
+        first, second = large.factors(rank)
+        np.testing.assert_allclose(first @ second, product, atol=1e-6)
+        np.testing.assert_allclose(np.linalg.norm(first, axis=0), np.linalg.norm(second, axis=1), rtol=1e-6)
+    np.testing.assert_allclose(large.singular_values, expected_values, atol=1e-6 * expected_values[0])
+    np.testing.assert_allclose(np.matmul(*LowRank(matrix).factors(min(shape))), matrix, atol=1e-12)
+    assert not np.matmul(*LowRank(np.zeros(shape)).factors(3)).any()
+
+
+def test_a_large_matrix_is_cut_without_a_full_decomposition(monkeypatch):
+    def forbidden(*args, **kwargs):
+        raise AssertionError("the full decomposition is too much")
+
+    monkeypatch.setattr(low_rank.scipy.linalg, "svd", forbidden)
+    monkeypatch.setattr(low_rank.scipy.linalg, "svdvals", forbidden)
+    matrix = rng.normal(size=(1100, 3)) @ rng.normal(size=(3, 1050))
+    np.testing.assert_allclose(np.matmul(*LowRank(matrix).factors(3)), matrix, atol=1e-9)
+    assert (singular_values(matrix)[3:] < 1e-6 * np.linalg.norm(matrix)).all()
 
 
 def test_inputs_that_are_always_zero_do_no_harm():

@@ -49,18 +49,16 @@ class Counted(Measure):
         return extra + sum(self.a_layer + layer.kernel.shape[0] * layer.kernel.shape[1] for layer in dense)
 
 
-def exported_bytes(model, path, quantize=None):
+def exported_bytes(model, path, quantize):
     slim.export_tflite(model, path, quantize, rng.normal(size=(16, 32)).astype("float32"), verbose=0)
     return os.path.getsize(path)
 
 
-@pytest.mark.parametrize("quantize", [None, "float16"])
-def test_the_file_of_a_plan_by_bytes_weighs_what_the_plan_says(model, quantize, tmp_path):
-    plan = slim.plan_factorization(model, 0.4, of=FileBytes(quantize) if quantize else "bytes")
-    assert exported_bytes(model, tmp_path / "whole.tflite", quantize) == plan.before.bytes
-    assert exported_bytes(slim.factorize(model, plan), tmp_path / "small.tflite", quantize) == plan.after.bytes
-    assert plan.after.bytes <= 0.6 * plan.before.bytes
-    assert plan.after.bytes >= 0.55 * plan.before.bytes
+def test_the_file_of_a_plan_by_bytes_weighs_what_the_plan_says(model, tmp_path):
+    plan = slim.plan_factorization(model, 0.4, of=FileBytes("float16"))
+    assert exported_bytes(model, tmp_path / "whole.tflite", "float16") == plan.before.bytes
+    assert exported_bytes(slim.factorize(model, plan), tmp_path / "small.tflite", "float16") == plan.after.bytes
+    assert 0.55 * plan.before.bytes <= plan.after.bytes <= 0.6 * plan.before.bytes
     assert f"bytes {plan.before.bytes:,} -> {plan.after.bytes:,} (-" in plan.describe()
     assert FactorizationPlan.from_json(plan.to_json()) == plan
     assert plan.settings["of"] == "bytes"
@@ -81,10 +79,10 @@ def test_a_plan_by_latency_reaches_its_share_by_the_clock(model, monkeypatch):
 
 def test_a_plan_by_latency_on_the_clock_of_this_machine():
     keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((768,)), layers.Dense(768, name="hidden"), layers.Dense(4, name="head")])
-    plan = slim.plan_factorization(model, 0.3, of="latency")
-    assert 0 < plan.after.latency <= 0.7 * plan.before.latency
-    assert [each.path for each in plan.layers] == ["hidden"]
+    model = keras.Sequential([keras.Input((768,)), layers.Dense(768, name="hidden")])
+    plan = slim.plan_factorization(model, ranks=32, of="latency")
+    assert 0 < plan.after.latency < plan.before.latency
+    assert [each.ranks for each in plan.layers] == [(32,)]
 
 
 def test_a_layer_that_costs_no_less_as_a_product_stays_whole_and_others_make_up_for_it(model):
@@ -150,7 +148,7 @@ def test_what_products_do_not_save_is_refused(model, of):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A network that tells signs of sums of its inputs, each of which it has to know: a metric that falls step by step."""
+    """A network whose answers have signs that are known: with fewer ranks, more of them are wrong."""
     keras.utils.set_random_seed(0)
     x = rng.normal(size=(400, 24)).astype("float32")
     kernel = rng.normal(size=(24, 24)) * np.geomspace(1, 0.05, 24)

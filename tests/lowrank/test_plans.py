@@ -10,7 +10,7 @@ from keras import layers
 
 import keras_slim as slim
 from keras_slim.errors import PlanMismatchError
-from keras_slim.lowrank import EVBMF, Energy, FactorizationPlan, RankRule
+from keras_slim.lowrank import EVBMF, Energy, FactorizationPlan, RankRule, seen
 
 rng = np.random.default_rng(0)
 
@@ -101,6 +101,54 @@ def test_layers_that_lose_the_same_are_cut_one_by_one():
         each.kernel.assign(kernel)
     plan = slim.plan_factorization(model, 0.3)
     assert 0.6 * plan.before.macs < plan.after.macs <= 0.7 * plan.before.macs
+
+
+@pytest.mark.parametrize(
+    ("ranks", "scheme", "reason"),
+    [
+        ("evbmf", "channel", "its kernel has no signal of low rank"),
+        ((2, 3, 4), "tucker", "its ranks are (2, 3, 4), and there have to be 2 for 'tucker'"),
+        ((2, 3), {"conv": "channel"}, "its ranks are (2, 3), and there have to be 1 for 'channel'"),
+        ((16, 16), "tucker", "it has no ranks with which it is smaller"),
+        (2, {"head": "channel"}, "no scheme is given for it"),
+        ({"head": 2}, "auto", "no ranks are given for it"),
+    ],
+)
+def test_a_layer_that_stays_whole_has_the_reason_that_is_its_own(model, ranks, scheme, reason):
+    reasons = {each.path: each.reason for each in slim.plan_factorization(model, ranks=ranks, scheme=scheme).whole}
+    assert reasons["conv"] == reason
+
+
+def test_a_rule_of_the_users_own_that_wants_none_is_told(model):
+    class Never(RankRule):
+        def ranks(self, kernel, scheme, gram):
+            return None
+
+    reasons = {each.reason for each in slim.plan_factorization(model, ranks=Never()).whole}
+    assert reasons == {"its rule for ranks leaves it whole"}
+
+
+def test_second_moments_that_take_more_than_the_memory_are_taken_pass_by_pass_and_piece_by_piece(monkeypatch):
+    keras.utils.set_random_seed(0)
+    convolutions = [layers.Conv2D(8, 3, name=name) for name in "abc"]
+    model = keras.Sequential([keras.Input((9, 9, 8)), *convolutions, layers.Dense(8, name="head")])
+    batches = []
+
+    class Images(keras.utils.PyDataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            batches.append(index)
+            return np.random.default_rng(index).normal(size=(8, 9, 9, 8)) + 5
+
+    expected = slim.plan_factorization(model, 0.4, data=Images())
+    passes = len(batches)
+    monkeypatch.setattr(seen, "PIECE", 8 * 72 * 50)  # 50 rows, of 8 * 49 in the first layer
+    found = slim.plan_factorization(model, 0.4, data=Images(), memory=16 * 72**2 + 1)
+    assert len(batches) == passes + 4 * passes
+    assert [(each.path, each.ranks) for each in found.layers] == [(each.path, each.ranks) for each in expected.layers]
+    np.testing.assert_allclose([each.lost for each in found.layers], [each.lost for each in expected.layers], rtol=1e-6)
 
 
 @pytest.mark.parametrize("ranks", [0, 2.5, True, (2, 0), {"conv": [0]}])
