@@ -70,7 +70,7 @@ class Choices:
 
     def by_rules(self, settings):
         """Returns the plan that the rules of the layers make."""
-        chosen = self._settled({layer: options[-1] for layer, options in self._options.items()})
+        chosen = self._settled({layer: options[-1] for layer, options in self._options.items()}, self._verbose)
         return self._checked(chosen, settings)
 
     def holding(self, floor, settings):
@@ -83,9 +83,9 @@ class Choices:
             self._why |= {layer: METRIC_FALLS for layer, why in self._why.items() if why == OTHERS_LOSE_LESS}
         return self._checked(chosen, settings | {"metric": floor.to_dict(after, tries)})
 
-    def _at(self, amount):
+    def _at(self, amount, verbose=0):
         """Returns the choice by the one ranking with which the model comes down to a count."""
-        return self._settled(choose(self._options, self._counted, amount - self._rest()))
+        return self._settled(choose(self._options, self._counted, amount - self._rest()), verbose)
 
     def _counted_at(self, target):
         chosen = self._at(target)
@@ -105,19 +105,22 @@ class Choices:
             target,
             numbers(self._whole),
             self._meter.before,
-            lambda amount: numbers(self._at(amount)),
+            lambda amount: numbers(self._at(amount, self._verbose)),
             lambda selection: self._count(choice(selection)),
             lambda selection: self._meter.cost(choice(selection)),
             self._meter.tolerance,
         )
         return choice(found), reached
 
-    def _settled(self, chosen):
+    def _settled(self, chosen, verbose=0):
         """Returns a choice in which those stay whole that are measured to cost no less."""
         meter, settled = self._meter, dict(chosen)
-        for layer, option in chosen.items():
-            if meter.before is not None and option.scheme and not meter.is_worth(layer, option):
-                settled[layer], self._why[layer] = self._whole[layer], meter.no_less
+        if meter.before is None:
+            return settled
+        with progress("Measuring layers", "layers", verbose) as counted:
+            for layer, option in counted(chosen.items()):
+                if option.scheme and not meter.is_worth(layer, option):
+                    settled[layer], self._why[layer] = self._whole[layer], meter.no_less
         return settled
 
     def _rest(self):

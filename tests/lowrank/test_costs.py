@@ -54,11 +54,13 @@ def exported_bytes(model, path, quantize):
     return os.path.getsize(path)
 
 
-def test_the_file_of_a_plan_by_bytes_weighs_what_the_plan_says(model, tmp_path):
+def test_the_file_of_a_plan_by_bytes_weighs_what_the_plan_says(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((32,)), layers.Dense(96, name="hidden")])
     plan = slim.plan_factorization(model, 0.4, of=FileBytes("float16"))
     assert exported_bytes(model, tmp_path / "whole.tflite", "float16") == plan.before.bytes
     assert exported_bytes(slim.factorize(model, plan), tmp_path / "small.tflite", "float16") == plan.after.bytes
-    assert 0.55 * plan.before.bytes <= plan.after.bytes <= 0.6 * plan.before.bytes
+    assert 0.5 * plan.before.bytes <= plan.after.bytes <= 0.6 * plan.before.bytes
     assert f"bytes {plan.before.bytes:,} -> {plan.after.bytes:,} (-" in plan.describe()
     assert FactorizationPlan.from_json(plan.to_json()) == plan
     assert plan.settings["of"] == "bytes"
@@ -222,3 +224,10 @@ def test_what_a_search_needs(trained, model):
         slim.plan_factorization(trained, 0.3, validation_data=(x, y))
     with pytest.raises(ValueError, match="'auto', 'min', 'max'"):
         slim.plan_factorization(trained, max_drop=0.1, mode="most", validation_data=(x, y))
+
+
+@pytest.mark.parametrize("of", ["bytes", "latency"])
+def test_a_step_of_a_recipe_may_be_by_what_is_measured(of):
+    assert slim.recipes.Factorize(ratio=0.3, of=of).weaker(0.5).of == of
+    with pytest.raises(ValueError, match="argument `of` of `step `factorize``"):
+        slim.recipes.Factorize(ratio=0.3, of="units")
