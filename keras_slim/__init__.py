@@ -52,9 +52,11 @@ if TYPE_CHECKING:
     from keras_slim.rewriting.adderization import adderize
     from keras_slim.rewriting.bias_correction import correct_biases
     from keras_slim.rewriting.calibration import calibrate
+    from keras_slim.rewriting.dehashing import dehash
     from keras_slim.rewriting.dequantization import dequantize
     from keras_slim.rewriting.equalization import equalize
     from keras_slim.rewriting.folding import fold_batch_normalization
+    from keras_slim.rewriting.hashing import hash
     from keras_slim.rewriting.quantization import quantize
     from keras_slim.rewriting.sensitivity import quantization_report
     from keras_slim.sharing import share_weights
@@ -69,6 +71,7 @@ _HOMES = {
     "calibrate": "rewriting",
     "check_micro": "export",
     "correct_biases": "rewriting",
+    "dehash": "rewriting",
     "dequantize": "rewriting",
     "equalize": "rewriting",
     "evaluate_tflite": "export",
@@ -76,6 +79,7 @@ _HOMES = {
     "factorize": "lowrank",
     "fold_batch_normalization": "rewriting",
     "functional": "graph.opening",
+    "hash": "rewriting",
     "load_compressed": "compression",
     "mask": "pruning",
     "migrate": "migration",
@@ -104,6 +108,7 @@ __all__ = [
     "compression",
     "correct_biases",
     "datasets",
+    "dehash",
     "dequantize",
     "distillation",
     "equalize",
@@ -116,6 +121,7 @@ __all__ = [
     "fold_batch_normalization",
     "functional",
     "graph",
+    "hash",
     "layers",
     "load_compressed",
     "lowrank",

@@ -5,6 +5,7 @@ from keras_slim.layers.adder_conv2d import AdderConv2D
 from keras_slim.layers.adder_dense import AdderDense
 from keras_slim.layers.adder_depthwise_conv2d import AdderDepthwiseConv2D
 from keras_slim.layers.for_each_sample import ForEachSample
+from keras_slim.layers.hashed_dense import HashedDense
 from keras_slim.layers.masked_adder import MaskedAdderConv1D, MaskedAdderConv2D, MaskedAdderDense
 from keras_slim.layers.masked_attention import MaskedAttention
 from keras_slim.layers.masked_embedding import MaskedReversibleEmbedding
@@ -31,6 +32,7 @@ __all__ = [
     "AdderDense",
     "AdderDepthwiseConv2D",
     "ForEachSample",
+    "HashedDense",
     "MaskedAdderConv1D",
     "MaskedAdderConv2D",
     "MaskedAdderDense",

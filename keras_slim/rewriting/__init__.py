@@ -8,10 +8,12 @@ from keras_slim.rewriting.accuracy_control import quantize_within
 from keras_slim.rewriting.adderization import adderize
 from keras_slim.rewriting.bias_correction import correct_biases
 from keras_slim.rewriting.calibration import calibrate
+from keras_slim.rewriting.dehashing import dehash
 from keras_slim.rewriting.dequantization import dequantize
 from keras_slim.rewriting.description import LayerDescription, ModelDescription, describe
 from keras_slim.rewriting.equalization import equalize
 from keras_slim.rewriting.folding import fold_batch_normalization
+from keras_slim.rewriting.hashing import hash
 from keras_slim.rewriting.kernel_joints import JointDescription, joints
 from keras_slim.rewriting.quantization import quantize
 from keras_slim.rewriting.sensitivity import LayerSensitivity, Measured, QuantizationReport, quantization_report
@@ -26,10 +28,12 @@ __all__ = [
     "adderize",
     "calibrate",
     "correct_biases",
+    "dehash",
     "dequantize",
     "describe",
     "equalize",
     "fold_batch_normalization",
+    "hash",
     "joints",
     "quantization_report",
     "quantize",

@@ -5,9 +5,8 @@ from typing import Any
 
 import keras
 
-from keras_slim.errors import invalid_argument
 from keras_slim.graph.copying import copy_and_stacks
-from keras_slim.graph.nodes import is_graph, operations
+from keras_slim.graph.nodes import operations
 from keras_slim.graph.opening import readable
 from keras_slim.layers.quant_twins import QUANTIZED, quant_twin
 from keras_slim.layers.quantize import Quantize
@@ -16,7 +15,7 @@ from keras_slim.quantizers import Int, get
 from keras_slim.rewriting.names import Names
 from keras_slim.rewriting.per_layer import PerLayer
 from keras_slim.rewriting.ranges import CLIPPED, Ranges, activation_of
-from keras_slim.rewriting.skipping import ENDS, layers_to_replace
+from keras_slim.rewriting.skipping import ENDS, check_named, layers_to_replace
 
 HALF = ("float16", "bfloat16")
 
@@ -97,19 +96,9 @@ def quantized(
     of_weights = PerLayer(model, kernel, _reader(argument, owner), argument, owner)
     of_inputs = PerLayer(model, activations, _reader("activations", owner), "activations", owner)
     named = {each for each in operations(model) if of_weights.is_named(each)}
-    _check_named(named, kernel, owner, argument)
+    check_named(named, QUANTIZED, kernel, argument, owner)
     replaced = layers_to_replace(model, QUANTIZED, skip, owner, named, stacklevel=4)
     return _Quantizing(model, replaced, of_weights, of_inputs).copy()
-
-
-def _check_named(named, kernel, owner, argument):
-    """Raises `ValueError` if a layer that was named cannot round weights."""
-    for each in named:
-        if not isinstance(each, tuple(QUANTIZED)) and not is_graph(each):
-            names = ", ".join(f"`{kind.__name__}`" for kind in QUANTIZED)
-            expected = f"names of layers whose weights can be rounded, of {names}; '{each.name}' is a "
-            expected += f"`{type(each).__name__}`"
-            raise ValueError(invalid_argument(argument, owner, expected=expected, received=kernel))
 
 
 def _reader(name, owner):

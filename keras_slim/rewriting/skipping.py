@@ -54,6 +54,25 @@ def layers_to_replace(
     return replaced
 
 
+def check_named(
+    named: Iterable[keras.Operation], twins: Mapping[type, type], received, argument: str, owner: str
+) -> None:
+    """Raises `ValueError` if a layer that an option was given for by name has no twin.
+
+    Args:
+        named: The layers, and models, that are named.
+        twins: Types of layers, and those of their twins.
+        received: The options.
+        argument: Name of the argument they came through.
+        owner: Name of the function that was given it.
+    """
+    for each in named:
+        if not isinstance(each, tuple(twins)) and not is_graph(each):
+            names = ", ".join(f"`{kind.__name__}`" for kind in twins)
+            expected = f"names of layers that have a twin, of {names}; '{each.name}' is a `{type(each).__name__}`"
+            raise ValueError(invalid_argument(argument, owner, expected=expected, received=received))
+
+
 def _check_skip(skip, model, owner):
     """Returns `skip` as a tuple, or raises if it names what the model does not have."""
     expected = "'first', 'last', and names of layers"

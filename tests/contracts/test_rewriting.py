@@ -11,7 +11,7 @@ from model_zoo import randomise
 import keras_slim as slim
 from keras_slim import rewriting
 from keras_slim.graph.nodes import walk
-from keras_slim.layers import QuantDense
+from keras_slim.layers import HashedDense, QuantDense
 
 
 class OwnDense(layers.Dense):
@@ -26,21 +26,39 @@ def few_bits(*args, **options):
     return QuantDense(*args, kernel_quantizer="ternary", input_quantizer="int", **options)
 
 
+class OwnHashedDense(HashedDense):
+    """Derives from a hashed layer."""
+
+    def __init__(self, *args, ratio=0.5, **options):
+        super().__init__(*args, ratio=ratio, **options)
+
+
+def hashed(*args, **options):
+    return HashedDense(*args, ratio=0.5, **options)
+
+
 SAMPLES = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
 # For each rewriting: options that leave nothing out, the layer it is about, one that derives from that, what stands for
 # it in the copy. A new one needs a line here.
 EXAMPLES = {
     "adderize": ({"skip": ()}, layers.Dense, OwnDense, slim.layers.AdderDense),
     "correct_biases": ({"data": SAMPLES}, layers.Dense, OwnDense, layers.Dense),
+    "dehash": ({}, hashed, OwnHashedDense, layers.Dense),
     "dequantize": ({}, few_bits, OwnQuantDense, layers.Dense),
     "equalize": ({}, layers.Dense, OwnDense, layers.Dense),
     "fold_batch_normalization": ({}, layers.Dense, OwnDense, layers.Dense),
+    "hash": ({"ratio": 0.5, "skip": ()}, layers.Dense, OwnDense, HashedDense),
     "quantize": ({"activations": "int", "skip": ()}, layers.Dense, OwnDense, QuantDense),
 }
 # They have files of their own in tests/rewriting.
 REPLACE_NOTHING = ("calibrate", "describe", "joints", "quantization_report", "quantize_within")
 VERBS = [name for name in rewriting.__all__ if name.islower() and name not in REPLACE_NOTHING]
 every = pytest.mark.parametrize("name", VERBS)
+
+
+def needed(name):
+    """The options of a rewriting that it cannot do without."""
+    return {option: value for option, value in EXAMPLES[name][0].items() if option in ("data", "ratio")}
 
 
 def rewrite(name, model):
@@ -214,9 +232,8 @@ class Unreadable(keras.Model):
     ],
 )
 def test_what_is_no_model_that_can_be_read_is_refused(name, make, error, message):
-    needed = {option: value for option, value in EXAMPLES[name][0].items() if option == "data"}
     with pytest.raises(error, match=message.format(name)):
-        getattr(slim, name)(make(), **needed)
+        getattr(slim, name)(make(), **needed(name))
 
 
 @pytest.mark.parametrize("name", [name for name in VERBS if "skip" in EXAMPLES[name][0]])
@@ -233,12 +250,14 @@ def test_what_is_no_model_that_can_be_read_is_refused(name, make, error, message
 )
 def test_a_wrong_skip_is_told_in_one_sentence(name, skip, error, message):
     with pytest.raises(error, match=message.format(name)):
-        getattr(slim, name)(sequential(layers.Dense), skip=skip)
+        getattr(slim, name)(sequential(layers.Dense), skip=skip, **needed(name))
 
 
-def test_all_that_replaces_takes_skip_and_leaves_the_ends_by_itself():
+def test_all_that_replaces_takes_skip_and_leaves_the_ends_by_itself_unless_its_paper_replaces_them():
     taking = {name for name in VERBS if "skip" in inspect.signature(getattr(slim, name)).parameters}
-    assert taking == {name for name in VERBS if "skip" in EXAMPLES[name][0]} == {"adderize", "quantize"}
+    assert taking == {name for name in VERBS if "skip" in EXAMPLES[name][0]} == {"adderize", "hash", "quantize"}
     for name in taking:
-        made = getattr(slim, name)(keras.Sequential([keras.Input((4,)), *(layers.Dense(4, name=n) for n in "abc")]))
-        assert [type(by_name(made)[each]) is layers.Dense for each in "abc"] == [True, False, True]
+        model = keras.Sequential([keras.Input((4,)), *(layers.Dense(4, name=n) for n in "abc")])
+        made = getattr(slim, name)(model, **needed(name))
+        expected = [False] * 3 if name == "hash" else [True, False, True]
+        assert [type(by_name(made)[each]) is layers.Dense for each in "abc"] == expected

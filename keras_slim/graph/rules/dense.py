@@ -1,9 +1,10 @@
-"""Dense layers."""
+"""Dense layers, and those whose kernel a hash lays out."""
 
 import keras
 
 from keras_slim.graph.registry import register_rule
 from keras_slim.graph.rules.elementwise import own_activation
+from keras_slim.layers import HashedDense
 
 
 @register_rule(keras.layers.Dense)
@@ -19,3 +20,9 @@ def dense(call):
     own_activation(call, units)
     leading = {axis: atoms for axis, atoms in inputs.axes.items() if axis != last}
     return call.output({**leading, last: units})
+
+
+@register_rule(HashedDense)
+def hashed_dense(call):
+    """A place is hashed by its row and column, so none can be left out."""
+    return call.keep_inputs_whole("a hash of rows and columns lays out its kernel; `keras_slim.dehash` makes it plain")

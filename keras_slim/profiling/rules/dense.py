@@ -2,15 +2,21 @@
 
 from keras import layers
 
-from keras_slim.layers import MaskedReversibleEmbedding
+from keras_slim.layers import HashedDense, MaskedReversibleEmbedding
 from keras_slim.profiling.einsum import einsum_products
-from keras_slim.profiling.sizes import positions
-from keras_slim.profiling.work import register_work, weight_work
+from keras_slim.profiling.sizes import positions, size
+from keras_slim.profiling.work import Work, register_work, weight_work
 
 
 @register_work(layers.Dense)
 def dense(layer, call):
     return weight_work(layer, {"kernel": positions(call.inputs[0].shape)})
+
+
+@register_work(HashedDense)
+def hashed_dense(layer, call):
+    """The places of the kernel are used as those of a dense layer, however few numbers fill them."""
+    return [Work(size(call.inputs[0].shape) * layer.units)]
 
 
 @register_work(layers.EinsumDense)
