@@ -138,3 +138,25 @@ def test_the_benchmark_of_rounding_after_training_runs_and_resumes(data_dir, res
     benchmark.main()
     assert " ..." not in capsys.readouterr().out
     assert (results / "after_training.md").read_text() == written
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_hashed_layers_runs_and_resumes(data_dir, results, monkeypatch, capsys):
+    benchmark = importlib.import_module("hashing")
+    options = ["--images", "128", "--epochs", "1", "--hidden", "40", "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", ["hashing.py", "--data-dir", str(data_dir), *options])
+    benchmark.main()
+    assert "hashing: hashed, 1/8-0 ..." in capsys.readouterr().out
+    measured = json.loads((results / "hashing.json").read_text())["measured"]
+    parameters = {name: runs[0]["parameters"] for name, runs in measured.items()}
+    dense, *others = parameters.values()
+    assert dense == 785 * 40 + 41 * 10
+    assert parameters["hashed, 1/8"] == 784 * 40 // 8 + 40 * 10 // 8 + 40 + 10
+    for hashed, *beside in (others[:3], others[3:]):
+        assert all(abs(each - hashed) < 450 for each in beside)  # half a unit, or half a rank
+
+    written = (results / "hashing.md").read_text()
+    assert "nan" not in written
+    benchmark.main()
+    assert " ..." not in capsys.readouterr().out
+    assert (results / "hashing.md").read_text() == written

@@ -1,4 +1,4 @@
-"""Layers that Keras does not have: without multiplications, with few bits, and over some of the channels."""
+"""Layers that Keras does not have: without multiplications, with few bits, hashed, and over some of the channels."""
 
 from keras_slim.layers.adder_conv1d import AdderConv1D
 from keras_slim.layers.adder_conv2d import AdderConv2D

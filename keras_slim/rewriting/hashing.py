@@ -31,8 +31,9 @@ def hash(
     else stays as it is, with its weights, as do layers inside a wrapper such as `TimeDistributed`.
 
     That makes the file of `save_compressed` small, and what is computed no less. Of a trained kernel it leaves little
-    as it is, so the copy is to be trained, and so may a fresh model be. A regularizer of a kernel is kept, over fewer
-    numbers; a constraint, which is about the columns of a matrix, is left out.
+    as it is, so the copy is to be trained on. Build a fresh network with `HashedDense` itself, whose numbers begin at
+    the scale of the initializer; means are smaller. A regularizer of a kernel is kept, over fewer numbers; a
+    constraint, which is about the columns of a matrix, is left out.
 
     Args:
         model: A Functional, built Sequential or subclassed model. It is not changed.

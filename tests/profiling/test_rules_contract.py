@@ -65,7 +65,7 @@ WITHOUT_WORK = {
     own.QuantEmbedding,
     own.Quantize,
 }
-WITHOUT_MATRICES = {layers.Attention, layers.AdditiveAttention, layers.Dot, own.MaskedAttention}
+WITHOUT_MATRICES = {layers.Attention, layers.AdditiveAttention, layers.Dot, own.MaskedAttention, own.HashedDense}
 TABLES = {layers.ReversibleEmbedding, own.MaskedReversibleEmbedding}  # in tests/graph/test_rules_tables.py
 
 
