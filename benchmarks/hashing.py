@@ -76,7 +76,6 @@ def examine(make, seed, train, test, options):
     """Returns what a network stores and its errors, also of the hashed copies of a dense one that are not trained."""
     keras.utils.set_random_seed(seed)
     model = networks.compiled(make(), options.learning_rate)
-    model.jit_compile = True  # sums over the places of each number are faster so
     model.fit(*train, batch_size=options.batch, epochs=options.epochs, verbose=0)
     found = {"parameters": model.count_params(), "bytes": compressed(model), "error": error(model, test)}
     if model.count_params() == parameters_of_dense(options.hidden):
@@ -100,8 +99,8 @@ def compressed(model):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", help="folder with mnist.npz; without it Keras downloads the set")
-    parser.add_argument("--images", type=int, default=20_000, help="training images (default: 20000)")
-    parser.add_argument("--hidden", type=int, default=400, help="units of the hidden layer (default: 400)")
+    parser.add_argument("--images", type=int, default=10_000, help="training images (default: 10000)")
+    parser.add_argument("--hidden", type=int, default=200, help="units of the hidden layer (default: 200)")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
