@@ -7,6 +7,7 @@ axes or none, one along the other axes, and one that makes the outputs. A dense 
 import dataclasses
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -37,8 +38,21 @@ class Factors:
         return kernel if self.first is None else self.first @ kernel
 
 
+class Decomposition:
+    """A way to write a kernel as something of fewer numbers; derive from it, and define `fit`."""
+
+    def fit(self, kernel: np.ndarray, ranks: tuple[int, ...], gram: np.ndarray | None = None) -> Any:
+        """Returns what stands for a kernel, with a method `product` that returns the kernel it makes."""
+        raise NotImplementedError
+
+    def lost_at(self, kernel: np.ndarray, ranks: tuple[int, ...], gram: np.ndarray | None = None) -> float:
+        """Returns the share of the response's sum of squares that is lost with some ranks."""
+        whole = _Weighed(kernel, gram)
+        return whole.missed(self.fit(kernel, ranks, gram).product()) / whole.energy()
+
+
 @dataclasses.dataclass(frozen=True)
-class Scheme:
+class Scheme(Decomposition):
     """One way to write a kernel as a product.
 
     Args:
@@ -124,7 +138,7 @@ class Scheme:
         firsts: list = [None]
         if self.along is not None:
             (most, *_) = self.full(kernel.shape)
-            firsts = sorted({max(1, round(most * 2 ** (-step / 2))) for step in range(GRID)})
+            firsts = tried(most)
         for rank in firsts:
             first, begun = self._begun(kernel, rank, gram, found)
             missed = 0.0 if first is None else whole.missed(Factors(first, begun.kernel, None).product())
@@ -135,11 +149,6 @@ class Scheme:
             tail = begun.low_rank().lost()
             for last in range(1, len(tail)):
                 yield (*ranks, last), (missed + tail[last]) / energy
-
-    def lost_at(self, kernel: np.ndarray, ranks: tuple[int, ...], gram: np.ndarray | None = None) -> float:
-        """Returns the share of the response's sum of squares that is lost with some ranks."""
-        whole = _Weighed(kernel, gram)
-        return whole.missed(self.fit(kernel, ranks, gram).product()) / whole.energy()
 
     def unfoldings(self, kernel: np.ndarray) -> list[np.ndarray]:
         """Returns the matrix whose rank each of its ranks is, were there no other."""
@@ -212,6 +221,11 @@ class _Weighed:
 
     def _flat(self, kernel):
         return kernel.reshape(-1, kernel.shape[-1])
+
+
+def tried(most: int) -> list[int]:
+    """Returns the ranks that are tried where each wants a fit of its own, up to the highest one, rising."""
+    return sorted({max(1, round(most * 2 ** (-step / 2))) for step in range(GRID)})
 
 
 def _mean_over(gram, before, behind, inputs):

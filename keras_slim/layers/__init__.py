@@ -1,4 +1,8 @@
 """Layers that Keras does not have: without multiplications, with few bits, hashed, and over some of the channels."""
+"""Layers that Keras does not have.
+
+Without multiplications, with few bits, with small cores in the place of a large kernel, and over some of the channels.
+"""
 
 from keras_slim.layers.adder_conv1d import AdderConv1D
 from keras_slim.layers.adder_conv2d import AdderConv2D
@@ -24,6 +28,8 @@ from keras_slim.layers.quant_depthwise_conv2d import QuantDepthwiseConv2D
 from keras_slim.layers.quant_embedding import QuantEmbedding
 from keras_slim.layers.quant_separable_conv2d import QuantSeparableConv2D
 from keras_slim.layers.quantize import Quantize
+from keras_slim.layers.tensor_train_dense import TensorTrainDense
+from keras_slim.layers.tensor_train_embedding import TensorTrainEmbedding
 from keras_slim.layers.weight import Weight
 
 __all__ = [
@@ -53,5 +59,7 @@ __all__ = [
     "Quantize",
     "SilencedOperation",
     "SpreadOperation",
+    "TensorTrainDense",
+    "TensorTrainEmbedding",
     "Weight",
 ]

@@ -3,10 +3,9 @@
 import keras
 
 from keras_slim.errors import PlanMismatchError, invalid_argument
-from keras_slim.factorization import SCHEMES
 from keras_slim.graph.opening import opened
+from keras_slim.lowrank.asked import factorable, why_not
 from keras_slim.lowrank.fitting import fitted, plain
-from keras_slim.lowrank.kinds import factorable, why_not
 from keras_slim.lowrank.plan import FactorizationPlan
 from keras_slim.lowrank.planning import plan_factorization
 from keras_slim.lowrank.replacing import replaced
@@ -30,9 +29,9 @@ def factorize(
     """Returns a copy of a model in which layers are products of smaller ones.
 
     That is fewer numbers, and less to compute. Each is two or three stock layers of Keras, the last with the name, bias
-    and activation of the one they stand for. All other layers keep their weights. The copy is best trained on for some
-    epochs. It is plain and not compiled, as those of `prune` are: an optimizer begins anew, as what it knows of
-    gradients is of weights that are no more.
+    and activation of the one they stand for; a tensor train is one layer, a `keras_slim.layers.TensorTrainDense`. All
+    other layers keep their weights. The copy is best trained on for some epochs. It is plain and not compiled, as those
+    of `prune` are: an optimizer begins anew, as what it knows of gradients is of weights that are no more.
 
     With data, inputs alone, much less is lost: the factors of each layer are the best of their ranks for what it reads,
     fitted from input to output on what the layers before it have become, and biases keep the means.
@@ -89,8 +88,12 @@ def factorize(
 def _planned(model, plan):
     """Returns what becomes of layers, `(kind, scheme, ranks)` by layer, or raises if the plan is for other ones."""
     layers = {path: layer for layer, path in paths(model).items() if isinstance(layer, keras.layers.Layer)}
-    wanted = {each.path for each in plan.layers}
-    kinds = {path: factorable(layer) for path, layer in layers.items() if path in wanted and not why_not(layer)}
+    wanted = {each.path: each.scheme for each in plan.layers}
+    kinds = {
+        path: factorable(layer, wanted[path])
+        for path, layer in layers.items()
+        if path in wanted and not why_not(layer, wanted[path])
+    }
     plan.check({path: kind.shape for path, kind in kinds.items()})
     if wrong := [each for each in plan.layers if not kinds[each.path].can_be(each.scheme, each.ranks)]:
         raise PlanMismatchError(
@@ -98,4 +101,5 @@ def _planned(model, plan):
             f"these have, from 1 to full. Received: {[(each.path, each.scheme, each.ranks) for each in wrong]} (path, "
             "scheme, ranks). Make a new plan with `plan_factorization(model, ...)`."
         )
-    return {layers[each.path]: (kinds[each.path], SCHEMES[each.scheme], each.ranks) for each in plan.layers}
+    found = ((layers[each.path], kinds[each.path], each) for each in plan.layers)
+    return {layer: (kind, kind.schemes[each.scheme], each.ranks) for layer, kind, each in found}

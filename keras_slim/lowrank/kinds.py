@@ -9,6 +9,7 @@ import numpy as np
 from keras_slim.factorization import SCHEMES, Factors, Scheme
 from keras_slim.graph.copying import copied
 from keras_slim.graph.stock import differs_because
+from keras_slim.layers import TensorTrainDense, TensorTrainEmbedding
 
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 OF_A_FACTOR = {
@@ -284,6 +285,8 @@ WHOLE = {
     keras.layers.DepthwiseConv2D: "it convolves each channel by itself",
     keras.layers.SeparableConv1D: "it is a product already",
     keras.layers.SeparableConv2D: "it is a product already",
+    TensorTrainDense: "it is a product already",
+    TensorTrainEmbedding: "it is a product already",
 }
 """Why layers with kernels stay whole that have no factors."""
 

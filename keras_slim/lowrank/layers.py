@@ -2,9 +2,8 @@
 
 from collections import defaultdict
 
-from keras_slim.factorization import SCHEMES
 from keras_slim.graph.program import Program
-from keras_slim.lowrank.kinds import factorable, why_not
+from keras_slim.lowrank.asked import SCHEME_NAMES, factorable, why_not
 from keras_slim.lowrank.plan import FactorizationPlan, LayerFactors, LeftWhole, Size
 from keras_slim.profiling import profile
 from keras_slim.rewriting.per_layer import PerLayer, paths
@@ -34,8 +33,13 @@ class Layers:
         self.calls = _calls(self.program)
         self._schemes = PerLayer(model, scheme, lambda option: _check_scheme(option, owner), "scheme", owner)
         ignored = PerLayer(model, dict.fromkeys(ignore, True), bool, "ignore", owner)
-        reasons = {layer: "it is ignored" if ignored.of(layer) else why_not(layer) for layer in self.calls}
-        self.kinds = {layer: factorable(layer) for layer, reason in reasons.items() if not reason}
+        reasons = {
+            layer: "it is ignored" if ignored.of(layer) else why_not(layer, self._schemes.of(layer))
+            for layer in self.calls
+        }
+        self.kinds = {
+            layer: factorable(layer, self._schemes.of(layer)) for layer, reason in reasons.items() if not reason
+        }
         self._whole = {layer: reason for layer, reason in reasons.items() if reason}
         known = all(None not in tensor.shape[1:] for tensor in self.program.tensors.values())
         self.before = Size(model.count_params(), profile(model).macs if known else None)
@@ -70,7 +74,7 @@ class Layers:
 
 
 def _check_scheme(option, owner):
-    return None if option is None else check_choice(option, "scheme", owner, ("auto", *SCHEMES))
+    return None if option is None else check_choice(option, "scheme", owner, SCHEME_NAMES)
 
 
 def _calls(program):

@@ -5,10 +5,8 @@ from collections import defaultdict
 import keras
 
 from keras_slim.errors import invalid_argument
-from keras_slim.factorization import SCHEMES
 from keras_slim.graph.copying import copy_replacing
 from keras_slim.graph.program import Program
-from keras_slim.lowrank.kinds import factorable
 from keras_slim.lowrank.replacing import replaced
 from keras_slim.pruning.budget import begun, checked_alias
 from keras_slim.pruning.measures import Measure, measures
@@ -76,7 +74,7 @@ class Meter:
     def planned(self, chosen):
         """Returns the options that are products as `replaced` takes them."""
         return {
-            layer: (self._kinds[layer], SCHEMES[option.scheme], option.ranks)
+            layer: (self._kinds[layer], self._kinds[layer].schemes[option.scheme], option.ranks)
             for layer, option in chosen.items()
             if option.scheme
         }
@@ -101,7 +99,7 @@ class Meter:
             model, kind = self._model_of(layer)
             self._alone[layer] = model, kind, *begun(self._measure, model)
         model, kind, before, measure = self._alone[layer]
-        planned = {kind.layer: (kind, SCHEMES[option.scheme], option.ranks)}
+        planned = {kind.layer: (kind, kind.schemes[option.scheme], option.ranks)}
         known[cost] = measure(replaced(model, planned)) < before
         return known[cost]
 
@@ -117,4 +115,4 @@ class Meter:
             number: keras.Input(batch_shape=tensors[number].shape, dtype=tensors[number].dtype)
             for number in call.inputs
         }
-        return keras.Model(list(values.values()), list(call(values).values())), factorable(call.operation)
+        return keras.Model(list(values.values()), list(call(values).values())), type(self._kinds[layer])(call.operation)

@@ -51,6 +51,12 @@ def plan_factorization(
     to fewer channels and one of size 1; `"mirrored"`, the other way round; `"spatial"`, a convolution along the first
     axis and one along the others; `"tucker"`, one of size 1, a smaller convolution, one of size 1.
 
+    Two schemes have to be asked for, by name; other layers than theirs stay whole then. `"tensor_train"` makes a
+    `TensorTrainDense` or `TensorTrainEmbedding` of dense layers and tables: many times fewer parameters, seldom less to
+    compute, so take `of="params"`. `"cp"`, with `pip install 'keras_slim[cp]'`, makes convolutions of one or two axes
+    one of size 1, one of each channel by itself and one of size 1; it takes time, does not always find good factors,
+    and wants training afterwards.
+
     Args:
         model: A built model. A subclassed one, and layers that hold layers, are read as `functional` reads them.
         ratio: Share of the cost to remove, between 0 and 1. Optional; either this, `ranks` or `max_drop`.
@@ -62,8 +68,9 @@ def plan_factorization(
             or a dictionary to these by type, name or path of layers, as for `quantize`: the more specific wins, and
             what no key tells of stays whole.
         max_drop: How much worse than that of the model the metric may be: 0.01 is a point of accuracy.
-        scheme: `"channel"`, `"mirrored"`, `"spatial"`, `"tucker"`; `"auto"`, for each layer the one that keeps most for
-            what it costs; or a dictionary to these. Dense layers have but one.
+        scheme: `"channel"`, `"mirrored"`, `"spatial"`, `"tucker"`; `"auto"`, for each layer the one of these that keeps
+            most for what it costs; `"tensor_train"`, `"cp"`; or a dictionary to these. Of the first four, dense layers
+            have but one.
         data: Inputs to look at, in any form `fit` takes. Then what is lost is the response on them; without, that on
             inputs that are all alike.
         steps: Number of batches to look at. Defaults to all; a generator needs it.

@@ -67,6 +67,7 @@ WITHOUT_WORK = {
 }
 WITHOUT_MATRICES = {layers.Attention, layers.AdditiveAttention, layers.Dot, own.MaskedAttention, own.HashedDense}
 TABLES = {layers.ReversibleEmbedding, own.MaskedReversibleEmbedding}  # in tests/graph/test_rules_tables.py
+TRAINS = {own.TensorTrainDense, own.TensorTrainEmbedding}  # in tests/layers/test_tensor_train.py
 
 
 def attend_to_itself(layer):
@@ -82,7 +83,7 @@ def model_of(example, width):
 def test_every_registered_layer_has_an_example():
     homes = "keras.", "keras_slim.layers."
     registered = {rule for rule in _rules if isinstance(rule, type) and rule.__module__.startswith(homes)}
-    assert registered == {*EXAMPLES, *PARTS, *WITHOUT_WORK, *WITHOUT_MATRICES, *TABLES}
+    assert registered == {*EXAMPLES, *PARTS, *WITHOUT_WORK, *WITHOUT_MATRICES, *TABLES, *TRAINS}
 
 
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=[layer.__name__ for layer in EXAMPLES])

@@ -23,6 +23,7 @@ from keras_slim.graph.rules import (
     quantized,
     recurrent,
     reshaping,
+    tensor_train,
     weight,
     wrappers,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "quantized",
     "recurrent",
     "reshaping",
+    "tensor_train",
     "weight",
     "wrappers",
 ]

@@ -12,8 +12,20 @@ from keras_slim.profiling.rules import (
     products,
     quantized,
     recurrent,
+    tensor_train,
     uncounted,
     wrappers,
 )
 
-__all__ = ["adder", "attention", "convolutions", "dense", "products", "quantized", "recurrent", "uncounted", "wrappers"]
+__all__ = [
+    "adder",
+    "attention",
+    "convolutions",
+    "dense",
+    "products",
+    "quantized",
+    "recurrent",
+    "tensor_train",
+    "uncounted",
+    "wrappers",
+]

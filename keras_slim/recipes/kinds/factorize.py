@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from keras_slim.factorization import SCHEMES
 from keras_slim.lowrank import factorize, plan_factorization
+from keras_slim.lowrank.asked import SCHEME_NAMES
 from keras_slim.lowrank.meter import read_measure
 from keras_slim.lowrank.rank_rules import read_rule
 from keras_slim.recipes.base import State, Step, steps
@@ -27,7 +27,7 @@ class Factorize(Step):
         ratio: Share of the cost to remove, above 0 and below 1. Either this or `ranks`.
         of: What it is a share of: `"macs"`, `"params"`, `"bytes"` or `"latency"`.
         ranks: `"energy"`, `"evbmf"`, or a number.
-        scheme: `"auto"`, `"channel"`, `"mirrored"`, `"spatial"` or `"tucker"`.
+        scheme: `"auto"`, `"channel"`, `"mirrored"`, `"spatial"`, `"tucker"`, `"tensor_train"` or `"cp"`.
     """
 
     ratio: float | None = None
@@ -42,7 +42,7 @@ class Factorize(Step):
             check_share(self.ratio, "ratio", OWNER)
         read_rule(self.ranks, "ranks", OWNER)
         read_measure(self.of, OWNER)
-        check_choice(self.scheme, "scheme", OWNER, ("auto", *SCHEMES))
+        check_choice(self.scheme, "scheme", OWNER, SCHEME_NAMES)
 
     @property
     def undoes(self):
