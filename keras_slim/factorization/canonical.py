@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.linalg
 
+from keras_slim.errors import invalid_argument
 from keras_slim.factorization.low_rank import RIDGE
 from keras_slim.factorization.schemes import Decomposition, tried
 from keras_slim.validation import import_extra
@@ -69,6 +70,8 @@ class CanonicalScheme(Decomposition):
         return ranks[0] * sum(_three(shape))
 
     def fit(self, kernel: np.ndarray, ranks: tuple[int, ...], gram: np.ndarray | None = None) -> Canonical:
+        if not np.isfinite(kernel).all():
+            raise ValueError(invalid_argument("kernel", "cp", expected="finite", received="NaN or infinities"))
         (rank,) = ranks
         num_positions, inputs, outputs = _three(kernel.shape)
         tensor = kernel.reshape(num_positions, inputs, outputs)

@@ -75,7 +75,7 @@ class TrainScheme(Decomposition):
         return Train(cores, len(kernel))
 
     def lost(self, kernel: np.ndarray, gram: np.ndarray | None = None) -> Iterator[tuple[tuple[int, ...], float]]:
-        """Yields ranks, and the share of the matrix's sum of squares that is lost with them."""
+        """Yields ranks, and the share of the matrix's sum of squares that is lost, of spare rows too."""
         energy = float((kernel**2).sum()) or 1.0
         first, *_ = self.unfoldings(kernel)
         _, values, right = np.linalg.svd(first, full_matrices=False)

@@ -44,7 +44,7 @@ class TensorTrainEmbedding(TensorTrain):
 
     >>> layer = TensorTrainEmbedding(10_000, 64, rank=8)
     >>> layer(keras.ops.array([[3, 9_999]])).shape, layer.count_params()
-    (TensorShape([1, 2, 64]), 7040)
+    (TensorShape([1, 2, 64]), 7008)
 
     Reference:
         Novikov et al. 2015, arXiv 1509.06569; for tables, Hrinchuk et al. 2020, "Tensorized embedding layers", arXiv

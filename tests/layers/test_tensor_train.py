@@ -245,7 +245,7 @@ def test_a_file_of_a_table_answers_as_keras(tmp_path):
     inputs = keras.Input((6,), dtype="int32")
     model = keras.Model(inputs, TensorTrainEmbedding(50, 16, 4)(inputs))
     report = slim.export_tflite(model, tmp_path / "model.tflite", data=tokens, verbose=0)
-    assert report.agreement.decibels > 100
+    assert report.agreement.sqnr_db > 100
 
 
 @on_tensorflow
