@@ -90,7 +90,15 @@ MAY_READ_NODES = ("graph/nodes.py",)
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")
 MAY_IMPORT_PRIVATE = ("compression/late_weights.py",)
 PRIVATE_NODES = {"_inbound_nodes", "_outbound_nodes", "_nodes", "_nodes_by_depth", "_keras_history"}
-LATE = {"matplotlib", "keras_tuner", "tensorflow_model_optimization", "tflite_micro", "segno", "cryptography"}
+LATE = {
+    "matplotlib",
+    "keras_tuner",
+    "tensorflow_model_optimization",
+    "tflite_micro",
+    "segno",
+    "cryptography",
+    "tensorly",
+}
 
 
 @functools.cache

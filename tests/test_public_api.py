@@ -14,7 +14,15 @@ import pytest
 import keras_slim
 
 API = pathlib.Path(__file__).parents[1] / "docs" / "api"
-LATE = ("matplotlib", "keras_tuner", "tensorflow_model_optimization", "tflite_micro", "segno", "cryptography")
+LATE = (
+    "matplotlib",
+    "keras_tuner",
+    "tensorflow_model_optimization",
+    "tflite_micro",
+    "segno",
+    "cryptography",
+    "tensorly",
+)
 
 PACKAGES = sorted(name for _, name, is_package in pkgutil.iter_modules(keras_slim.__path__) if is_package)
 PUBLIC = [name for name in PACKAGES if name != "cli"]

@@ -40,12 +40,13 @@ class Canonical:
 
 @dataclasses.dataclass(frozen=True)
 class CanonicalScheme(Decomposition):
-    """The CP decomposition of a convolution kernel: mix inputs, convolve each channel by itself, mix outputs.
+    """The CP decomposition of a convolution kernel.
 
-    The methods are those of `Scheme`. All positions are one axis, so that there are three factors, not four as in the
-    paper: one convolution along all axes takes no more than one along each, and fits more. The factors come from
-    alternating least squares, which find an optimum nearby, not always the best; the last factor is then the best given
-    the others, for the inputs if a Gram matrix says what these are. At the highest rank the product is exact.
+    It mixes inputs, convolves each channel by itself, and mixes outputs. The methods are those of `Scheme`. All
+    positions are one axis, so that there are three factors, not four as in the paper: one convolution along all axes
+    takes hardly more than one along each, and fits more. The factors come from alternating least squares, which find an
+    optimum nearby, not always the best; the last factor is then the best given the others, for the inputs if a Gram
+    matrix says what these are. At the highest rank the product is exact.
 
     Needs tensorly: `pip install 'keras_slim[cp]'`.
 

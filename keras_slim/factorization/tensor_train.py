@@ -142,7 +142,7 @@ def balanced_factors(number: int, depth: int) -> tuple[int, ...]:
 
 
 def covering_factors(number: int, depth: int) -> tuple[int, ...]:
-    """Returns numbers, rising, as near to one another as can be, whose product is at least a number.
+    """Returns numbers, rising and nearly alike, whose product is at least a number.
 
     With these, rows can be counted in digits whose number has no factors; some digits count none.
 

@@ -1,7 +1,7 @@
-"""Layers that Keras does not have: without multiplications, with few bits, hashed, and over some of the channels."""
 """Layers that Keras does not have.
 
-Without multiplications, with few bits, with small cores in the place of a large kernel, and over some of the channels.
+Without multiplications, with few bits, hashed, with small cores in the place of a large kernel, and over some of the
+channels.
 """
 
 from keras_slim.layers.adder_conv1d import AdderConv1D

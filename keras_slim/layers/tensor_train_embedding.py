@@ -13,7 +13,7 @@ from keras_slim.validation import check_count
 
 @keras.saving.register_keras_serializable("keras_slim")
 class TensorTrainEmbedding(TensorTrain):
-    """Turns integers into vectors that are made of a train of small cores, and trains these.
+    """Turns integers into vectors made of a train of small cores, and trains these.
 
     As `TensorTrainDense`, with the table in the place of the kernel. The table is never built: each integer is read in
     digits, and each digit picks a part of a core.
