@@ -10,7 +10,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).parents[1] / "keras_slim"
 
 # A room imports only rooms of a lower number. Profiling reads a model through `graph`, so it stands half a step above.
-# So does sharing, above the weights that sparsity finds and holds.
+# So does sharing, above the weights that sparsity finds and holds, and above lowrank, which fits kernels to data.
 # Callbacks show the pictures of reports while a model trains, so reports stand below them.
 # Export tells what a model weighs and takes as a file, so it stands below pruning, which asks before it decides, and
 # above rewriting, which leaves layers real so that a metric holds. A phone runs what was exported. A recipe calls the
@@ -50,7 +50,7 @@ RANKS = {
     "pruning": 5,
     "sparsity": 5,
     "compression": 5,
-    "sharing": 5.5,
+    "sharing": 5.6,
     "migration": 6,
     "lowrank": 5.5,
     "distillation": 5,

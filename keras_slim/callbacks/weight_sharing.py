@@ -1,17 +1,23 @@
 """Training the few values that the weights of a kernel share."""
 
-import math
-
 import keras
 import numpy as np
 
 from keras_slim.callbacks.arguments import check_ignore
 from keras_slim.callbacks.holding_callback import HoldingCallback
 from keras_slim.callbacks.saying import say, warn
-from keras_slim.coding.codebook import INITS
 from keras_slim.errors import invalid_argument
+from keras_slim.sharing.block_values import cut_of, stored
 from keras_slim.sharing.codes import Codes
-from keras_slim.sharing.share_weights import check_bias_bits, check_bits, share, weights_to_share
+from keras_slim.sharing.share_weights import (
+    blocks_of,
+    check_bias_bits,
+    check_bits,
+    check_blocks,
+    check_init,
+    share,
+    weights_to_share,
+)
 from keras_slim.sharing.tying import GRADIENTS, TyingHolder
 from keras_slim.validation import check_choice, check_count
 
@@ -33,11 +39,16 @@ class WeightSharing(HoldingCallback):
         bits: Bits that count the values of a kernel, 1 to 8: it has at most `2 ** bits` values, and zero; or a
             dictionary of layer names or paths to bits, which leaves all other layers free. Defaults to 5.
         init: Where k-means begins: `"linear"`, which the paper found to be best, `"density"` or `"kmeans++"`, as in
-            `keras_slim.coding.shared_values`.
+            `keras_slim.coding.shared_values`. Defaults to `"linear"`, and to `"kmeans++"`, the only one there, for
+            blocks.
         gradient: What a value learns from: the `"mean"` of the gradients of its weights, or their `"sum"`, as in the
             paper, which is the gradient of the loss by the value. With the sum, SGD wants a learning rate smaller by
             the number of weights that share a value; an optimizer that divides by the size of gradients, such as Adam,
             does much the same with both.
+        block: Weights in a block that share a vector of values, as in `keras_slim.share_weights`: a kernel has at most
+            `2 ** bits` vectors. A kernel whose blocks share as few already keeps them, so that values that
+            `share_weights` has fitted to data are trained from there. Defaults to 1.
+        codebooks: Sets of values of a kernel, as in `keras_slim.share_weights`. Defaults to 1.
         bias_bits: Bits that count the values of a bias, of the layers whose kernels share values. In a network with few
             weights left, biases are a large part of the file. Those that are zero when weights become tied stay zero.
             `None` leaves all biases free.
@@ -75,9 +86,11 @@ class WeightSharing(HoldingCallback):
     def __init__(
         self,
         bits: int | dict[str, int] = 5,
-        init: str = "linear",
+        init: str | None = None,
         gradient: str = "mean",
         *,
+        block: int | dict[str, int] = 1,
+        codebooks: int | dict[str, int] = 1,
         bias_bits: int | None = None,
         free_epochs: int = 0,
         ignore=(),
@@ -87,8 +100,10 @@ class WeightSharing(HoldingCallback):
         super().__init__()
         owner = type(self).__name__
         self.bits = check_bits(bits, owner)
-        self.init = check_choice(init, "init", owner, INITS)
+        self.init = check_init(init, block, owner)
         self.gradient = check_choice(gradient, "gradient", owner, GRADIENTS)
+        check_blocks(block, codebooks, owner)
+        self.block, self.codebooks = block, codebooks
         self.bias_bits = check_bias_bits(bias_bits, owner)
         self.free_epochs = check_count(free_epochs, "free_epochs", owner, minimum=0)
         self.ignore = check_ignore(ignore, owner)
@@ -100,7 +115,9 @@ class WeightSharing(HoldingCallback):
         return self._held
 
     def _choose(self):
-        weights, self._bits = weights_to_share(self.model, self.bits, self.ignore, type(self).__name__, self.bias_bits)
+        owner = type(self).__name__
+        weights, self._bits = weights_to_share(self.model, self.bits, self.ignore, owner, self.bias_bits)
+        self._blocks = blocks_of(weights, self.block, self.codebooks, owner)
         return weights
 
     def _begin(self, epoch):
@@ -115,7 +132,7 @@ class WeightSharing(HoldingCallback):
 
     def _change(self, epoch):
         if self.codes is None and epoch - self._first_epoch >= self.free_epochs:
-            self._hold(share(self._weights, self._bits, self.init, self.seed))
+            self._hold(share(self._weights, self._bits, self._blocks, self.init, self.seed))
             say(self.verbose, f"Epoch {epoch + 1}: weights are tied from here on, {self.codes}")
 
     def _hold(self, codes):
@@ -131,9 +148,12 @@ class WeightSharing(HoldingCallback):
         return {"sparsity": 1 - free / sum(map(np.size, weights)), "distinct_values": free}
 
     def _coded(self):
-        return (
-            {} if self.codes is None else {id(self._weights[path]): _stored(each) for path, each in self.codes.items()}
-        )
+        held = {} if self.codes is None else self.codes
+        return {id(self._weights[path]): self._stored(path, each) for path, each in held.items()}
+
+    def _stored(self, path, codes):
+        block, codebooks = self._blocks[path]
+        return stored(codes, cut_of(self._weights[path], block), codebooks)
 
     def on_train_end(self, logs=None):
         super().on_train_end(logs)
@@ -149,6 +169,8 @@ class WeightSharing(HoldingCallback):
             "bits": self.bits,
             "init": self.init,
             "gradient": self.gradient,
+            "block": self.block,
+            "codebooks": self.codebooks,
             "bias_bits": self.bias_bits,
             "free_epochs": self.free_epochs,
             "ignore": self.ignore,
@@ -160,9 +182,3 @@ class WeightSharing(HoldingCallback):
     def from_config(cls, config: dict) -> "WeightSharing":
         """Returns a callback made with the arguments of `get_config`."""
         return cls(**config)
-
-
-def _stored(codes):
-    """Returns how many values a kernel of these codes has, zero among them, and the bits of all codes."""
-    values = len(np.unique(codes))
-    return values, codes.size * math.ceil(math.log2(values))

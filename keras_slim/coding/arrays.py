@@ -1,21 +1,25 @@
-"""Any array in few bytes, bit for bit: zeros apart, few values as a codebook, the rest byte by byte.
+"""Any array in few bytes, bit for bit: zeros apart, few values or blocks as a codebook, the rest byte by byte.
 
 What pays is seen from the array itself. Bit patterns are compared, not values, so that -0.0 and every NaN come back.
-Arrays are coded in pieces of some million elements, which bounds the memory.
+Arrays are coded in pieces of some million elements, which bounds the memory; those whose blocks have few patterns as a
+whole, since a block may lie across pieces.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
-from keras_slim.coding.byte_reader import ByteReader, framed
+from keras_slim.coding.blocks import Cut
+from keras_slim.coding.byte_reader import ByteReader, framed, varint
 from keras_slim.coding.entropy import decode_symbols, encode_symbols
 from keras_slim.coding.positions import decode_positions, encode_positions
+from keras_slim.coding.shared_blocks import MOST_SIZE, SharedBlocks, find_shared_blocks
 
 _PIECE = 1 << 22  # most elements coded at once
 _SMALL = 1 << 16  # up to so many, every way is tried
 _MOST_VALUES = 256
-_DENSE, _SPARSE = range(2)
+_DENSE, _SPARSE, _BLOCKS = range(3)
 _PLANES, _CODEBOOK = range(2)
 
 
@@ -23,7 +27,8 @@ def encode_array(array: np.ndarray) -> bytes:
     """Returns an array of numbers as few bytes, from which it comes back bit for bit.
 
     The cheapest of: all elements, or those that are not zero with their positions; as the bytes they have, or as a
-    codebook of up to 256 values with codes. All of it is entropy-coded.
+    codebook of up to 256 values with codes; or as codebooks of patterns that blocks of consecutive elements have, with
+    a code for each block. All of it is entropy-coded.
 
     Args:
         array: Array of numbers or booleans, of any shape.
@@ -43,7 +48,13 @@ def encode_array(array: np.ndarray) -> bytes:
 
 def encode_pieces(array):
     """Yields what `encode_array` joins, each with the number of elements in it."""
-    return ((piece.size, _encode_piece(piece)) for piece in _pieces(_as_matrix(array)))
+    pieces = ((piece.size, _encode_piece(piece)) for piece in _pieces(_as_matrix(array)))
+    shared = find_shared_blocks(array)
+    if shared is None:
+        yield from pieces
+        return
+    pieces, code = [*pieces], _encode_blocks(array, shared)
+    yield from [(array.size, code)] if len(code) < sum(len(each) for _, each in pieces) else pieces
 
 
 def decode_array(code: bytes, dtype, shape: tuple[int, ...]) -> np.ndarray:
@@ -74,6 +85,11 @@ def decode_array(code: bytes, dtype, shape: tuple[int, ...]) -> np.ndarray:
 def decode_pieces(code, array):
     """Fills an array as `decode_array` does, and yields the number of elements in each piece."""
     reader = ByteReader(code)
+    if array.ndim > 1 and array.size and reader.left and code[0] == _BLOCKS:
+        array[...] = _decode_blocks(reader, array.shape, array.dtype)
+        reader.check_end()
+        yield array.size
+        return
     for piece in _pieces(_as_matrix(array)):
         piece[:] = _decode_piece(reader, piece.shape, piece.dtype)
         yield piece.size
@@ -89,24 +105,30 @@ class Census:
         kept: How many of them are not zero; -0.0 is not.
         values: The different bit patterns of these, sorted, or None where there are more than 256.
         item_bits: Bits of an element.
+        block: How many elements a code is for.
+        block_bits: Bits of a code where it is for several.
     """
 
     size: int
     kept: int
     values: np.ndarray | None
     item_bits: int
+    block: int = 1
+    block_bits: int = 0
 
     @property
     def bits(self) -> int:
-        """Bits that tell which of the values an element has; those of the element itself where they share none."""
+        """Bits that tell which of the values an element, or a block, has; those of an element where they share none."""
+        if self.block > 1:
+            return self.block_bits
         if self.values is None or not self.is_shared:
             return self.item_bits
         return max(0, len(self.values) - 1).bit_length()
 
     @property
     def is_shared(self) -> bool:
-        """Whether each of the values stands for two or more elements on average."""
-        return self.values is not None and 2 * len(self.values) <= self.kept
+        """Whether each of the values, or patterns of a block, stands for two or more on average."""
+        return self.block > 1 or self.values is not None and 2 * len(self.values) <= self.kept
 
     @property
     def is_sparse(self) -> bool:
@@ -135,7 +157,9 @@ def take_census(array: np.ndarray) -> Census:
         kept += others.size
         found = None if values is None else _few_values(others)
         values = None if found is None else _few_values(np.concatenate([values, found]))
-    return Census(array.size, min(kept, array.size), values, 8 * array.dtype.itemsize)
+    census = Census(array.size, min(kept, array.size), values, 8 * array.dtype.itemsize)
+    shared = None if census.is_shared else find_shared_blocks(array)
+    return census if shared is None else dataclasses.replace(census, block=shared.cut.size, block_bits=shared.bits)
 
 
 def _few_values(items):
@@ -184,6 +208,42 @@ def _decode_piece(reader, shape, dtype):
     items = np.zeros(shape, dtype)
     items[kept] = _decode_values(reader, int(np.count_nonzero(kept)), dtype)
     return items
+
+
+def _encode_blocks(array, shared):
+    matrix = _as_matrix(array)
+    kept = matrix != 0
+    cut, books = shared.cut, zip(shared.lengths.tolist(), shared.sizes.tolist(), strict=True)
+    head = bytes([_BLOCKS, cut.within_rows, cut.size, not kept.all()])
+    sizes = varint(len(shared.sizes)) + b"".join(varint(each) for book in books for each in book)
+    positions = b"" if kept.all() else encode_positions(kept)
+    codes = framed(encode_symbols(shared.codes))
+    return head + sizes + positions + _encode_planes(shared.patterns.ravel()) + codes
+
+
+def _decode_blocks(reader, shape, dtype):
+    _, within_rows, size, is_sparse = reader.take(4)
+    if within_rows > 1 or not 1 < size <= MOST_SIZE or dtype.itemsize not in (2, 4, 8):
+        raise ValueError(f"no array is cut into blocks like {size}, {within_rows}")
+    cut = Cut(shape, size, bool(within_rows))
+    number = reader.varint()
+    if number > cut.rows:
+        raise ValueError("there are more codebooks than rows of blocks")
+    books = np.array([[reader.varint(), reader.varint()] for _ in range(number)], "int64").reshape(-1, 2)
+    lengths, sizes = books.T
+    if lengths.max(initial=0) > cut.rows or sizes.max(initial=0) > min(_MOST_VALUES, cut.rows * cut.columns):
+        raise ValueError("a codebook is too large")
+    matrix = (math.prod(shape[:-1]), shape[-1])
+    kept = (decode_positions(reader, matrix) if is_sparse else np.ones(matrix, bool)).reshape(shape)
+    live = np.count_nonzero(cut(kept).any(axis=2))
+    if sizes.sum() > live:
+        raise ValueError("there are more patterns than blocks")
+    if reader.byte() != _PLANES:
+        raise ValueError("patterns are stored in no known way")
+    patterns = _decode_planes(reader, int(sizes.sum()) * size, np.dtype(f"u{dtype.itemsize}")).reshape(-1, size)
+    shared = SharedBlocks(cut, lengths, sizes, patterns, decode_symbols(reader.framed(), live))
+    shared.check(kept)
+    return shared.array(kept).view(dtype)
 
 
 def _encode_values(values):

@@ -1,4 +1,4 @@
-"""Factors fitted from input to output, each on what the network puts out that is made of products so far."""
+"""Kernels fitted from input to output, each on what the network puts out that is made of those fitted so far."""
 
 import keras
 import numpy as np
@@ -18,7 +18,6 @@ RIDGE = 1e-6
 """Penalty on the squares of what a fitted kernel differs from the layer's own, as a share of the mean variance."""
 
 
-@without_gradients()
 def fitted(model, planned, batches, memory, verbose):
     """Returns the factors of each layer, and its bias, with which the network answers most as the model does.
 
@@ -37,34 +36,62 @@ def fitted(model, planned, batches, memory, verbose):
     Returns:
         Dictionary from layers to `(Factors, bias)`; the bias is `None` where there is none.
     """
-    seeing = looked_at({layer: kind for layer, (kind, _, _) in planned.items()}, memory)
+    kinds = {layer: kind for layer, (kind, _, _) in planned.items()}
+    found = {}
+
+    def fit(layer, seen):
+        kind, scheme, ranks = planned[layer]
+        found[layer] = plain({layer: planned[layer]})[layer] if seen is None else _fit(kind, scheme, ranks, seen)
+        factors, bias = found[layer]
+        return factors.product(), bias
+
+    fit_in_turn(model, kinds, fit, batches, memory, "Fitting factors", verbose)
+    return found
+
+
+@without_gradients()
+def fit_in_turn(model, kinds, fit, batches, memory, title, verbose, others=(), centered=True):
+    """Fits kernels from input to output, each to what the network puts out whose kernels are fitted so far.
+
+    A layer that is called several times is fitted where it is called first.
+
+    Args:
+        model: A Functional or built Sequential model.
+        kinds: The `Factorable`s whose kernels are fitted, by layer.
+        fit: Function of a layer and what is `Seen`, `None` where data tells nothing, that returns the kernel and the
+            bias, `None` where it stays.
+        batches: As `calibration_inputs` returns them.
+        memory: Bytes of activations to hold at most, in both networks.
+        title: What is shown beside how far it is.
+        verbose: 0 shows nothing, 1 how far it is, if it takes more than five seconds.
+        others: Pairs of variables and what else they are in the other network from the beginning.
+        centered: Whether means do not count where a layer has a bias, which makes up for them.
+    """
+    seeing = looked_at(kinds, memory)
     graph, program = analyse(model), Program(model)
     twin = SilentProgram(graph, np.ones(graph.num_units, bool), program)
+    for variable, value in others:
+        twin.set(variable, value)
     first_calls = {}
     for index, call in enumerate(program.calls):
-        if call.operation in planned:
+        if call.operation in kinds:
             first_calls.setdefault(call.operation, index)
-    found = {}
     state = KeptState(model)
     with clear_about_channels_first(model), state:
         networks = LockStep(program, twin, batches, [*first_calls.values()], memory)
-        with progress("Fitting factors", "layers", verbose) as counted:
+        with progress(title, "layers", verbose) as counted:
             for layer, index in counted(first_calls.items()):
-                kind, scheme, ranks = planned[layer]
-                if layer not in seeing:
-                    found[layer] = plain({layer: planned[layer]})[layer]
-                    twin.set(kind.variable, found[layer][0].product())
-                    continue
-                seen = Seen(kind, kind.bias is not None)
-                for piece in networks.carry_to(index):
-                    before, after = networks.look(piece, program.calls[index].inputs[0])
-                    seen.add(after, before, piece.share)
-                seen.check()
-                found[layer] = factors, bias = _fit(kind, scheme, ranks, seen)
-                twin.set(kind.variable, factors.product())
+                kind, seen = kinds[layer], None
+                if layer in seeing:
+                    seen = Seen(kind, centered and kind.bias is not None)
+                    for piece in networks.carry_to(index):
+                        before, after = networks.look(piece, program.calls[index].inputs[0])
+                        seen.add(after, before, piece.share)
+                    seen.check()
+                kernel, bias = fit(layer, seen)
+                twin.set(kind.variable, kernel)
                 if bias is not None:
                     twin.set(kind.bias, bias)
-    return found
 
 
 def _fit(kind, scheme, ranks, seen):

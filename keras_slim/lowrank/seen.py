@@ -35,7 +35,7 @@ def looked_at(kinds: dict, memory: int) -> dict:
     if large:
         warnings.warn(
             f"Layers {large} read more than {most} numbers at a place, of which second moments take more than "
-            f"memory={memory} bytes. Their factors are the best for their kernels, not for the data. For a look at it "
+            f"memory={memory} bytes. What stands for their kernels is the best for these, not for the data. For a look at it "
             "give more `memory`, 16 bytes for each pair of numbers.",
             SlimWarning,
             stacklevel=5,

@@ -21,7 +21,7 @@ def tied(model, bits=2, sparsity=0.25, of_gradients="mean"):
     """Returns what ties the weights of a model, some of them zero, and the codes."""
     magnitude_masks(kernels(model), sparsity).apply(model)
     weights, bits = weights_to_share(model, bits, (), "test")
-    codes = share(weights, bits, "linear", 0)
+    codes = share(weights, bits, dict.fromkeys(weights, (1, 1)), "linear", 0)
     return TyingHolder(model, weights, codes, of_gradients), codes
 
 

@@ -22,13 +22,18 @@ class Share(Training):
 
     Args:
         bits: Bits that count the values of a kernel, 1 to 8.
-        init: Where k-means begins: `"linear"`, `"density"` or `"kmeans++"`.
+        init: Where k-means begins: `"linear"`, `"density"` or `"kmeans++"`. Defaults to `"linear"`, and to
+            `"kmeans++"`, the only one there, for blocks.
+        block: Weights in a block that share a vector of values. Defaults to 1.
+        codebooks: Sets of values of a kernel. Defaults to 1.
         bias_bits: Bits that count the values of a bias. Defaults to leaving biases as they are.
         seed: Seed of what `"kmeans++"` draws.
     """
 
     bits: int = 5
-    init: str = "linear"
+    init: str | None = None
+    block: int = 1
+    codebooks: int = 1
     bias_bits: int | None = None
     seed: int = 0
 
@@ -41,7 +46,11 @@ class Share(Training):
         self._callback(self.bits)
 
     def _callback(self, bits):
-        return WeightSharing(bits, self.init, bias_bits=self.bias_bits, seed=self.seed, verbose=0)
+        return WeightSharing(bits, self.init, **self._how(), verbose=0)
+
+    def _how(self):
+        """Returns the options that are passed on as they are."""
+        return {name: getattr(self, name) for name in ("block", "codebooks", "bias_bits", "seed")}
 
     def weaker(self, strength):
         return dataclasses.replace(self, bits=_more(self.bits, strength)) if strength else None
@@ -59,7 +68,7 @@ class Share(Training):
         if self.epochs:
             return State(self.fit(state, place, holding()), holding)
         model = place.copy(state.model)
-        share_weights(model, bits, self.init, bias_bits=self.bias_bits, seed=self.seed)
+        share_weights(model, bits, self.init, **self._how(), verbose=0)
         return State(model, holding)
 
 
