@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_slim.coding.blocks import Cut
 from keras_slim.coding.byte_reader import ByteReader, framed, varint
-from keras_slim.coding.entropy import decode_symbols, encode_symbols
+from keras_slim.coding.entropy import decode_symbols, encode_symbols, information
 from keras_slim.coding.positions import decode_positions, encode_positions
 from keras_slim.coding.shared_blocks import MOST_SIZE, SharedBlocks, find_shared_blocks
 
@@ -128,7 +128,7 @@ class Census:
     @property
     def is_shared(self) -> bool:
         """Whether each of the values, or patterns of a block, stands for two or more on average."""
-        return self.block > 1 or self.values is not None and 2 * len(self.values) <= self.kept
+        return self.block > 1 or (self.values is not None and 2 * len(self.values) <= self.kept)
 
     @property
     def is_sparse(self) -> bool:
@@ -158,8 +158,17 @@ def take_census(array: np.ndarray) -> Census:
         found = None if values is None else _few_values(others)
         values = None if found is None else _few_values(np.concatenate([values, found]))
     census = Census(array.size, min(kept, array.size), values, 8 * array.dtype.itemsize)
-    shared = None if census.is_shared else find_shared_blocks(array)
-    return census if shared is None else dataclasses.replace(census, block=shared.cut.size, block_bits=shared.bits)
+    shared = find_shared_blocks(array)
+    if shared is None or (census.is_shared and _cost(array) <= shared.cost):
+        return census
+    return dataclasses.replace(census, block=shared.cut.size, block_bits=shared.bits)
+
+
+def _cost(array):
+    """Returns the bits that a code for each element takes, and the codebook, about."""
+    items = _as_matrix(array)
+    values, counts = np.unique(items[items != 0], return_counts=True)
+    return information(counts) + 8 * values.nbytes
 
 
 def _few_values(items):

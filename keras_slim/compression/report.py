@@ -18,9 +18,10 @@ class CompressedLayer:
         weights: Number of its weights.
         kept: How many of them are not zero.
         bits: Bits that tell which of the shared values a weight of its largest array has; those of the number itself
-            where none are shared.
+            where none are shared; where blocks share vectors, which of these a block has.
         bytes: Bytes they take in the file.
         dense_bytes: Bytes they take in memory.
+        block: Weights that a code is for; 1 where no blocks share vectors.
     """
 
     name: str
@@ -29,6 +30,7 @@ class CompressedLayer:
     bits: int
     bytes: int
     dense_bytes: int
+    block: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +91,8 @@ def _table(report):
     for heading, total in zip(("Weights", "Kept", "Bits", "Bytes", "Ratio"), totals, strict=True):
         table.add_column(heading, total, justify="right", no_wrap=True)
     for layer in report.layers:
-        cells = _cells(layer.weights, layer.kept, layer.bits, layer.bytes, layer.dense_bytes)
+        bits = f"{layer.bits} / {layer.block}" if layer.block > 1 else layer.bits
+        cells = _cells(layer.weights, layer.kept, bits, layer.bytes, layer.dense_bytes)
         table.add_row(escape(layer.name), *cells)
     for name, size in (
         ("(architecture)", report.architecture_bytes),

@@ -24,9 +24,9 @@ def save_compressed(
     """Writes a model to a file that is as small as its weights allow.
 
     What pays is seen from each array itself: zeros cost a few bits each, or nearly nothing where whole rows and columns
-    are zero; weights that share up to 256 values are stored as a codebook and codes; all of it is entropy-coded, and
-    the architecture is deflated. Whatever is neither shared nor sparse is stored losslessly. `load_compressed` gives
-    the model back, bit for bit.
+    are zero; weights that share up to 256 values are stored as a codebook and codes, and blocks of weights that share
+    vectors as one code each; all of it is entropy-coded, and the architecture is deflated. Whatever is neither shared
+    nor sparse is stored losslessly. `load_compressed` gives the model back, bit for bit.
 
     Prune the model first (`keras_slim.callbacks.GradualPruning`), and let its weights share values. Zeros have to be
     0.0: the sign of -0.0 costs a bit each.
@@ -94,6 +94,7 @@ def _layer(name, arrays):
         bits=largest.bits,
         bytes=sum(entry.length for entry, _ in arrays),
         dense_bytes=sum(entry.bytes for entry, _ in arrays),
+        block=largest.block,
     )
 
 

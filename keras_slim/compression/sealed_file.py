@@ -14,7 +14,8 @@ import numpy as np
 
 from keras_slim.errors import CompressedFileError
 
-VERSION = 1
+VERSION = 2
+READ = 1, 2  # a file of version 1 has no blocks that share vectors
 _DATASET = "model"
 _MARK = b"keras_slim"
 _SEAL = struct.Struct(f"<16sH{len(_MARK)}s")  # digest, version of the format, mark
@@ -78,8 +79,9 @@ def _check_seal(path):
         if size < 0 or not seal.endswith(_MARK):
             raise CompressedFileError("It is no compressed model, or its end is missing")
         digest, version, _ = _SEAL.unpack(seal)
-        if version != VERSION:
-            raise CompressedFileError(f"Its format has version {version}, and this keras_slim reads {VERSION}")
+        if version not in READ:
+            read = " and ".join(map(str, READ))
+            raise CompressedFileError(f"Its format has version {version}, and this keras_slim reads {read}")
         if _digest(file, size, version) != digest:
             raise CompressedFileError("It has been damaged since it was written")
 

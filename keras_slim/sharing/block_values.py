@@ -1,6 +1,7 @@
 """A kernel whose blocks share vectors: which vector each block has, and what the vectors are."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -60,7 +61,7 @@ def cut_of(weight, block: int) -> Cut:
 def groups_of(cut: Cut, codebooks: int) -> list[slice]:
     """Returns the rows of blocks that each codebook is for, nearly as many for each."""
     bounds = np.linspace(0, cut.rows, min(codebooks, cut.rows) + 1).astype("int64").tolist()
-    return [slice(*each) for each in zip(bounds, bounds[1:], strict=False)]
+    return [slice(*each) for each in itertools.pairwise(bounds)]
 
 
 def share_blocks(kernel: np.ndarray, cut: Cut, number: int, codebooks: int, init: str, seed: int) -> BlockValues:
@@ -94,8 +95,9 @@ def _shared(blocks, kept, number, init, seed):
         return values[:, np.newaxis], nearest_codes(blocks[:, 0], values)
     found = find_patterns(np.where(kept, blocks, 0).view(f"u{blocks.itemsize}"), number)
     if found is not None:
-        patterns, codes = found
-        return patterns.view(blocks.dtype), codes
+        patterns, codes = found[0].view(blocks.dtype), found[1]
+        order = np.lexsort(patterns.T[::-1])  # as `shared_vectors` has it
+        return patterns[order], np.argsort(order)[codes]
     vectors = shared_vectors(blocks, number, kept=kept, seed=seed)
     return vectors, nearest_vectors(blocks, vectors, kept)
 

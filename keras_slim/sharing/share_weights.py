@@ -42,10 +42,10 @@ def share_weights(
     model compresses well. `keras_slim.callbacks.WeightSharing` makes up for what the rounding costs.
 
     With `block`, runs of so many weights share vectors of values (product quantization): `2 ** bits` of them for each
-    kernel, and a code for a whole block, so that a weight takes `bits / block` bits. A block lies along the inputs of one
-    output: of a 3x3 convolution, 9 is one plane of a filter, 18 are two; of a dense layer or a 1x1 convolution, 4 are
-    four inputs. Embeddings are cut within each vector. Where blocks do not divide the inputs, the last one is shorter.
-    Zeros stay zero here too, but blocks save little where weights are pruned one by one.
+    kernel, and a code for a whole block, so that a weight takes `bits / block` bits. A block lies along the inputs of
+    one output: of a 3x3 convolution, 9 is one plane of a filter, 18 are two; of a dense layer or a 1x1 convolution, 4
+    are four inputs. Embeddings are cut within each vector. Where blocks do not divide the inputs, the last one is
+    shorter. Zeros stay zero here too, but blocks save little where weights are pruned one by one.
 
     With `data`, inputs alone, values are chosen for what layers put out, from input to output, each on what the layers
     before it have become. On the inputs that are looked at, no layer puts out what is farther off than without data,
