@@ -1,6 +1,7 @@
 """Lottery tickets against fresh weights and random masks: when they stop improving, and how good they are by then."""
 
 import argparse
+import functools
 import time
 
 import charts
@@ -20,10 +21,10 @@ NETWORKS = {
     # name: (network, loader, learning rate, share that a round removes of each layer)
     "lenet": (networks.lenet_300_100, images.load_mnist, 1.2e-3, {"first": 0.2, "second": 0.2, "head": 0.1}),
     "conv2": (
-        networks.conv2,
+        functools.partial(slim.models.ConvTwo, classifier_activation=None),
         images.load_cifar10,
         2e-4,
-        {"first": 0.1, "second": 0.1, "third": 0.2, "fourth": 0.2, "head": 0.1},
+        {"conv1": 0.1, "conv2": 0.1, "dense1": 0.2, "dense2": 0.2, "predictions": 0.1},
     ),
 }
 PAPER = {

@@ -1,4 +1,8 @@
-"""Small networks for CIFAR-10 and MNIST that the benchmarks share."""
+"""Small networks for CIFAR-10 and MNIST that the benchmarks share.
+
+They are built of Keras alone: `tf_keras` builds them too, for the side of TFMOT. `tests/test_benchmarks.py` holds those
+of papers to their likes in `slim.models`.
+"""
 
 import keras
 from keras import layers
@@ -47,17 +51,6 @@ def lenet_300_100():
     """LeNet-300-100 (LeCun et al. 1998), 266,610 parameters."""
     dense = _dense(("first", 300), ("second", 100))
     return keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), *dense], name="lenet_300_100")
-
-
-def conv2():
-    """Conv-2 of Frankle & Carbin 2019: a small VGG for CIFAR-10."""
-    convolutions = [
-        layers.Conv2D(64, 3, padding="same", activation="relu", kernel_initializer="glorot_normal", name=name)
-        for name in ("first", "second")
-    ]
-    dense = _dense(("third", 256), ("fourth", 256))
-    stack = [*convolutions, layers.MaxPooling2D(), layers.Flatten(), *dense]
-    return keras.Sequential([keras.Input((32, 32, 3)), *stack], name="conv2")
 
 
 def _dense(*sizes):

@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+import keras_slim as slim
+
 FOLDER = pathlib.Path(__file__).parents[1] / "benchmarks"
 SMALL = {
     "structure": ["--images", "128", "--epochs", "1", "--samples", "32", "--left", "0.6", "--rounds", "1"],
@@ -160,3 +162,37 @@ def test_the_benchmark_of_hashed_layers_runs_and_resumes(data_dir, results, monk
     benchmark.main()
     assert " ..." not in capsys.readouterr().out
     assert (results / "hashing.md").read_text() == written
+
+
+ALIKE = {
+    "LeNet-300-100": ("lenet_300_100", {}, lambda options: slim.models.LeNet300100(**options)),
+    "LeNet-5": ("lenet_5", {}, lambda options: slim.models.LeNet5(**options)),
+    "ResNet-8": (
+        "residual",
+        {"width": 4, "blocks": 1},
+        lambda options: slim.models.CIFARResNet(8, 4, "projection", **options),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_networks_that_tf_keras_must_build_too_are_those_of_the_library(name, results):
+    """The same layers in the same order: with the weights of one, the other gives the same answers."""
+    builder, arguments, make = ALIKE[name]
+    ours = make({"classifier_activation": None})
+    theirs = getattr(importlib.import_module("networks"), builder)(**arguments)
+    ours.set_weights(theirs.get_weights())
+    x = np.random.default_rng(0).normal(size=(2, *ours.input_shape[1:])).astype("float32")
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-5, atol=1e-6)
+    assert slim.profile(ours).macs == slim.profile(theirs).macs
+
+
+def test_the_table_of_sizes_counts_without_drawing_weights(results, monkeypatch):
+    table = importlib.import_module("survey_table")
+    monkeypatch.setattr(table, "NETWORKS", {"LeNet": (table.MODELS.LeNet5, "")})
+    monkeypatch.setattr(table, "SIZES", {"LeNet": 28})
+    monkeypatch.setattr(table, "CHANNELS", 1)
+    table.main()
+    (found,) = json.loads((results / "survey_table.json").read_text())["measured"].values()
+    assert found == {"input": 28, "bytes": 4 * 431_080, "macs": 2_293_000, "parameters": 431_080, "unknown": []}
+    assert "| LeNet | 28 | 1.7 | 2 | 431,080 |  |" in (results / "survey_table.md").read_text()
