@@ -76,7 +76,7 @@ def EfficientNetLite0(
 def inverted_residual(
     x, filters: int, expansion: int = 6, kernel_size: int = 3, strides: int = 1, *, name: str | None = None
 ) -> Any:
-    """An inverted residual: more channels by 1x1, a depthwise convolution, few channels again.
+    """An inverted residual: expanded by 1x1, convolved by channel, few channels again.
 
     `x` is added where the output has its shape.
 

@@ -101,7 +101,7 @@ def _rounded_up(number, divisor):
 def shuffle_unit(
     x, filters: int, strides: int = 1, groups: int = 3, *, first_groups: int | None = None, name: str | None = None
 ) -> Any:
-    """The unit of `ShuffleNet`: grouped 1x1, shuffle, depthwise 3x3, grouped 1x1, and a shortcut.
+    """The unit of `ShuffleNet`: grouped 1x1, shuffle, depthwise 3x3, grouped 1x1.
 
     Args:
         x: A symbolic tensor, a batch of images of known size.
