@@ -1,13 +1,14 @@
 """Kernels as products of smaller ones: factors, and the ranks they need. Arrays in, arrays out.
 
 `LowRank` cuts a matrix, for the inputs it will see if these are known; `SCHEMES` cut kernels along some of their axes;
-`tensor_train` cuts a matrix along many at once; `CANONICAL` makes a kernel a sum of products of vectors. `energy_rank`
-and `evbmf_rank` say how much of a matrix is worth keeping.
+`SmallerHeads` cuts attention head by head; `tensor_train` cuts a matrix along many at once; `CANONICAL` makes a kernel
+a sum of products of vectors. `energy_rank` and `evbmf_rank` say how much of a matrix is worth keeping.
 """
 
+from keras_slim.factorization.attention import Heads, SmallerHeads
 from keras_slim.factorization.canonical import CANONICAL, Canonical
 from keras_slim.factorization.evbmf import evbmf_rank
-from keras_slim.factorization.low_rank import LowRank, energy_rank, singular_values
+from keras_slim.factorization.low_rank import LowRank, LowRankProduct, energy_rank, singular_values
 from keras_slim.factorization.schemes import SCHEMES, Factors, Scheme
 from keras_slim.factorization.tensor_train import (
     balanced_factors,
@@ -24,8 +25,11 @@ __all__ = [
     "SCHEMES",
     "Canonical",
     "Factors",
+    "Heads",
     "LowRank",
+    "LowRankProduct",
     "Scheme",
+    "SmallerHeads",
     "Train",
     "TrainScheme",
     "balanced_factors",

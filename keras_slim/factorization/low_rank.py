@@ -49,7 +49,7 @@ class LowRank:
     def __init__(self, matrix: np.ndarray, gram: np.ndarray | None = None):
         matrix = _check_matrix(matrix)
         self._root = None if gram is None else _root(gram, len(matrix))
-        self._seen = matrix if self._root is None else self._root.T @ matrix
+        self._seen = _weighed(self._root, matrix)
 
     @functools.cached_property
     def singular_values(self) -> np.ndarray:
@@ -70,13 +70,7 @@ class LowRank:
         left, values, right = _leading(self._seen, rank) if most > LARGE else self._svd
         roots = np.sqrt(values[:rank])
         first, second = left[:, :rank] * roots, roots[:, None] * right[:rank]
-        if self._root is None:
-            return first, second
-        first = scipy.linalg.solve_triangular(self._root, first, lower=True, trans="T")
-        lengths = np.linalg.norm(first, axis=0)
-        scale = np.sqrt(np.divide(roots, lengths, out=np.ones(rank), where=lengths > 0))
-        scale[scale == 0] = 1.0
-        return first * scale, second / scale[:, None]
+        return _balanced(_unweighed(self._root, first), second)
 
     @functools.cached_property
     def _svd(self):
@@ -86,6 +80,51 @@ class LowRank:
         """Returns the sum of squares that each rank misses, from rank 0 to the full one, which misses nothing."""
         squares = self.singular_values[::-1] ** 2
         return np.append(np.cumsum(squares)[::-1], 0.0)
+
+
+class LowRankProduct:
+    """The best factors of a product, weighed by what stands on both of its sides.
+
+    With Gram matrices `X'X` and `Z'Z` it is `||X (first @ second - product) Z'||^2` that is least, the tail of the
+    squared singular values of `L' first second K`, where `X'X = L L'` and `Z'Z = K K'`. These are the ones of a core
+    that is no larger than the product is thin.
+
+    Args:
+        first: Array of shape `(inputs, inner)`; or several of these, one below the other, that read the same inputs.
+        second: Array of shape `(inner, outputs)`.
+        gram: Sum of `x x'` over the inputs. Optional.
+        gram_behind: The same of what the outputs are multiplied with, of shape `(outputs, outputs)`. Optional.
+
+    Attributes:
+        core: The core, whose singular values they are.
+
+    Example:
+
+    >>> rng = np.random.default_rng(0)
+    >>> queries, keys = rng.normal(size=(20, 4)), rng.normal(size=(4, 30))
+    >>> first, second = LowRankProduct(queries, keys).factors(4)
+    >>> first.shape, second.shape, np.allclose(first @ second, queries @ keys)
+    ((20, 4), (4, 30), True)
+    """
+
+    def __init__(self, first, second, gram=None, gram_behind=None):
+        first, second = _check_matrix(first), _check_matrix(second)
+        self._root = None if gram is None else _root(gram, len(gram))
+        self._root_behind = None if gram_behind is None else _root(gram_behind, second.shape[1])
+        self._before, before = scipy.linalg.qr(_weighed(self._root, first), mode="economic")
+        self._behind, behind = scipy.linalg.qr(_weighed(self._root_behind, second.T), mode="economic")
+        self.core = before @ behind.T
+        self._found = LowRank(self.core)
+
+    def factors(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the factors, of shapes `(inputs, rank)` and `(rank, outputs)`, as `LowRank` does."""
+        first, second = self._found.factors(rank)
+        first = _unweighed(self._root, self._before @ first)
+        return _balanced(first, _unweighed(self._root_behind, self._behind @ second.T).T)
+
+    def lost(self) -> np.ndarray:
+        """Returns the sum of squares that each rank misses, from rank 0 to the full one, which misses nothing."""
+        return self._found.lost()
 
 
 def singular_values(matrix: np.ndarray) -> np.ndarray:
@@ -160,3 +199,30 @@ def _root(gram, size):
         raise ValueError(invalid_argument("gram", "LowRank", expected=expected, received=received))
     mean = np.trace(gram) / size
     return np.linalg.cholesky(gram + (RIDGE * mean or 1.0) * np.eye(size))
+
+
+def _weighed(root, matrix):
+    """Returns what the root of a Gram matrix makes of a matrix, or of several, one below the other."""
+    return matrix if root is None else _by_blocks(lambda blocks: root.T @ blocks, root, matrix)
+
+
+def _unweighed(root, matrix):
+    """Returns the matrix of which `_weighed` makes another."""
+    if root is None:
+        return matrix
+    return _by_blocks(lambda blocks: scipy.linalg.solve_triangular(root, blocks, lower=True, trans="T"), root, matrix)
+
+
+def _by_blocks(function, root, matrix):
+    """Returns what a function makes of blocks of rows, which it gets side by side."""
+    blocks = matrix.reshape(-1, len(root), matrix.shape[1])
+    beside = function(blocks.transpose(1, 0, 2).reshape(len(root), -1))
+    return beside.reshape(len(root), len(blocks), -1).transpose(1, 0, 2).reshape(matrix.shape)
+
+
+def _balanced(first, second):
+    """Returns factors of the same product, of which columns and the rows that they meet are of one length."""
+    lengths = [np.linalg.norm(first, axis=0), np.linalg.norm(second, axis=1)]
+    scale = np.sqrt(np.divide(lengths[1], lengths[0], out=np.ones_like(lengths[0]), where=lengths[0] > 0))
+    scale[scale == 0] = 1.0
+    return first * scale, second / scale[:, None]

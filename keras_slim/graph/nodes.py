@@ -10,6 +10,7 @@ they move.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,10 +26,10 @@ class Node:
 
     Args:
         operation: The layer, or the operation of `keras.ops`, that was called.
-        inputs: Symbolic tensors that went in, flat, in the order of the arguments.
+        inputs: Symbolic tensors that went in, flat, those of the first argument first.
         outputs: Symbolic tensors that came out, flat.
-        args: Positional arguments of the call, as given.
-        kwargs: Keyword arguments of the call, as given.
+        args: Positional arguments of the call, as given; the first one is among them if it was passed by its name.
+        kwargs: The other keyword arguments of the call, as given.
         origin: The call as the model holds it, if this one stands for it on other tensors.
     """
 
@@ -151,10 +152,19 @@ def _visit(last, ordered, seen):
 
 
 def _public(node):
+    args, kwargs = _first_by_position(node)
     return Node(
         operation=node.operation,
-        inputs=tuple(node.input_tensors),
+        inputs=tuple(leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, keras.KerasTensor)),
         outputs=tuple(node.outputs),
-        args=tuple(node.arguments.args),
-        kwargs=dict(node.arguments.kwargs),
+        args=args,
+        kwargs=kwargs,
     )
+
+
+def _first_by_position(node):
+    args, kwargs = tuple(node.arguments.args), dict(node.arguments.kwargs)
+    first = next(iter(inspect.signature(node.operation.call).parameters.values()), None)
+    if args or first is None or first.name not in kwargs or first.kind is first.KEYWORD_ONLY:
+        return args, kwargs
+    return (kwargs.pop(first.name),), kwargs

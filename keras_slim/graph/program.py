@@ -1,6 +1,7 @@
 """A model, with the models inside it, as one list of calls that are carried out one after the other."""
 
 import dataclasses
+import inspect
 from collections import defaultdict
 from typing import Any
 
@@ -39,6 +40,11 @@ class Call:
     kwargs: dict[str, Any]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+
+    def argument(self, name: str):
+        """Returns the argument of a name, however the caller passed it; `None` if it was not given."""
+        given = inspect.signature(self.operation.call).bind_partial(*self.args, **self.kwargs)
+        return given.arguments.get(name)
 
     def __call__(self, values):
         """Returns what comes out, by its numbers, given what goes in by its numbers."""

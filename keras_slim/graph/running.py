@@ -142,7 +142,7 @@ class KeptState:
     """
 
     def __init__(self, model):
-        held = [*model.non_trainable_variables, *_states(model.layers)]
+        held = [*model.non_trainable_variables, *states_of(model.layers)]
         self._before = [(variable, keras.ops.convert_to_numpy(variable)) for variable in held]
 
     def __enter__(self):
@@ -163,13 +163,13 @@ class KeptState:
 
 def has_states(layer):
     """Tells whether a layer remembers something from call to call."""
-    return any(True for _ in _states([layer]))
+    return any(True for _ in states_of([layer]))
 
 
-def _states(layers):
+def states_of(layers):
     """Yields what stateful recurrent layers remember; Keras does not count it among their variables."""
     for layer in layers:
         inside = [getattr(layer, name, None) for name in ("forward_layer", "backward_layer")]
-        yield from _states([*filter(None, inside), *getattr(layer, "layers", ())])
+        yield from states_of([*filter(None, inside), *getattr(layer, "layers", ())])
         if getattr(layer, "stateful", False):
             yield from (state for state in keras.tree.flatten(getattr(layer, "states", ())) if state is not None)

@@ -18,16 +18,15 @@ class CanonicalConvolution(FactorableConvolution):
         super().__init__(layer)
         self.schemes = {"cp": CANONICAL}
 
-    @staticmethod
-    def why_not(layer) -> str:
-        """Returns why a convolution has no such product of stock layers, or an empty string."""
+    def why_not(self):
+        layer = self.layer
         if max(layer.kernel_size) == 1:
             return "a kernel of size 1 is a matrix, which other schemes cut"
         if layer.padding == "causal":
             return "no convolution of each channel by itself has causal padding"
         if len(set(layer.strides)) > 1:
             return "a convolution of each channel by itself cannot have unequal strides"
-        return ""
+        return super().why_not()
 
     def macs(self, inputs, outputs, scheme=None, ranks=()):
         if scheme is None:

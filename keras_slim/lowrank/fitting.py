@@ -1,21 +1,16 @@
 """Kernels fitted from input to output, each on what the network puts out that is made of those fitted so far."""
 
-import keras
 import numpy as np
-import scipy.linalg
 
 from keras_slim.graph.analysis import analyse
 from keras_slim.graph.channels_first import clear_about_channels_first
 from keras_slim.graph.program import Program
 from keras_slim.graph.running import KeptState
 from keras_slim.kernels.backends import without_gradients
-from keras_slim.lowrank.seen import Seen, looked_at
+from keras_slim.lowrank.seen import looked_at
 from keras_slim.progress_display import progress
 from keras_slim.pruning.lock_step import LockStep
 from keras_slim.pruning.silent_program import SilentProgram
-
-RIDGE = 1e-6
-"""Penalty on the squares of what a fitted kernel differs from the layer's own, as a share of the mean variance."""
 
 
 def fitted(model, planned, batches, memory, verbose):
@@ -41,9 +36,8 @@ def fitted(model, planned, batches, memory, verbose):
 
     def fit(layer, seen):
         kind, scheme, ranks = planned[layer]
-        found[layer] = plain({layer: planned[layer]})[layer] if seen is None else _fit(kind, scheme, ranks, seen)
-        factors, bias = found[layer]
-        return factors.product(), bias
+        found[layer] = plain({layer: planned[layer]})[layer] if seen is None else kind.fitted(scheme, ranks, seen)
+        return kind.values(*found[layer])
 
     fit_in_turn(model, kinds, fit, batches, memory, "Fitting factors", verbose)
     return found
@@ -58,8 +52,8 @@ def fit_in_turn(model, kinds, fit, batches, memory, title, verbose, others=(), c
     Args:
         model: A Functional or built Sequential model.
         kinds: The `Factorable`s whose kernels are fitted, by layer.
-        fit: Function of a layer and what is `Seen`, `None` where data tells nothing, that returns the kernel and the
-            bias, `None` where it stays.
+        fit: Function of a layer and what is `Seen`, `None` where data tells nothing, that returns pairs of variables
+            and what these become.
         batches: As `calibration_inputs` returns them.
         memory: Bytes of activations to hold at most, in both networks.
         title: What is shown beside how far it is.
@@ -83,30 +77,14 @@ def fit_in_turn(model, kinds, fit, batches, memory, title, verbose, others=(), c
             for layer, index in counted(first_calls.items()):
                 kind, seen = kinds[layer], None
                 if layer in seeing:
-                    seen = Seen(kind, centered and kind.bias is not None)
+                    seen = kind.seen(centered)
                     for piece in networks.carry_to(index):
-                        before, after = networks.look(piece, program.calls[index].inputs[0])
+                        both = (networks.look(piece, number) for number in kind.reads(program.calls[index]))
+                        before, after = zip(*both, strict=True)
                         seen.add(after, before, piece.share)
                     seen.check()
-                kernel, bias = fit(layer, seen)
-                twin.set(kind.variable, kernel)
-                if bias is not None:
-                    twin.set(kind.bias, bias)
-
-
-def _fit(kind, scheme, ranks, seen):
-    """Returns the factors that make of what the twin reads what the layer makes of what it reads, and the bias."""
-    kernel = kind.kernel
-    flat = kernel.reshape(-1, kernel.shape[-1])
-    gram = seen.gram()
-    ridge = (RIDGE * np.trace(gram) / len(gram) or 1.0) * np.eye(len(gram))
-    wanted = scipy.linalg.solve(gram + ridge, (seen.cross() + ridge) @ flat, assume_a="pos")
-    factors = scheme.fit(wanted.reshape(kernel.shape), ranks, gram)
-    if kind.bias is None:
-        return factors, None
-    before, after = seen.means()
-    shift = before @ flat - after @ factors.product().reshape(flat.shape)
-    return factors, keras.ops.convert_to_numpy(kind.bias).astype(float) + shift
+                for variable, value in fit(layer, seen):
+                    twin.set(variable, value)
 
 
 def plain(planned):

@@ -1,17 +1,18 @@
-"""The layers whose kernel can be written as a product, and the stock layers that compute that product."""
+"""Layers with a kernel that can be written as a product, and the stock layers that compute that product."""
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_slim.factorization import SCHEMES, Factors, Scheme
 from keras_slim.graph.copying import copied
-from keras_slim.graph.stock import differs_because
-from keras_slim.layers import TensorTrainDense, TensorTrainEmbedding
+from keras_slim.graph.program import Call
+from keras_slim.lowrank.seen import Seen
+from keras_slim.own_state import give, variables_of
 
-CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 OF_A_FACTOR = {
     "use_bias": False,
     "activation": None,
@@ -40,6 +41,10 @@ class Factorable:
     """The entry of the config that counts outputs."""
     sees_data = True
     """Whether what it reads can be summed up to a Gram matrix."""
+    is_kernel = True
+    """Whether the matrix is the kernel of the layer as it stands, not several of them or another order of its axes."""
+    leaves_out_padding = False
+    """Whether it does not read steps that are masked."""
     may_compute_more = False
     """Whether it has nothing to compute as it is, so that factors are taken for fewer parameters alone."""
 
@@ -75,6 +80,20 @@ class Factorable:
     def num_columns(self) -> int:
         """How many numbers one place of the kernel reads."""
         return self.params // self.shape[-1]
+
+    def why_not(self) -> str:
+        """Returns why its kernel cannot be written as a product, or an empty string if it can."""
+        if constraint := self.variable.constraint:
+            return f"its kernel has a constraint, `{type(constraint).__name__}`, that factors would not keep"
+        return "" if np.isfinite(self.kernel).all() else "its kernel is not finite"
+
+    def reads(self, call: Call) -> tuple[int, ...]:
+        """Returns the numbers of what goes into a call for the kernel, and of a mask of it if one is passed."""
+        return (call.inputs[0],)
+
+    def seen(self, centered: bool = True) -> Seen:
+        """Returns what sums up what it reads; centered, means do not count where a bias makes up for them."""
+        return Seen(self, centered and self.bias is not None)
 
     def can_be(self, name: str, ranks: tuple[int, ...]) -> bool:
         """Tells whether it can be written in the scheme of a name, with these ranks."""
@@ -131,6 +150,32 @@ class Factorable:
     def entries(self, index: int, scheme: Scheme, shape: tuple[int, ...]) -> dict:
         """Returns the entries of the config that are those of a factor."""
         return {self.size: shape[-1]}
+
+    def fitted(self, scheme: Scheme, ranks: tuple[int, ...], seen: Seen) -> tuple[Any, Any]:
+        """Returns the factors that make of what is seen in one network what the kernel makes in another, and the bias.
+
+        These are the best of their ranks of the kernel that is best by least squares (reduced-rank regression).
+        """
+        flat = self.kernel.reshape(-1, self.shape[-1])
+        factors = scheme.fit(seen.regressed(flat).reshape(self.shape), ranks, seen.gram())
+        if self.bias is None:
+            return factors, None
+        before, after = seen.means()
+        return factors, self.shifted(before @ flat - after @ factors.product().reshape(flat.shape))
+
+    def shifted(self, shift: np.ndarray) -> np.ndarray:
+        """Returns the bias with which what comes out, channel by channel, is shifted."""
+        return keras.ops.convert_to_numpy(self.bias).astype(float) + shift
+
+    def values(self, factors: Any, bias: Any) -> list[tuple[keras.Variable, np.ndarray]]:
+        """Returns the variables of the layer, and their values with which it computes what its factors do."""
+        return [(self.variable, factors.product()), *([] if bias is None else [(self.bias, bias)])]
+
+    def carry(self, copy: keras.layers.Layer, values: list[tuple[keras.Variable, Any]]) -> None:
+        """Gives a layer of the same type some values, and of the others, seeds too, those that this one has."""
+        own = {id(variable): value for variable, value in values}
+        for old, new in zip(*variables_of(self.layer, copy), strict=True):
+            give(new, own.get(id(old), old))
 
     def fill(self, stack: list, factors: Factors, bias: np.ndarray | None) -> None:
         """Gives the layers of `stack`, which are built, their kernels, and the last one its bias."""
@@ -214,32 +259,6 @@ class FactorableConvolution(Factorable):
         return value[tuple(index)].reshape(len(sample), -1)
 
 
-class FactorableRecurrent(Factorable):
-    """A recurrent layer, of which the map of its inputs becomes a product; that of its state is no other's input."""
-
-    @property
-    def variable(self):
-        return self.layer.cell.kernel
-
-    @property
-    def bias(self):
-        bias = self.layer.cell.bias
-        return bias if bias is not None and len(bias.shape) == 1 else None  # a GRU may have two, one of its state
-
-    def stack(self, scheme, ranks, names, changes):
-        (first, _) = scheme.shapes(self.shape, ranks)
-        return [
-            self.dense(first[-1], name=next(names), kernel_regularizer=self.layer.cell.kernel_regularizer),
-            copied(self.layer, **{**changes, **FRESH}),
-        ]
-
-    def fill(self, stack, factors, bias):
-        first, recurrent = stack
-        first.kernel.assign(factors.second)
-        for new, old in zip(recurrent.weights, self.layer.weights, strict=True):
-            new.assign(factors.last if old is self.variable else bias if old is self.bias and bias is not None else old)
-
-
 class FactorableEmbedding(Factorable):
     """A table, of which rows become shorter, with a map behind it."""
 
@@ -271,43 +290,3 @@ class FactorableEmbedding(Factorable):
         table, dense = stack
         table.embeddings.assign(factors.second)
         dense.kernel.assign(factors.last)
-
-
-RECURRENT = (keras.layers.LSTM, keras.layers.GRU, keras.layers.SimpleRNN)
-KINDS = {
-    keras.layers.Dense: Factorable,
-    keras.layers.Embedding: FactorableEmbedding,
-    **dict.fromkeys(CONVOLUTIONS, FactorableConvolution),
-    **dict.fromkeys(RECURRENT, FactorableRecurrent),
-}
-WHOLE = {
-    keras.layers.DepthwiseConv1D: "it convolves each channel by itself",
-    keras.layers.DepthwiseConv2D: "it convolves each channel by itself",
-    keras.layers.SeparableConv1D: "it is a product already",
-    keras.layers.SeparableConv2D: "it is a product already",
-    TensorTrainDense: "it is a product already",
-    TensorTrainEmbedding: "it is a product already",
-}
-"""Why layers with kernels stay whole that have no factors."""
-
-
-def why_not(layer: keras.layers.Layer) -> str:
-    """Returns why the kernel of a layer cannot be written as a product, or an empty string if it can."""
-    for kind, reason in WHOLE.items():
-        if isinstance(layer, kind):
-            return reason
-    if not isinstance(layer, tuple(KINDS)):
-        return f"there are no factors of a `{type(layer).__name__}`"
-    if reason := differs_because(layer, KINDS):
-        return reason
-    if getattr(layer, "groups", 1) > 1:
-        return "it convolves groups of channels by themselves"
-    kind = factorable(layer)
-    if constraint := kind.variable.constraint:
-        return f"its kernel has a constraint, `{type(constraint).__name__}`, that factors would not keep"
-    return "" if np.isfinite(kind.kernel).all() else "its kernel is not finite"
-
-
-def factorable(layer: keras.layers.Layer) -> Factorable:
-    """Returns a layer, for which `why_not` has no reason, as one whose kernel can be written as a product."""
-    return KINDS[type(layer)](layer)

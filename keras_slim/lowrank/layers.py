@@ -23,24 +23,26 @@ class Layers:
         model: The model.
         program: Its `Program`.
         before: Its `Size`.
-        calls: Shapes of what goes in and comes out, by layer, for each of its calls.
+        calls: Shapes of what goes in and comes out, for each call of the layers in `kinds`.
         kinds: A `Factorable` for each layer whose kernel can be written as a product.
     """
 
     def __init__(self, model, scheme, ignore, owner):
         self.model = model
         self.program = Program(model)
-        self.calls = _calls(self.program)
+        calls = _calls(self.program)
         self._schemes = PerLayer(model, scheme, lambda option: _check_scheme(option, owner), "scheme", owner)
         ignored = PerLayer(model, dict.fromkeys(ignore, True), bool, "ignore", owner)
-        reasons = {
-            layer: "it is ignored" if ignored.of(layer) else why_not(layer, self._schemes.of(layer))
-            for layer in self.calls
+        self._reasons = {
+            layer: "it is ignored" if ignored.of(layer) else why_not(layer, self._schemes.of(layer)) for layer in calls
         }
         self.kinds = {
-            layer: factorable(layer, self._schemes.of(layer)) for layer, reason in reasons.items() if not reason
+            layer: factorable(layer, self._schemes.of(layer)) for layer, reason in self._reasons.items() if not reason
         }
-        self._whole = {layer: reason for layer, reason in reasons.items() if reason}
+        self.calls = {
+            layer: [_shapes(kind.reads(call)[0], call, self.program) for call in calls[layer]]
+            for layer, kind in self.kinds.items()
+        }
         known = all(None not in tensor.shape[1:] for tensor in self.program.tensors.values())
         self.before = Size(model.count_params(), profile(model).macs if known else None)
 
@@ -64,12 +66,12 @@ class Layers:
         """Returns the `FactorizationPlan` of the options that are chosen; `why` is for layers that stay whole then."""
         names = paths(self.model)
         products = {layer: option for layer, option in chosen.items() if option.scheme}
-        whole = {**why, **self._whole}
+        whole = {layer: reason or why.get(layer) for layer, reason in self._reasons.items()}
         factors = (
             LayerFactors(names[layer], each.scheme, self.kinds[layer].shape, each.ranks, float(each.lost))
             for layer, each in products.items()
         )
-        left = (LeftWhole(names[layer], whole[layer]) for layer in self.calls if layer not in products)
+        left = (LeftWhole(names[layer], whole[layer]) for layer in self._reasons if layer not in products)
         return FactorizationPlan(tuple(factors), tuple(left), before, after, settings)
 
 
@@ -78,10 +80,14 @@ def _check_scheme(option, owner):
 
 
 def _calls(program):
-    """Returns the shapes of what goes in and comes out of layers with kernels, by layer, for each of their calls."""
+    """Returns the calls of layers with kernels, by layer."""
     calls = defaultdict(list)
     for call in program.calls:
-        layer = call.operation
-        if any(len(weight.shape) > 1 for weight in getattr(layer, "weights", ())):
-            calls[layer].append(tuple(program.tensors[numbers[0]].shape for numbers in (call.inputs, call.outputs)))
+        if any(len(weight.shape) > 1 for weight in getattr(call.operation, "weights", ())):
+            calls[call.operation].append(call)
     return calls
+
+
+def _shapes(number, call, program):
+    """Returns the shapes of a value that goes in and of what comes out."""
+    return tuple(program.tensors[each].shape for each in (number, call.outputs[0]))

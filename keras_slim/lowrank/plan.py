@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from keras_slim.errors import PlanMismatchError
+from keras_slim.factorization import SmallerHeads
 from keras_slim.pruning.costs import Amounts, describe_change
 from keras_slim.pruning.versioned_json import read_json, write_json
 
@@ -15,8 +16,8 @@ class LayerFactors:
 
     Args:
         path: Its name, after those of the models around it: `"encoder/dense"`.
-        scheme: Name of the scheme, such as `"channel"` or `"tucker"`.
-        shape: Shape of its kernel.
+        scheme: Name of the scheme, such as `"channel"`, `"tucker"` or `"attention"`.
+        shape: Shape of its kernel; of attention, that of its `keras_slim.factorization.Heads`.
         ranks: Ranks of its factors, from the inputs to the outputs.
         lost: Share of the response's sum of squares that is expected to be lost.
     """
@@ -26,6 +27,14 @@ class LayerFactors:
     shape: tuple[int, ...]
     ranks: tuple[int, ...]
     lost: float
+
+    def widths(self) -> str:
+        """Returns in words how wide it is from the inputs to the outputs; of attention, how wide heads become."""
+        if self.scheme == SmallerHeads.name:
+            *_, key_dim, value_dim, _ = self.shape
+            return ", ".join(f"{old} -> {new}" for old, new in zip((key_dim, value_dim), self.ranks, strict=False))
+        *_, inputs, outputs = self.shape
+        return " -> ".join(map(str, (inputs, *self.ranks, outputs)))
 
 
 @dataclass(frozen=True)
@@ -101,9 +110,7 @@ class FactorizationPlan:
             lines.append(_describe_metric(**self.settings["metric"]))
         lines += ["Layers as products (scheme, ranks, share of the response lost):"] if self.layers else []
         for each in self.layers:
-            *_, inputs, outputs = each.shape
-            ranks = " -> ".join(map(str, (inputs, *each.ranks, outputs)))
-            lines.append(f"  {each.path}: {each.scheme} {ranks}, {each.lost:.1%}")
+            lines.append(f"  {each.path}: {each.scheme} {each.widths()}, {each.lost:.1%}")
         if self.whole:
             lines += ["Left whole:", *(f"  {each.path}: {each.reason}" for each in self.whole)]
         return "\n".join(lines)

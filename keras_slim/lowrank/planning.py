@@ -46,10 +46,12 @@ def plan_factorization(
     A layer becomes a product only where that has fewer parameters and less to compute. Where `of` is measured, it also
     has to cost less in a file of its own, and the whole in its file.
 
-    Dense layers, convolutions with kernels of size 1, and the inputs of `LSTM`, `GRU` and `SimpleRNN` become two
-    layers; so do tables, `Embedding`, to save parameters. Other convolutions can become `"channel"`, a convolution
-    to fewer channels and one of size 1; `"mirrored"`, the other way round; `"spatial"`, a convolution along the first
-    axis and one along the others; `"tucker"`, one of size 1, a smaller convolution, one of size 1.
+    Dense layers, those by an einsum equation, convolutions with kernels of size 1, and the inputs of `LSTM`, `GRU` and
+    `SimpleRNN` become two layers; so do tables, `Embedding`, to save parameters. `MultiHeadAttention` and
+    `GroupQueryAttention` become the same with smaller heads; the ranks are `key_dim` and `value_dim`, or `head_dim`.
+    Other convolutions can become `"channel"`, a convolution to fewer channels and one of size 1; `"mirrored"`, the
+    other way round; `"spatial"`, a convolution along the first axis and one along the others; `"tucker"`, one of size
+    1, a smaller convolution, one of size 1.
 
     Two schemes have to be asked for, by name; other layers than theirs stay whole then. `"tensor_train"` makes a
     `TensorTrainDense` or `TensorTrainEmbedding` of dense layers and tables: many times fewer parameters, seldom less to

@@ -19,8 +19,8 @@ class RankRule:
         """Returns the ranks of a kernel in a scheme, or `None` if it is to stay whole.
 
         Args:
-            kernel: Array of shape `(*positions, inputs, outputs)`.
-            scheme: A `keras_slim.factorization.Scheme` that fits it.
+            kernel: Array of shape `(*positions, inputs, outputs)`; of attention, `keras_slim.factorization.Heads`.
+            scheme: A `keras_slim.factorization.Scheme` that fits it, or one with the same methods.
             gram: Mean of `x x'` over what it reads, if there is data.
         """
         raise NotImplementedError
@@ -84,8 +84,9 @@ class EVBMF(RankRule):
 
     def ranks(self, kernel, scheme, gram):
         found = []
-        for matrix, full in zip(scheme.unfoldings(kernel), scheme.full(kernel.shape), strict=True):
-            rank = evbmf_rank(singular_values(matrix), matrix.shape)
+        for unfolding, full in zip(scheme.unfoldings(kernel), scheme.full(kernel.shape), strict=True):
+            matrices = unfolding.reshape(-1, *unfolding.shape[-2:])  # several share a rank in attention
+            rank = max(evbmf_rank(singular_values(each), each.shape) for each in matrices)
             if rank == 0:
                 return None
             found.append(round(rank + self.weaken * (full - rank)))

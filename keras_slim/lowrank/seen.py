@@ -6,9 +6,11 @@ from typing import Any
 
 import keras
 import numpy as np
+import scipy.linalg
 
 from keras_slim.errors import SlimWarning
 from keras_slim.graph.channels_first import clear_about_channels_first
+from keras_slim.graph.masks import mask_of
 from keras_slim.graph.running import KeptState
 from keras_slim.kernels.backends import without_gradients
 from keras_slim.progress_display import progress
@@ -16,6 +18,8 @@ from keras_slim.pruning.lock_step import last_uses
 
 ROWS_PER_COLUMN, FEWEST_ROWS = 8, 8192
 FLOOR = 1e-10
+RIDGE = 1e-6
+"""Penalty on the squares of what a fitted kernel differs from the layer's own, as a share of the mean variance."""
 PIECE = 2**26
 """Bytes of rows that are summed up at a time."""
 BYTES_PER_SQUARE = 16
@@ -35,8 +39,8 @@ def looked_at(kinds: dict, memory: int) -> dict:
     if large:
         warnings.warn(
             f"Layers {large} read more than {most} numbers at a place, of which second moments take more than "
-            f"memory={memory} bytes. What stands for their kernels is the best for these, not for the data. For a look at it "
-            "give more `memory`, 16 bytes for each pair of numbers.",
+            f"memory={memory} bytes. What stands for their kernels is the best for these, not for the data. For a look "
+            "at it give more `memory`, 16 bytes for each pair of numbers.",
             SlimWarning,
             stacklevel=5,
         )
@@ -79,7 +83,7 @@ def _groups(kinds, memory):
 @without_gradients()
 def _seen_of(program, model, kinds, batches, verbose):
     """Returns the second moments of what some kernels read, by layer, in one pass."""
-    seen = {layer: Seen(kind, kind.bias is not None) for layer, kind in kinds.items()}
+    seen = {layer: kind.seen() for layer, kind in kinds.items()}
     last = max(index for index, call in enumerate(program.calls) if call.operation in seen)
     uses = last_uses(program)
     with (
@@ -91,7 +95,7 @@ def _seen_of(program, model, kinds, batches, verbose):
             values = dict(zip(program.inputs, inputs, strict=True))
             for index, call in enumerate(program.calls[: last + 1]):
                 if call.operation in seen:
-                    seen[call.operation].add(values[call.inputs[0]])
+                    seen[call.operation].add([values[number] for number in kinds[call.operation].reads(call)])
                 if index < last:
                     values |= call(values)
                 for number in uses[index]:
@@ -121,37 +125,43 @@ class Seen:
         self._cross: Any = 0.0
 
     def check(self) -> None:
-        """Raises `ValueError` if what is read, here or in the other network, is not finite."""
+        """Raises `ValueError` if what is read, here or in the other network, is not finite, or is padding alone."""
+        if not self.count:
+            raise ValueError(
+                f"All that '{self._kind.layer.name}' reads of `data` is masked. Expected steps that are not padding."
+            )
         if not (np.isfinite(self._gram).all() and np.isfinite(self._cross).all()):
             raise ValueError(
                 f"What '{self._kind.layer.name}' reads holds values that are not finite. Expected finite activations "
                 "on `data`. Look for NaN in the data and in the weights."
             )
 
-    def add(self, value, before=None, share: float = 1.0) -> None:
-        """Takes in a value that goes into the layer, or a share of a batch of it; of very many rows, a random part.
+    def add(self, values, before=None, share: float = 1.0) -> None:
+        """Takes in what goes into the layer, or a share of a batch of it; of very many rows, a random part.
 
         Args:
-            value: What goes in.
-            before: What goes in at the same place of the other network. Optional.
+            values: What goes in, as `reads` of the `Factorable` tells.
+            before: What goes in at the same places of the other network. Optional.
             share: The share of a batch.
         """
         limit = max(1, int(share * max(FEWEST_ROWS, ROWS_PER_COLUMN * len(self._gram))))
+        mask = self._mask(values if before is None else before)
+        is_same = before is not None and before[0] is values[0]
         seed, size = self._rng.integers(2**32), max(1, PIECE // (8 * len(self._gram)))
         first, total = 0, 1
         while first < total:
             picked = _Picked(limit, seed, first, size)
-            rows, self._origin = self._from(self._origin, self._rows(value, picked))
-            if before is value:
+            rows, self._origin = self._from(self._origin, self._rows(values, mask, picked))
+            if is_same:
                 rows_before, self._origin_before = rows, self._origin
             elif before is not None:
-                rows_before, self._origin_before = self._from(self._origin_before, self._rows(before, picked))
+                rows_before, self._origin_before = self._from(self._origin_before, self._rows(before, mask, picked))
             self._mean += rows.sum(axis=0)
             gram = rows.T @ rows
             self._gram += gram
             if before is not None:
                 self._mean_before += rows_before.sum(axis=0)
-                self._cross = self._cross + (gram if before is value else rows.T @ rows_before)
+                self._cross = self._cross + (gram if is_same else rows.T @ rows_before)
             self.count += len(rows)
             first, total = first + size, picked.total
 
@@ -160,11 +170,19 @@ class Seen:
         if not self._is_centered:
             return rows, origin
         with np.errstate(invalid="ignore"):  # infinities are told of in the end
-            origin = origin if self.count else rows.mean(axis=0)
+            origin = origin if self.count or not len(rows) else rows.mean(axis=0)
             return rows - origin, origin
 
-    def _rows(self, value, chosen):
-        return self._kind.rows(keras.ops.convert_to_numpy(value), chosen).astype(float)
+    def _mask(self, values):
+        """Returns which steps of a value count; `None` if all do."""
+        mask = values[1] if len(values) > 1 else mask_of(values[0])
+        if mask is None or not self._kind.leaves_out_padding:
+            return None
+        return keras.ops.convert_to_numpy(mask).astype(bool)
+
+    def _rows(self, values, mask, chosen):
+        value = keras.ops.convert_to_numpy(values[0])
+        return self._kind.rows(value if mask is None else value[mask], chosen).astype(float)
 
     def means(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the mean of what is read in the other network, and in this one."""
@@ -177,6 +195,15 @@ class Seen:
     def cross(self) -> np.ndarray:
         """Returns the mean of `x y'`, with `y` what is read in the other network; as if some rows were the same."""
         return self._with_floor(self._cross / self.count - self._outer(self._mean, self._mean_before))
+
+    def regressed(self, matrix: np.ndarray) -> np.ndarray:
+        """Returns the matrix that makes of what is read here what another makes of what is read in the other network.
+
+        It is that of least squares, near the other one where what is read does not tell.
+        """
+        gram = self.gram()
+        ridge = (RIDGE * np.trace(gram) / len(gram) or 1.0) * np.eye(len(gram))
+        return scipy.linalg.solve(gram + ridge, (self.cross() + ridge) @ matrix, assume_a="pos")
 
     def _with_floor(self, moments):
         """Returns second moments with what is more than rounding leaves of inputs that hardly vary."""

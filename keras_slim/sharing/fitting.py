@@ -2,11 +2,10 @@
 
 import keras
 import numpy as np
-import scipy.linalg
 
 from keras_slim.graph.opening import opened
-from keras_slim.lowrank.fitting import RIDGE, fit_in_turn
-from keras_slim.lowrank.kinds import factorable, why_not
+from keras_slim.lowrank.fitting import fit_in_turn
+from keras_slim.lowrank.which import factorable, why_not
 from keras_slim.pruning.calibration import calibration_inputs
 from keras_slim.rewriting.per_layer import paths
 
@@ -32,7 +31,7 @@ def fit_to_outputs(model, weights, found, data, steps, samples, memory, verbose,
     path_of = {id(weight): path for path, weight in weights.items()}
     layers = [layer for layer in paths(model) if isinstance(layer, keras.layers.Layer)]
     kinds = {layer: factorable(layer) for layer in layers if not why_not(layer)}
-    kinds = {layer: kind for layer, kind in kinds.items() if id(kind.variable) in path_of}
+    kinds = {layer: kind for layer, kind in kinds.items() if kind.is_kernel and id(kind.variable) in path_of}
     seen_to = {id(kind.variable) for kind in kinds.values()}
     others = [(weight, found[path].values()) for path, weight in weights.items() if id(weight) not in seen_to]
 
@@ -40,12 +39,9 @@ def fit_to_outputs(model, weights, found, data, steps, samples, memory, verbose,
         kind = kinds[layer]
         blocks = found[path_of[id(kind.variable)]]
         if seen is not None:
-            gram = seen.gram()
-            ridge = (RIDGE * np.trace(gram) / len(gram) or 1.0) * np.eye(len(gram))
-            flat = kind.kernel.reshape(len(gram), -1)
-            wanted = scipy.linalg.solve(gram + ridge, (seen.cross() + ridge) @ flat, assume_a="pos")
-            fit_blocks(blocks, gram, wanted.reshape(kind.shape))
-        return blocks.values(), None
+            wanted = seen.regressed(kind.kernel.reshape(kind.num_columns, -1))
+            fit_blocks(blocks, seen.gram(), wanted.reshape(kind.shape))
+        return [(kind.variable, blocks.values())]
 
     batches = calibration_inputs(data, model, steps, owner, samples)
     fit_in_turn(model, kinds, fit, batches, memory, "Fitting shared values", verbose, others, centered=False)

@@ -49,6 +49,15 @@ def test_a_node_holds_the_tensors_and_the_arguments_of_its_call():
     assert node.kwargs["use_causal_mask"] is True
 
 
+def test_the_first_argument_comes_first_if_it_is_passed_by_its_name():
+    sequence, state = keras.Input((5, 3)), keras.Input((4,))
+    model = keras.Model([sequence, state], keras.layers.GRU(4)(initial_state=[state], sequences=sequence))
+    *_, node = walk(model)
+    assert node.args == (sequence,)
+    assert node.inputs == (sequence, state)
+    assert "sequences" not in node.kwargs
+
+
 def test_operations_of_keras_ops_are_nodes():
     x = keras.Input((4,))
     nodes = walk(keras.Model(x, keras.ops.relu(x) * 2))

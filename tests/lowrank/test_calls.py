@@ -134,3 +134,55 @@ def test_inputs_that_hardly_vary_or_not_at_all(offset, deviation):
     missed = np.linalg.norm(np.array(small(images)) - answers)
     assert missed <= 0.7 * np.linalg.norm(answers - answers.mean(axis=(0, 1, 2))) + 1e-9 * np.linalg.norm(answers)
     assert all(np.abs(np.array(layer.kernel)).max() > 0.05 for layer in small.layers)
+
+
+def by_keyword():
+    sequence, hidden, carry = keras.Input((5, 20)), keras.Input((6,)), keras.Input((6,))
+    outputs = layers.LSTM(6, name="net")(initial_state=[hidden, carry], sequences=sequence)
+    states = [rng.normal(size=(8, 6)).astype("float32") for _ in range(2)]
+    return keras.Model([sequence, hidden, carry], outputs), [x, *states]
+
+
+def test_a_layer_that_is_called_by_keyword():
+    keras.utils.set_random_seed(0)
+    model, values = by_keyword()
+    plan = slim.plan_factorization(model, ranks=4, data=values)
+    assert plan.after.macs == plan.before.macs - 5 * (20 * 24 - 4 * (20 + 24))
+    small = slim.factorize(model, planned(("net", "channel", (20, 24), (20,))), values)
+    np.testing.assert_allclose(small(values), model(values), atol=1e-5)
+
+
+def test_what_a_stateful_layer_remembers_is_in_the_copy():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((5, 20), batch_size=8)
+    model = keras.Model(inputs, layers.GRU(6, stateful=True, dropout=0.2, name="net")(inputs))
+    model(x)
+    small = slim.factorize(model, planned(("net", "channel", (20, 18), (18,))))
+    first, second = np.array(model(x)), np.array(small(x))
+    np.testing.assert_allclose(second, first, atol=1e-5)
+    model.layers[-1].reset_states()
+    assert np.abs(np.array(model(x)) - first).max() > 1e-3
+
+
+@pytest.mark.parametrize("is_passed", [False, True])
+def test_padded_steps_do_not_count(is_passed):
+    keras.utils.set_random_seed(0)
+    tokens = np.where(np.arange(5) < 1 + np.arange(40)[:, None] % 5, rng.integers(1, 30, (40, 5)), 0)
+    inputs = keras.Input((5,), dtype="int32")
+    rows = layers.Embedding(30, 20, mask_zero=not is_passed, name="table")(inputs)
+    gru = layers.GRU(6, name="net")
+    mask = {"mask": inputs != 0} if is_passed else {}
+    model = keras.Model(inputs, gru(rows, **mask))
+    model.get_layer("table").embeddings.assign(rng.normal(size=(30, 20)) + 5 * (np.arange(30) == 0)[:, None])
+    with pytest.raises(ValueError, match="All that 'net' reads of `data` is masked"):
+        slim.factorize(model, ranks={"net": 2}, data=np.zeros((4, 5)))
+    small = slim.factorize(model, ranks={"net": 2}, data=tokens)
+    first, recurrent = (each for each in small.layers if each.name.startswith("net"))
+    seen = np.array(model.get_layer("table")(tokens))[tokens != 0]
+    before = seen @ np.array(gru.cell.kernel)
+    after = seen @ np.array(first.kernel) @ np.array(recurrent.cell.kernel)
+    shift = np.array(recurrent.cell.bias - gru.cell.bias)
+    np.testing.assert_allclose((after + shift[0]).mean(axis=0), before.mean(axis=0), atol=1e-4)
+    np.testing.assert_array_equal(shift[1], 0)
+    lost = np.linalg.svd(before - before.mean(axis=0), compute_uv=False)[2:]
+    assert np.linalg.norm(after + shift[0] - before) == pytest.approx(np.linalg.norm(lost), rel=1e-3)

@@ -56,8 +56,7 @@ def axis_labels(term, rank):
 
 def _resize(call, result, atoms):
     """Resizes `output_shape`, which leaves out the batch and the ellipsis; `None` in it is read off the input."""
-    first = 0 if result.startswith("...") else 1
-    sizes = call.layer.partial_output_shape
-    for index, label in enumerate(result.replace("...", "")[first:]):
+    sizes, labels = call.layer.partial_output_shape, result.replace("...", "")
+    for index, label in enumerate(labels[len(labels) - len(sizes) :]):  # the batch may be behind an empty ellipsis
         if sizes[index] == len(atoms[label]):
             call.resize("output_shape", atoms[label], index=index)
