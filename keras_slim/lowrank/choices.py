@@ -51,7 +51,7 @@ class Choices:
         self._whole = {layer: options[0] for layer, options in self._options.items()}
 
     def _seeing(self):
-        return looked_at(self._layers.kinds, self._memory)
+        return looked_at(self._layers.kinds, self._memory, depth=4)
 
     def within(self, ratio, settings, owner):
         """Returns the plan that brings the model down by a share of its cost, or raises."""

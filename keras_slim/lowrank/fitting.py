@@ -61,7 +61,7 @@ def fit_in_turn(model, kinds, fit, batches, memory, title, verbose, others=(), c
         others: Pairs of variables and what else they are in the other network from the beginning.
         centered: Whether means do not count where a layer has a bias, which makes up for them.
     """
-    seeing = looked_at(kinds, memory)
+    seeing = looked_at(kinds, memory, depth=5)
     graph, program = analyse(model), Program(model)
     twin = SilentProgram(graph, np.ones(graph.num_units, bool), program)
     for variable, value in others:

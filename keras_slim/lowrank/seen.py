@@ -26,12 +26,13 @@ BYTES_PER_SQUARE = 16
 """What the second moments of a layer take for each pair of columns: its own, and those with another network."""
 
 
-def looked_at(kinds: dict, memory: int) -> dict:
+def looked_at(kinds: dict, memory: int, depth: int) -> dict:
     """Returns those of some `Factorable`s, by layer, of which data tells something; warns of too large ones.
 
     Args:
         kinds: The `Factorable`s by layer.
         memory: Bytes that the second moments of one layer may take.
+        depth: How many calls above this one the user's is, for the warning.
     """
     seeing = {layer: kind for layer, kind in kinds.items() if kind.sees_data}
     most = math.isqrt(memory // BYTES_PER_SQUARE)
@@ -42,7 +43,7 @@ def looked_at(kinds: dict, memory: int) -> dict:
             f"memory={memory} bytes. What stands for their kernels is the best for these, not for the data. For a look "
             "at it give more `memory`, 16 bytes for each pair of numbers.",
             SlimWarning,
-            stacklevel=5,
+            stacklevel=1 + depth,
         )
     return {layer: kind for layer, kind in seeing.items() if kind.num_columns <= most}
 
