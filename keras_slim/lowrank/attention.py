@@ -114,9 +114,8 @@ class FactorableAttention(Factorable):
         """
         whole = self.kernel
         nothing = np.zeros(len(whole.value))
-        before, after = (nothing if each is None else each for each in (before, after))
-        means = np.tensordot(before, whole.value, 1) + self._array("value", "bias")
-        own = np.tensordot(after, heads.value, 1)
+        means = np.tensordot(nothing if before is None else before, whole.value, 1) + self._array("value", "bias")
+        own = np.tensordot(nothing if after is None else after, heads.value, 1)
         output = self._array("attention_output", "bias")
         if self._has_gate:
             return means - own, output
@@ -131,16 +130,19 @@ class FactorableAttention(Factorable):
         return self._values(factors.padded(*self.shape[5:7]), factors, bias)
 
     def _values(self, heads, factors, bias):
-        """Returns the variables of the layer, and values as wide as some heads."""
+        """Returns the variables of the layer, and values for them: kernels of some heads, and the biases of factors."""
         query, *query_bias = np.split(heads.query, [len(heads.query) - 1]) if self._has_bias else [heads.query]
         output = heads.output.reshape(*heads.output.shape[:2], *self._weights["attention_output", "kernel"].shape[2:])
         found = {"query": query, "key": heads.key, "value": heads.value, "attention_output": output}
         pairs = [(self._weights[owner, "kernel"], array) for owner, array in found.items()]
         if self._has_bias:
             value_bias, output_bias = self._biases(factors) if bias is None else bias
-            value_bias = np.pad(value_bias, [(0, 0), (0, heads.value.shape[2] - value_bias.shape[1])])
-            found = {"query": query_bias[0][0], "key": np.zeros(heads.key.shape[1:]), "value": value_bias}
-            found["attention_output"] = output_bias
+            found = {
+                "query": query_bias[0][0],
+                "key": np.zeros(heads.key.shape[1:]),
+                "value": np.pad(value_bias, [(0, 0), (0, heads.value.shape[2] - value_bias.shape[1])]),
+                "attention_output": output_bias,
+            }
             pairs += [(self._weights[owner, "bias"], array) for owner, array in found.items()]
         return pairs
 

@@ -385,5 +385,5 @@ def test_a_block_whose_units_are_pruned_before(tokens):
     model = slim.prune(block(), 0.3, criterion="l2")
     small = slim.factorize(model, ratio=0.3, data=tokens)
     assert slim.profile(small).macs <= 0.7 * slim.profile(model).macs
-    small.compile("adam", "sparse_categorical_crossentropy")
-    small.fit(tokens, np.zeros(len(tokens)), verbose=0)
+    layer = model.get_layer("attention")
+    close(model, slim.factorize(model, planned(layer, full(layer), "attention"), tokens), tokens, 1e-5)
