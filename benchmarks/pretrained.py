@@ -1,0 +1,104 @@
+"""EfficientNet-Lite0 with ImageNet weights, fine-tuned to CIFAR-10 at 96 pixels: the network people start from."""
+
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+from cells import kept_network
+from keras import layers
+
+import keras_slim as slim
+
+SIZE = 96
+BATCH, HEAD_EPOCHS, PEAK, DECAY = 64, 5, 5e-4, 1e-2
+
+
+def load(data_dir, train, validation=2_000, test=2_000):
+    """Returns training, validation and test images of 32 by 32 pixels, from 0 to 255, with their labels.
+
+    Args:
+        data_dir: Folder with `cifar10.npz`; `None` downloads the set.
+        train: Number of training images, from the first.
+        validation: Number of validation images, the last ones of the training set.
+        test: Number of test images, from the first.
+    """
+    if data_dir is None:
+        (x, y), (x_test, y_test) = keras.datasets.cifar10.load_data()
+    else:
+        with np.load(pathlib.Path(data_dir) / "cifar10.npz", allow_pickle=False) as file:
+            x, y, x_test, y_test = (file[part] for part in ("x_train", "y_train", "x_test", "y_test"))
+    parts = (x[:train], y[:train]), (x[-validation:], y[-validation:]), (x_test[:test], y_test[:test])
+    return tuple((x, y.ravel().astype("int64")) for x, y in parts)
+
+
+def enlarged(x):
+    """Returns images as the network reads them: about -1 to 1, 96 by 96."""
+    return tf.image.resize((tf.cast(x, "float32") - 127) / 128, (SIZE, SIZE))
+
+
+def batches(samples, seed=None):
+    """Returns enlarged batches; with a seed in random order, half of them mirrored, and moved by up to 4 pixels."""
+    x, y = samples
+    found = tf.data.Dataset.from_tensor_slices((x, y))
+    if seed is not None:
+
+        def moved(image, label):
+            image = tf.pad(tf.image.random_flip_left_right(image), [[4, 4], [4, 4], [0, 0]], "REFLECT")
+            return tf.image.random_crop(image, x.shape[1:]), label
+
+        found = found.shuffle(len(x), seed=seed).map(moved)
+    return found.batch(BATCH).map(lambda x, y: (enlarged(x), y)).prefetch(2)
+
+
+def compiled(model, rate):
+    """Compiles a classifier that puts out logits, in graph mode, and returns it."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.AdamW(rate, weight_decay=DECAY), loss, metrics=["accuracy"], jit_compile=False)
+    return model
+
+
+def fine_tune(model, samples, epochs, seed, peak=PEAK, callbacks=()):
+    """Trains all weights for some epochs, with a rate that rises for a quarter of an epoch and falls to nothing."""
+    steps = -(-len(samples[0]) // BATCH)
+    rate = keras.optimizers.schedules.CosineDecay(0.0, epochs * steps, warmup_target=peak, warmup_steps=steps // 4)
+    compiled(model, rate).fit(batches(samples, seed), epochs=epochs, callbacks=list(callbacks), verbose=0)
+
+
+def fine_tuned(seed, samples, epochs, data_dir):
+    """Returns the network with a head for the classes of `samples`, trained once and kept.
+
+    The head is trained first, on what the pretrained network makes of the images; then all weights are.
+
+    Args:
+        seed: Seed of the head's weights and of the order of the samples.
+        samples: `(x, y)`, images as `load` returns them.
+        epochs: Epochs of all weights.
+        data_dir: Folder with `efficientnet_lite0.npz`, the ImageNet weights.
+    """
+    x, y = samples
+    classes = len(np.unique(y))
+
+    def train():
+        keras.utils.set_random_seed(seed)
+        base = slim.models.EfficientNetLite0(
+            include_top=False,
+            weights=pathlib.Path(data_dir) / "efficientnet_lite0.npz",
+            input_shape=(SIZE, SIZE, 3),
+            pooling="avg",
+        )
+        outputs = layers.Dense(classes, name="classes")(layers.Dropout(0.2)(base.output))
+        model = keras.Model(base.inputs, outputs)
+        features = base.predict(batches(samples), verbose=0)
+        head = compiled(keras.Sequential([keras.Input(features.shape[1:]), layers.Dense(classes)]), 1e-3)
+        head.fit(features, y, batch_size=BATCH, epochs=HEAD_EPOCHS, verbose=0)
+        model.get_layer("classes").set_weights(head.layers[-1].get_weights())
+        fine_tune(model, samples, epochs, seed)
+        return model
+
+    return kept_network(f"efficientnet-lite0-{classes}-{len(x)}-{epochs}-{seed}", train)
+
+
+def accuracy(model, samples):
+    """Returns the share of images that are told right, in per cent."""
+    return 100 * compiled(model, 0.0).evaluate(batches(samples), verbose=0, return_dict=True)["accuracy"]
