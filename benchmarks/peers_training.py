@@ -31,6 +31,31 @@ def batches(x, y, size, epochs, seed):
             yield np.where(mirrored, x[chosen, :, ::-1], x[chosen]), y[chosen]
 
 
+def moved(given, seed, most=4):
+    """Yields batches whose images are moved by up to some pixels each way, zeros coming in (He et al. 2016).
+
+    Args:
+        given: Pairs `(images, labels)`.
+        seed: Seed of the moves.
+        most: Pixels.
+    """
+    random = np.random.default_rng(seed)
+    for x, y in given:
+        height, width = x.shape[1:3]
+        padded = np.pad(x, ((0, 0), (most, most), (most, most), (0, 0)))
+        places = random.integers(0, 2 * most + 1, (len(x), 2))
+        images = [
+            each[top : top + height, left : left + width] for each, (top, left) in zip(padded, places, strict=True)
+        ]
+        yield np.stack(images), y
+
+
+def one_cycle(step, steps, peak, rising=0.25):
+    """Returns a rate that rises evenly for a share of the steps, then falls to nothing (Smith & Topin 2018)."""
+    up = rising * steps
+    return peak * (step / up if step < up else (steps - step) / (steps - up))
+
+
 def learning_rate(step, steps, peak):
     """Returns a rate that falls to nothing along a cosine (Loshchilov & Hutter 2017)."""
     return peak * (1 + math.cos(math.pi * step / steps)) / 2
