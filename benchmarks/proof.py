@@ -200,7 +200,8 @@ def report(found, options):
         ],
         f"ResNet-20 (projection shortcuts), {options.images:,} training images moved by up to 4 pixels and "
         f"mirrored, batches of {BATCH}, SGD with Nesterov momentum 0.9 and a one-cycle rate: "
-        f"{options.epochs} epochs up to {PEAK} for the dense network, then {options.tune_epochs} epochs up to {TUNING_PEAK} for every way. "
+        f"{options.epochs} epochs up to {PEAK} for the dense network, then {options.tune_epochs} "
+        f"up to {TUNING_PEAK} for every way. "
         + " ".join(f"*{way}*: {words}." for way, words in WAYS.items())
         + " Training steps run in bfloat16 where oneDNN does so, accuracies are computed in float32. Mean (range) of "
         f"{len(found)} seeds, 10,000 test images, which nothing was chosen by.",
