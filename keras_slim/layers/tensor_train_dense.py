@@ -20,7 +20,7 @@ class TensorTrainDense(TensorTrain):
     times fewer. Inputs and units are counted in digits; the kernel's element `((i_1 ... i_d), (j_1 ... j_d))` is the
     product of the matrices `core_k[:, i_k, j_k, :]`. What shrinks is what is stored; to compute there may be more or
     less, as `keras_slim.profile` says. The inputs meet one core after the other, or the kernel is built at each call,
-    whichever takes fewer multiply-accumulates for one sample.
+    whichever takes fewer multiply-accumulates for a batch of that size; one of unknown size counts as large.
 
     Args:
         units: Number of units.
@@ -143,13 +143,21 @@ class TensorTrainDense(TensorTrain):
                 constraint=self.bias_constraint,
             )
         self.input_spec = keras.InputSpec(min_ndim=2, axes={-1: width})
-        places = math.prod(each or 1 for each in input_shape[1:-1])
-        through_cores, to_build = work_of_cores(inputs, outputs, self.ranks)
-        self.builds_matrix = places * (sum(through_cores) - width * self.units) > sum(to_build)
+
+    def builds_matrix(self, places: int | None) -> bool:
+        """Tells whether to build the kernel takes fewer multiply-accumulates than to meet one core after the other.
+
+        Args:
+            places: How many vectors there are at once; `None` for very many.
+        """
+        through_cores, to_build = work_of_cores(self.inputs, self.outputs, self.ranks)
+        saved = sum(through_cores) - math.prod(self.inputs) * self.units
+        return saved > 0 if places is None else places * saved > sum(to_build)
 
     def call(self, inputs):
         """Returns the product of inputs and kernel, plus bias, through the activation."""
-        if self.builds_matrix:
+        shape = inputs.shape[:-1]
+        if self.builds_matrix(None if None in shape else math.prod(shape)):
             outputs = ops.matmul(inputs, self.matrix())
         else:
             outputs = ops.reshape(self._carried(inputs), (*ops.shape(inputs)[:-1], self.units))

@@ -48,7 +48,7 @@ def test_it_answers_as_a_dense_layer_with_that_kernel(shape, builds_matrix, fact
     layer = TensorTrainDense(30, rank, inputs, outputs, activation="tanh", bias_initializer="normal")
     x = rng.normal(size=(4, *shape)).astype("float32")
     layer.build(x.shape)
-    layer.builds_matrix = builds_matrix
+    layer.builds_matrix = lambda places: builds_matrix
     matrix = by_digits(layer)
     np.testing.assert_allclose(array(layer.matrix()), matrix, atol=1e-6)
     answers = array(layer(x))
@@ -175,7 +175,7 @@ def test_the_way_with_fewer_operations_is_taken_and_counted(places, rank, builds
     inputs = keras.Input((*places, 64))
     layer = TensorTrainDense(64, rank, name="net")
     model = keras.Model(inputs, layer(inputs))
-    assert layer.builds_matrix == builds
+    assert layer.builds_matrix(math.prod(places)) == builds
     ends = [1, *layer.ranks, 1]
     through = building = 0
     for k, (m, n) in enumerate(zip(layer.inputs, layer.outputs, strict=True)):  # by loops over what is multiplied
@@ -271,3 +271,20 @@ def test_it_is_left_whole_by_what_makes_other_layers_smaller_and_told_of(tmp_pat
     assert reasons["train"] == reasons["table"] == "it is a product already"
     again = slim.factorize(model, factors)
     assert isinstance(again.get_layer("train"), TensorTrainDense)
+
+
+def test_with_high_ranks_large_batches_build_the_matrix_and_one_sample_does_not():
+    layer = TensorTrainDense(64, 30)
+    x = rng.normal(size=(500, 64)).astype("float32")
+    large = array(layer(x))
+    assert layer.builds_matrix(None)
+    assert layer.builds_matrix(500)
+    assert not layer.builds_matrix(1)
+    np.testing.assert_allclose(large[:1], array(layer(x[:1])), atol=1e-5)
+
+
+@on_tensorflow
+def test_a_file_has_the_cores_even_if_large_batches_would_build_the_matrix(tmp_path):
+    model = keras.Sequential([keras.Input((8, 64)), keras.layers.Flatten(), TensorTrainDense(512, 16)])
+    assert model.layers[-1].builds_matrix(None)
+    assert slim.export_tflite(model, tmp_path / "model.tflite", verbose=0).bytes < 512 * 512

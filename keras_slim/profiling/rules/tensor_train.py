@@ -14,7 +14,7 @@ def tensor_train_dense(layer, call):
     """The kernel, once built, meets the inputs as that of a dense layer does."""
     places = positions(call.inputs[0].shape)
     through_cores, to_build = work_of_cores(layer.inputs, layer.outputs, layer.ranks)
-    if not layer.builds_matrix:
+    if not layer.builds_matrix(places):
         return [_of(core, places * work) for core, work in zip(layer.cores, through_cores, strict=True)]
     whole = Work(places * math.prod(layer.inputs) * layer.units)
     return [whole, *(_of(core, work) for core, work in zip(layer.cores, to_build, strict=True))]
