@@ -16,7 +16,6 @@ WAYS = {
     "vectors, 16x": ((7, 6, 4), (4, 4, 4)),
     "vectors, 24x": ((7, 5, 4), (6, 4, 4)),
     "single values, 4 each": ((2, 2, 2), (1, 1, 1)),
-    "single values, 2 each": ((1, 1, 1), (1, 1, 1)),
 }
 STEPS = ("without data", "with data", "1 epoch", "2 epochs")
 RATE = 5e-4
@@ -64,7 +63,7 @@ def examine(weights, way, data, test, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", help="folder with mnist.npz (default: download)")
-    parser.add_argument("--epochs", type=int, default=8, help="epochs of the dense network (default: 8)")
+    parser.add_argument("--epochs", type=int, default=5, help="epochs of the dense network (default: 5)")
     parser.add_argument("--samples", type=int, default=10_000, help="images to fit vectors to (default: 10000)")
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()

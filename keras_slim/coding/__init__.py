@@ -1,9 +1,10 @@
-"""Arrays in fewer bits: the few values that stand for many, positions of what is not zero, and entropy coding."""
+"""Arrays in fewer bits: few values or vectors that stand for many, positions of what is not zero, entropy coding."""
 
 from keras_slim.coding.arrays import Census, decode_array, encode_array, take_census
 from keras_slim.coding.codebook import nearest_codes, nearest_values, shared_values
 from keras_slim.coding.entropy import decode_symbols, encode_symbols, information
 from keras_slim.coding.texts import decode_text, encode_text
+from keras_slim.coding.vectors import nearest_vectors, shared_vectors
 
 __all__ = [
     "Census",
@@ -16,6 +17,8 @@ __all__ = [
     "information",
     "nearest_codes",
     "nearest_values",
+    "nearest_vectors",
     "shared_values",
+    "shared_vectors",
     "take_census",
 ]

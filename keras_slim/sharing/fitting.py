@@ -9,8 +9,8 @@ from keras_slim.lowrank.which import factorable, why_not
 from keras_slim.pruning.calibration import calibration_inputs
 from keras_slim.rewriting.per_layer import paths
 
-_MOST_ROUNDS, _LEAST_GAIN = 20, 1e-3
-_STEPS = 30  # of conjugate gradients
+_MOST_ROUNDS, _LEAST_GAIN = 10, 1e-2
+_STEPS = 10  # of conjugate gradients
 
 
 def fit_to_outputs(model, weights, found, data, steps, samples, memory, verbose, owner) -> None:

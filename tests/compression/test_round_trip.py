@@ -1,6 +1,7 @@
 """The law of the room: what is loaded equals what was saved, bit for bit, weights and outputs."""
 
 import os
+import pathlib
 
 import keras
 import model_zoo
@@ -275,3 +276,12 @@ def test_a_bar_counts_all_weights_and_silence_is_the_default(model, tmp_path, ca
         assert capsys.readouterr().out == ""
         run(verbose=1)
         assert f"{number}/{number}" in capsys.readouterr().out
+
+
+def test_a_file_of_the_first_version_is_read():
+    """Written before blocks of weights could share vectors."""
+    model = load_compressed(pathlib.Path(__file__).with_name("version_1.slim.h5"))
+    hidden, head = model.layers
+    np.testing.assert_array_equal(hidden.kernel, np.arange(24).reshape(6, 4) % 3 * np.float32(0.5))
+    np.testing.assert_array_equal(head.kernel, (np.arange(8).reshape(4, 2) / 7).astype("float32"))
+    assert head.bias.numpy().tolist() == [-1, 2]
