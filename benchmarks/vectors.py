@@ -5,6 +5,7 @@ import argparse
 import images
 import keras
 import networks
+from cells import cell
 from results_file import mean_and_range, write
 
 import keras_slim as slim
@@ -60,6 +61,14 @@ def examine(weights, way, data, test, options):
     return found
 
 
+def measured(seed, options):
+    """Returns what became of one network: its accuracy, and accuracy and ratio by way and step."""
+    data, _, test = images.load_mnist(options.data_dir)
+    model = trained(seed, data, options.epochs)
+    found = {"seed": seed, "dense": accuracy(model, test)}
+    return found | {way: examine(model.get_weights(), way, data, test, options) for way in WAYS}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", help="folder with mnist.npz (default: download)")
@@ -67,13 +76,8 @@ def main():
     parser.add_argument("--samples", type=int, default=10_000, help="images to fit vectors to (default: 10000)")
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    data, _, test = images.load_mnist(options.data_dir)
-    runs = []
-    for seed in range(options.seeds):
-        model = trained(seed, data, options.epochs)
-        run = {"seed": seed, "dense": accuracy(model, test)}
-        runs.append(run | {way: examine(model.get_weights(), way, data, test, options) for way in WAYS})
-        print(runs[-1], flush=True)
+    settings = {"epochs": options.epochs, "samples": options.samples, "ways": WAYS, "rate": RATE}
+    runs = [cell("vectors", f"seed {seed}", settings, measured, seed, options) for seed in range(options.seeds)]
     rows = [
         [way, mean_and_range([run[way]["with data"]["ratio"] for run in runs], 1)]
         + [mean_and_range([run[way][step]["accuracy"] - run["dense"] for run in runs]) for step in STEPS]
@@ -90,8 +94,8 @@ def main():
         "(range). Gong et al. (2014) lose less than one point of top-5 at 16x to 24x, without training, on larger "
         "dense layers."
     )
-    measured = {"options": {"epochs": options.epochs, "samples": options.samples}, "runs": runs}
-    write("vectors", "Dense layers 16 and 24 times smaller", [("Accuracy", columns, rows)], note, measured)
+    found = {"settings": settings, "runs": runs}
+    write("vectors", "Dense layers 16 and 24 times smaller", [("Accuracy", columns, rows)], note, found)
 
 
 if __name__ == "__main__":
