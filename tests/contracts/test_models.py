@@ -256,7 +256,7 @@ def test_rounded_and_made_plain_again_it_answers_as_with_few_bits(make):
 @every("fire", "residual", "shuffle_unit", "shuffle_unit_v2")
 def test_factorized_it_costs_what_was_planned(make):
     model = make()
-    plan = slim.plan_factorization(model, ratio=0.1, of="params")
+    plan = slim.plan_factorization(model, ratio=0.01, of="params")  # kernels of groups stay whole: most of a ShuffleNet
     small = slim.factorize(model, plan, verbose=0)
     assert small.count_params() == slim.profile(small).parameters < model.count_params()
     assert np.isfinite(small(images(model))).all()
@@ -267,7 +267,12 @@ exported = pytest.mark.filterwarnings("ignore:XNNPACK runs")
 
 
 def check_file(model, path, quantize, least_db):
-    report = slim.export_tflite(model, path, quantize, images(model, 16), verbose=0)
+    data = images(model, 16)
+    for layer in model.layers:  # random statistics leave answers of deep networks that hardly differ
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(data, training=True)
+    report = slim.export_tflite(model, path, quantize, data, verbose=0)
     assert report.agreement.sqnr_db > least_db
     assert not {"SHAPE", "PACK", "STRIDED_SLICE"} & set(report.agreement.operations)
 
