@@ -73,7 +73,7 @@ def _noise_variance(squares, long, alpha, threshold):
         return (x - np.log(x)).sum() + (np.log1p(tau) + alpha * np.log1p(tau / alpha) - tau).sum()
 
     # The free energy has a kink wherever a singular value is kept or not, so that one search may end in any valley.
-    edges = np.log(squares[squares > 0] / (long * threshold))
+    edges = np.log(squares[squares > 0]) - math.log(long * threshold)
     ends = np.unique(np.clip([math.log(low), *edges, math.log(high)], math.log(low), math.log(high)))
     best = min(
         (

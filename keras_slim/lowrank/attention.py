@@ -50,8 +50,8 @@ class FactorableAttention(Factorable):
         return self._scheme.size(self.shape, self.shape[5 : 5 + self._scheme.num_ranks()])
 
     @property
-    def num_columns(self):
-        return max(self.shape[2:5])
+    def num_moments(self):
+        return sum(size**2 for size in self.shape[2:5])
 
     def why_not(self):
         constraints = [each.constraint for each in self._weights.values() if each.constraint is not None]

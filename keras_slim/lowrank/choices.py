@@ -39,7 +39,7 @@ class Choices:
         self._counted = meter.counted
         self._why = {}
         found = {}
-        seeing = {} if batches is None else self._seeing()
+        seeing = {} if batches is None else self._seeing(rule_of)
         for grams in moments(layers.program, layers.model, layers.kinds, seeing, batches, memory, verbose):
             with progress("Looking at singular values", "layers", verbose) as counted:
                 for layer, gram in counted(grams.items()):
@@ -50,8 +50,15 @@ class Choices:
         self._options = {layer: found[layer] for layer in layers.kinds}
         self._whole = {layer: options[0] for layer, options in self._options.items()}
 
-    def _seeing(self):
-        return looked_at(self._layers.kinds, self._memory, depth=4)
+    def _seeing(self, rule_of):
+        """Returns the layers that are looked at: those that may become products."""
+        layers = self._layers
+        asked = {
+            layer: kind
+            for layer, kind in layers.kinds.items()
+            if layers.schemes(layer) and (rule_of is None or rule_of(layer) is not None)
+        }
+        return looked_at(asked, self._memory, depth=4)
 
     def within(self, ratio, settings, owner):
         """Returns the plan that brings the model down by a share of its cost, or raises."""
@@ -61,7 +68,7 @@ class Choices:
         chosen, reached = self._measured_at(target) if meter.before is not None else self._counted_at(target)
         if reached > target:
             expected = f"at most {max(0.0, 1 - reached / total):.3f} of the {meter.of}, with each layer at rank 1"
-            hint = "Layers that stay whole, and why: `plan_factorization(model, 0.01).describe()`."
+            hint = "Layers that stay whole, and why: `plan_factorization(model, ranks=1).describe()`."
             if meter.before is not None:
                 names = sorted(layer.name for layer, why in self._why.items() if why == meter.no_less)
                 hint = f"Measured by themselves, these would be no {meter.less}: {names}."

@@ -81,6 +81,11 @@ class Factorable:
         """How many numbers one place of the kernel reads."""
         return self.params // self.shape[-1]
 
+    @property
+    def num_moments(self) -> int:
+        """How many numbers the second moments of what it reads are."""
+        return self.num_columns**2
+
     def why_not(self) -> str:
         """Returns why its kernel cannot be written as a product, or an empty string if it can."""
         if constraint := self.variable.constraint:

@@ -1,6 +1,5 @@
 """What kernels read, summed up over data: second moments of patches."""
 
-import math
 import warnings
 from typing import Any
 
@@ -22,8 +21,8 @@ RIDGE = 1e-6
 """Penalty on the squares of what a fitted kernel differs from the layer's own, as a share of the mean variance."""
 PIECE = 2**26
 """Bytes of rows that are summed up at a time."""
-BYTES_PER_SQUARE = 16
-"""What the second moments of a layer take for each pair of columns: its own, and those with another network."""
+BYTES_PER_MOMENT = 16
+"""What second moments take for each pair of columns: their own, and those with another network."""
 
 
 def looked_at(kinds: dict, memory: int, depth: int) -> dict:
@@ -35,17 +34,17 @@ def looked_at(kinds: dict, memory: int, depth: int) -> dict:
         depth: How many calls above this one the user's is, for the warning.
     """
     seeing = {layer: kind for layer, kind in kinds.items() if kind.sees_data}
-    most = math.isqrt(memory // BYTES_PER_SQUARE)
-    large = [layer.name for layer, kind in seeing.items() if kind.num_columns > most]
+    sizes = {layer: _bytes_of(kind) for layer, kind in seeing.items()}
+    large = {layer.name: size for layer, size in sizes.items() if size > memory}
     if large:
         warnings.warn(
-            f"Layers {large} read more than {most} numbers at a place, of which second moments take more than "
+            f"Layers {[*large]} read so many numbers at a place that second moments of these take more than "
             f"memory={memory} bytes. What stands for their kernels is the best for these, not for the data. For a look "
-            "at it give more `memory`, 16 bytes for each pair of numbers.",
+            f"at it: `memory={max(large.values())}`.",
             SlimWarning,
             stacklevel=1 + depth,
         )
-    return {layer: kind for layer, kind in seeing.items() if kind.num_columns <= most}
+    return {layer: kind for layer, kind in seeing.items() if sizes[layer] <= memory}
 
 
 def moments(program, model, kinds, seeing, batches, memory, verbose):
@@ -71,7 +70,7 @@ def _groups(kinds, memory):
     """Yields parts of a dictionary of `Factorable`s by layer, of which second moments fit into memory."""
     group, taken = {}, 0
     for layer, kind in kinds.items():
-        size = BYTES_PER_SQUARE * kind.num_columns**2
+        size = _bytes_of(kind)
         if group and taken + size > memory:
             yield group
             group, taken = {}, 0
@@ -79,6 +78,11 @@ def _groups(kinds, memory):
         taken += size
     if group:
         yield group
+
+
+def _bytes_of(kind):
+    """Returns how much second moments of what a `Factorable` reads take."""
+    return BYTES_PER_MOMENT * kind.num_moments
 
 
 @without_gradients()

@@ -126,6 +126,11 @@ def test_noise_has_no_rank(shape):
     assert evbmf_rank(np.zeros(min(shape)), shape) == 0
 
 
+@pytest.mark.filterwarnings("error")
+def test_evbmf_of_singular_values_that_are_next_to_nothing():
+    assert evbmf_rank(np.array([1.0, 1e-161, 0.0, 0.0]), (4, 400)) == 1
+
+
 def test_a_matrix_without_noise():
     matrix = rng.normal(size=(40, 4)) @ rng.normal(size=(4, 60))
     assert evbmf_rank(np.linalg.svd(matrix, compute_uv=False), (40, 60)) == 4

@@ -1,12 +1,14 @@
 """Attention with smaller heads: exact at full rank, and what is lost is what scores and values miss."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
 import keras_slim as slim
-from keras_slim.errors import PlanMismatchError, UnsupportedLayerError
+from keras_slim.errors import PlanMismatchError, SlimWarning, UnsupportedLayerError
 from keras_slim.factorization import Heads, LowRankProduct, SmallerHeads
 from keras_slim.lowrank import FactorizationPlan, LayerFactors, Size, which
 
@@ -245,6 +247,16 @@ def test_heads_that_share_keys_are_cut_together():
         np.testing.assert_allclose(np.concatenate(found), (u[:, :3] * s[:3]) @ v[:3], atol=1e-10)
     assert scheme.num_ranks() == 1
     assert small.shape[5:7] == (3, 3)
+
+
+def test_what_queries_keys_and_values_read_takes_memory_for_each():
+    model, values, _ = made("across")
+    enough = 16 * (13**2 + 9**2 + 10**2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SlimWarning)
+        slim.plan_factorization(model, ranks=2, data=values, memory=enough)
+    with pytest.warns(SlimWarning, match=f"`memory={enough}`"):
+        slim.plan_factorization(model, ranks=2, data=values, memory=enough - 1)
 
 
 @pytest.mark.parametrize("rank", [1, 3, 5])

@@ -94,7 +94,7 @@ def test_layers_whose_moments_are_too_large_are_told_and_cut_without_data():
     keras.utils.set_random_seed(0)
     flat = layers.Flatten()
     model = keras.Sequential([keras.Input((5, 20)), flat, layers.Dense(30, name="large"), layers.Dense(30, name="net")])
-    with pytest.warns(SlimWarning, match=r"Layers \['large'\] read more than 30 numbers"):
+    with pytest.warns(SlimWarning, match=r"Layers \['large'\] read so many numbers .* `memory=160000`"):
         plan = slim.plan_factorization(model, ranks=4, data=x, memory=memory)
     with pytest.warns(SlimWarning, match="'large'") as told:
         small = slim.factorize(model, plan, x, memory=memory)
@@ -103,6 +103,15 @@ def test_layers_whose_moments_are_too_large_are_told_and_cut_without_data():
     for name, is_same in {"large": True, "net": False}.items():
         kernels = [np.array(each.get_layer(name).kernel) for each in (small, plain)]
         assert np.allclose(*kernels) == is_same
+
+
+@pytest.mark.filterwarnings("error::keras_slim.errors.SlimWarning")
+@pytest.mark.parametrize("options", [{"ranks": {"net": 4}}, {"ratio": 0.1, "scheme": {"net": "auto"}}])
+def test_nothing_is_told_of_large_layers_that_stay_whole_anyway(options):
+    inputs = keras.Input((40,))
+    model = keras.Model(inputs, layers.Dense(30, name="net")(layers.Dense(30, name="large")(inputs)))
+    plan = slim.plan_factorization(model, data=x[:, :2].reshape(8, 40), memory=16 * 30**2, **options)
+    assert [each.path for each in plan.layers] == ["net"]
 
 
 @pytest.mark.parametrize(

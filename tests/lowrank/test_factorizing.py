@@ -244,6 +244,10 @@ def test_what_cannot_be(net, images):
         slim.plan_factorization(net, 0.3, data=np.full((8, 12, 12, 3), np.nan, "float32"))
     with pytest.raises(UnreachableTargetError, match="at most 0"):
         slim.plan_factorization(net, 0.99)
+    whole = keras.Sequential([keras.Input((4, 4, 1)), layers.DepthwiseConv2D(3, name="each")])
+    with pytest.raises(UnreachableTargetError, match=r"why: `plan_factorization\(model, ranks=1\)"):
+        slim.plan_factorization(whole, 0.01)
+    assert "by itself" in slim.plan_factorization(whole, ranks=1).describe()
     with pytest.raises(ValueError, match="either `ratio` or `ranks`"):
         slim.plan_factorization(net)
     with pytest.raises(ValueError, match="'auto', 'channel'"):
