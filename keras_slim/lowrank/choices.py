@@ -78,7 +78,8 @@ class Choices:
     def by_rules(self, settings):
         """Returns the plan that the rules of the layers make."""
         chosen = self._settled({layer: options[-1] for layer, options in self._options.items()}, self._verbose)
-        return self._checked(chosen, settings)
+        chosen, cost = self._checked(chosen)
+        return self._plan(chosen, settings, cost)
 
     def holding(self, floor, settings):
         """Returns the plan of the smallest network whose metric holds."""
@@ -88,7 +89,9 @@ class Choices:
         if chosen is None:
             chosen = self._whole
             self._why |= {layer: METRIC_FALLS for layer, why in self._why.items() if why == OTHERS_LOSE_LESS}
-        return self._checked(chosen, settings | {"metric": floor.to_dict(after, tries)})
+        chosen, cost = self._checked(chosen)
+        after = floor.before if chosen == self._whole else after
+        return self._plan(chosen, settings | {"metric": floor.to_dict(after, tries)}, cost)
 
     def _at(self, amount, verbose=0):
         """Returns the choice by the one ranking with which the model comes down to a count."""
@@ -148,16 +151,16 @@ class Choices:
             return replaced(model, planned, plain(planned))
         return replaced(model, planned, fitted(model, planned, self._batches, self._memory, 0))
 
-    def _checked(self, chosen, settings):
-        """Returns the plan of a choice, an empty one if the whole is measured to cost no less."""
+    def _checked(self, chosen):
+        """Returns a choice and what it is measured to cost, all as it is if it costs no less."""
         meter = self._meter
         if meter.before is None or chosen == self._whole:
-            return self._plan(chosen, settings, meter.before)
+            return chosen, meter.before
         cost = meter.cost(chosen)
         if cost < meter.before:
-            return self._plan(chosen, settings, cost)
+            return chosen, cost
         self._why |= {layer: meter.whole_no_less for layer, option in chosen.items() if option.scheme}
-        return self._plan(self._whole, settings, meter.before)
+        return self._whole, meter.before
 
     def _plan(self, chosen, settings, cost):
         """Returns the plan of a choice that costs so much."""

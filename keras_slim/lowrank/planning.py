@@ -113,9 +113,10 @@ def plan_factorization(
     if sum(each is not None for each in ways.values()) != 1:
         expected = "either `ratio` or `ranks` or `max_drop`"
         raise ValueError(invalid_argument("ratio", owner, expected=expected, received=ways))
-    if max_drop is None and not (validation_data is None and metric is None):
-        expected = "none without `max_drop`, for which the metric is measured on it"
-        raise ValueError(invalid_argument("validation_data", owner, expected=expected, received=validation_data))
+    for name, given in {"validation_data": validation_data, "metric": metric}.items():
+        if max_drop is None and given is not None:
+            expected = "none without `max_drop`, for which the metric is measured"
+            raise ValueError(invalid_argument(name, owner, expected=expected, received=given))
     if ratio is not None:
         check_share(ratio, "ratio", owner)
     check_count(samples, "samples", owner)

@@ -112,12 +112,20 @@ def test_what_does_not_get_cheaper_is_told(model):
     assert plan.after == plan.before
 
 
-def test_a_whole_that_costs_no_less_leaves_nothing(model):
-    class Whole(Counted):
-        def price(self, model):
-            return super().price(model) + (1e6 if len(model.layers) > 4 else 0)
+class Whole(Counted):
+    """One to which a network of more than so many dense layers is dear, though no product is by itself."""
 
-    plan = slim.plan_factorization(model, ranks={"wide": 4}, of=Whole())
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+
+    def price(self, model):
+        dense = [layer for layer in model.layers if isinstance(layer, layers.Dense)]
+        return super().price(model) + (1e6 if len(dense) > self.most else 0)
+
+
+def test_a_whole_that_costs_no_less_leaves_nothing(model):
+    plan = slim.plan_factorization(model, ranks={"wide": 4}, of=Whole(3))
     assert not plan.layers
     assert {each.path: each.reason for each in plan.whole}["wide"] == "measured: the whole would be no cheaper"
     assert plan.after == plan.before
@@ -197,6 +205,14 @@ def test_a_search_that_finds_nothing_says_so(trained):
     assert slim.factorize(model, max_drop=0.0, validation_data=(x, y)).count_params() == model.count_params()
 
 
+def test_a_search_whose_best_costs_no_less_has_the_metric_of_the_model(trained):
+    model, x, y = trained
+    plan = slim.plan_factorization(model, max_drop=0.1, of=Whole(2), validation_data=(x, y))
+    assert not plan.layers
+    assert any(held for _, _, held in plan.settings["metric"]["tries"])
+    assert plan.settings["metric"]["after"] == plan.settings["metric"]["before"] == 1.0
+
+
 def test_a_search_by_a_function_and_by_what_is_measured(trained):
     model, x, _ = trained
 
@@ -220,8 +236,9 @@ def test_what_a_search_needs(trained, model):
         slim.plan_factorization(model, max_drop=0.1, validation_data=(x, y))
     with pytest.raises(ValueError, match="either `ratio` or `ranks` or `max_drop`"):
         slim.plan_factorization(trained, 0.3, max_drop=0.1, validation_data=(x, y))
-    with pytest.raises(ValueError, match="none without `max_drop`"):
-        slim.plan_factorization(trained, 0.3, validation_data=(x, y))
+    for name, given in {"validation_data": (x, y), "metric": "signs"}.items():
+        with pytest.raises(ValueError, match=f"argument `{name}`.*none without `max_drop`"):
+            slim.plan_factorization(trained, 0.3, **{name: given})
     with pytest.raises(ValueError, match="'auto', 'min', 'max'"):
         slim.plan_factorization(trained, max_drop=0.1, mode="most", validation_data=(x, y))
 
