@@ -43,8 +43,9 @@ def plan_factorization(
     ranking as far as a metric allows, by bisection; each network that is tried is made, with data if there is any. With
     `ranks`, each layer is seen by itself.
 
-    A layer becomes a product only where that has fewer parameters and less to compute. Where `of` is measured, it also
-    has to cost less in a file of its own, and the whole in its file.
+    A layer becomes a product only where that has fewer parameters and less to compute; tables and tensor trains, which
+    save parameters alone, may compute more. Where `of` is measured, it also has to cost less in a file of its own, and
+    the whole in its file.
 
     Dense layers, those by an einsum equation, convolutions with kernels of size 1, and the inputs of `LSTM`, `GRU` and
     `SimpleRNN` become two layers; so do tables, `Embedding`, to save parameters. `MultiHeadAttention` and
