@@ -105,7 +105,8 @@ class Factorable:
         scheme = self.schemes.get(name)
         if scheme is None or len(ranks) != scheme.num_ranks():
             return False
-        return min(ranks) > 0 and scheme.within(self.shape, ranks) == tuple(ranks)
+        is_count = all(isinstance(rank, int) and rank > 0 for rank in ranks)
+        return is_count and scheme.within(self.shape, ranks) == tuple(ranks)
 
     def macs(self, inputs: tuple, outputs: tuple, scheme: Scheme | None = None, ranks: tuple[int, ...] = ()) -> int:
         """Returns the multiply-accumulates of a call on one sample, as it is or as a product.

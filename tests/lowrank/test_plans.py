@@ -48,6 +48,7 @@ def test_a_plan_comes_back_from_json_and_says_how_it_was_made(model, ranks):
         ("tucker", (2,)),
         ("channel", (0,)),
         ("channel", (17,)),
+        ("channel", (2.0,)),
         ("tucker", (1, 10)),
         ("channel", (2, 2)),
     ],
