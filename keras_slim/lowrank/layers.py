@@ -5,6 +5,7 @@ from collections import defaultdict
 from keras_slim.graph.program import Program
 from keras_slim.lowrank.asked import SCHEME_NAMES, factorable, why_not
 from keras_slim.lowrank.plan import FactorizationPlan, LayerFactors, LeftWhole, Size
+from keras_slim.lowrank.which import WHOLE
 from keras_slim.profiling import profile
 from keras_slim.rewriting.per_layer import PerLayer, paths
 from keras_slim.validation import check_choice
@@ -83,7 +84,8 @@ def _calls(program):
     """Returns the calls of layers with kernels, by layer."""
     calls = defaultdict(list)
     for call in program.calls:
-        if any(len(weight.shape) > 1 for weight in getattr(call.operation, "weights", ())):
+        weights = getattr(call.operation, "weights", ())
+        if isinstance(call.operation, tuple(WHOLE)) or any(len(weight.shape) > 1 for weight in weights):
             calls[call.operation].append(call)
     return calls
 

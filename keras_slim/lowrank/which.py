@@ -4,7 +4,7 @@ import keras
 
 from keras_slim.graph.stock import differs_because
 from keras_slim.held import layers_within
-from keras_slim.layers import TensorTrainDense, TensorTrainEmbedding
+from keras_slim.layers import HashedDense, TensorTrainDense, TensorTrainEmbedding
 from keras_slim.lowrank.attention import FactorableAttention, FactorableGroupedAttention
 from keras_slim.lowrank.einsum import FactorableEinsum
 from keras_slim.lowrank.kinds import Factorable, FactorableConvolution, FactorableEmbedding
@@ -28,6 +28,7 @@ WHOLE = {
     keras.layers.SeparableConv2D: "it is a product already",
     TensorTrainDense: "it is a product already",
     TensorTrainEmbedding: "it is a product already",
+    HashedDense: "its kernel repeats the few numbers that it has",
 }
 """Why layers with kernels stay whole that have no factors."""
 

@@ -101,3 +101,11 @@ def test_adder_layers_stay_whole_and_are_told():
     assert [each.path for each in plan.layers] == ["real"]
     small = slim.factorize(model, plan)
     np.testing.assert_array_equal(small.get_layer("adds").get_weights()[0], model.get_layer("adds").get_weights()[0])
+
+
+def test_hashed_layers_stay_whole_and_are_told():
+    model = keras.Sequential([keras.Input((32,)), layers.Dense(64, name="hashed"), layers.Dense(64, name="real")])
+    plan = slim.plan_factorization(slim.hash(model, 0.8, skip=["real"]), ranks=4)
+    assert [each.path for each in plan.layers] == ["real"]
+    reasons = {each.path: each.reason for each in plan.whole}
+    assert reasons == {"hashed": "its kernel repeats the few numbers that it has"}
