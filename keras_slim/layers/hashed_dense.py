@@ -65,6 +65,9 @@ class HashedDense(keras.layers.Dense):
         super().__init__(*args, **kwargs)
 
     def build(self, input_shape):
+        if input_shape[-1] is None:
+            expected = "a known last dimension"
+            raise ValueError(invalid_argument("input_shape", self.name, expected=expected, received=input_shape))
         shape = input_shape[-1], self.units
         number = self._number_of(shape)
 
@@ -113,7 +116,15 @@ class HashedDense(keras.layers.Dense):
 
         Args:
             kernel: Array of shape `(channels, units)`.
+
+        Raises:
+            ValueError: If it is of another shape, or the layer is not built.
         """
+        if not self.built:
+            raise ValueError(f"Layer '{self.name}' has no numbers yet. Build it first: `layer.build(input_shape)`.")
+        if np.shape(kernel) != self._places.shape:
+            expected, received = f"an array of shape {self._places.shape}", f"one of shape {np.shape(kernel)}"
+            raise ValueError(invalid_argument("kernel", "assign_kernel", expected=expected, received=received))
         number = self.hashed_kernel.shape[0]
         buckets, signs = self._places % number, np.where(self._places < number, 1.0, -1.0)
         sums = np.bincount(buckets.ravel(), (signs * kernel).ravel(), number)

@@ -82,8 +82,10 @@ class TensorTrain(keras.layers.Layer):
             matrix: Array of shape `(inputs, outputs)`.
 
         Raises:
-            ValueError: If it is of another shape, or not finite.
+            ValueError: If it is of another shape, or not finite, or the layer is not built.
         """
+        if not self.built:
+            raise ValueError(f"Layer '{self.name}' has no cores yet. Build it first: `layer.build(input_shape)`.")
         rest = math.prod(self.inputs) - len(matrix)
         matrix = np.pad(matrix, [(0, rest), (0, 0)]) if self.has_spare_rows and rest > 0 else matrix
         for core, value in zip(self.cores, tensor_train(matrix, self.inputs, self.outputs, self.ranks), strict=True):
@@ -95,6 +97,14 @@ class TensorTrain(keras.layers.Layer):
     def get_config(self):
         own = {"rank": self.rank, "input_factors": self.input_factors, "output_factors": self.output_factors}
         return {**super().get_config(), **own}
+
+
+def check_stock(layer, kind, owner) -> None:
+    """Raises `ValueError` if a layer is no built one of a kind that computes what that kind does in Keras."""
+    if type(layer) is kind and layer.built and not layer.quantization_mode:
+        return
+    expected = f"a built `{kind.__name__}` of Keras, not quantized and of no class that derives from it"
+    raise ValueError(invalid_argument("layer", owner, expected=expected, received=layer))
 
 
 def deviation_of(initializer, shape, owner) -> float:

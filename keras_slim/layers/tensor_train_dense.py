@@ -8,7 +8,7 @@ from keras import ops
 from keras_slim.errors import invalid_argument
 from keras_slim.factorization.tensor_train import balanced_factors
 from keras_slim.layers.bias_and_activation import with_bias_and_activation
-from keras_slim.layers.tensor_train import TensorTrain, deviation_of
+from keras_slim.layers.tensor_train import TensorTrain, check_stock, deviation_of
 from keras_slim.validation import check_count
 
 
@@ -108,6 +108,9 @@ class TensorTrainDense(TensorTrain):
         Returns:
             The layer, built, with the name, bias, activation and dtype of the other one.
 
+        Raises:
+            ValueError: If it is not a dense layer of Keras itself, is not built, or is quantized.
+
         Example:
 
         >>> dense = keras.layers.Dense(12)
@@ -116,8 +119,7 @@ class TensorTrainDense(TensorTrain):
         >>> bool(ops.max(ops.abs(train.matrix() - dense.kernel)) < 1e-5)
         True
         """
-        if not isinstance(layer, keras.layers.Dense) or not layer.built:
-            raise ValueError(_wrong("layer", "a built `Dense` layer", layer, "from_dense"))
+        check_stock(layer, keras.layers.Dense, "from_dense")
         made = cls(**of_dense(layer, rank=rank, input_factors=input_factors, output_factors=output_factors, **kwargs))
         made.build((None, layer.kernel.shape[0]))
         made.set_matrix(ops.convert_to_numpy(layer.kernel))

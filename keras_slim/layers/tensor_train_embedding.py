@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_slim.errors import invalid_argument
 from keras_slim.factorization.tensor_train import balanced_factors, covering_factors
-from keras_slim.layers.tensor_train import TensorTrain, deviation_of
+from keras_slim.layers.tensor_train import TensorTrain, check_stock, deviation_of
 from keras_slim.validation import check_count
 
 
@@ -82,6 +82,7 @@ class TensorTrainEmbedding(TensorTrain):
         self.embeddings_constraint = keras.constraints.get(embeddings_constraint)
         self.mask_zero = mask_zero
         self.supports_masking = mask_zero
+        self.autocast = False  # in half precision, integers given as floating-point numbers would be rounded
         deviation_of(self.embeddings_initializer, (1, 1), owner)
 
     @classmethod
@@ -97,10 +98,11 @@ class TensorTrainEmbedding(TensorTrain):
 
         Returns:
             The layer, built.
+
+        Raises:
+            ValueError: If it is not a table of Keras itself, is not built, or is quantized.
         """
-        if not isinstance(layer, keras.layers.Embedding) or not layer.built:
-            expected = "a built `Embedding`"
-            raise ValueError(invalid_argument("layer", "from_embedding", expected=expected, received=layer))
+        check_stock(layer, keras.layers.Embedding, "from_embedding")
         options = {"rank": rank, "input_factors": input_factors, "output_factors": output_factors, **kwargs}
         made = cls(**of_embedding(layer, **options))
         made.build()
@@ -124,7 +126,7 @@ class TensorTrainEmbedding(TensorTrain):
             rank, number_in, number_out, behind = core.shape
             others //= number_in
             digits = ops.mod(ops.floor_divide(numbers, others), number_in)
-            parts = ops.take(ops.transpose(core, (1, 0, 2, 3)), digits, axis=0)
+            parts = ops.take(ops.transpose(ops.cast(core, self.compute_dtype), (1, 0, 2, 3)), digits, axis=0)
             parts = ops.reshape(parts, (-1, rank, number_out * behind))
             before *= number_out
             state = ops.reshape(parts if state is None else ops.matmul(state, parts), (-1, before, behind))

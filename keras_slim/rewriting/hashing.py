@@ -33,7 +33,7 @@ def hash(
     That makes the file of `save_compressed` small, and what is computed no less. Of a trained kernel it leaves little
     as it is, so the copy is to be trained on. Build a fresh network with `HashedDense` itself, whose numbers begin at
     the scale of the initializer; means are smaller. A regularizer of a kernel is kept, over fewer numbers; a
-    constraint, which is about the columns of a matrix, is left out.
+    constraint and an `OrthogonalRegularizer`, which are about the columns of a matrix, are left out.
 
     Args:
         model: A Functional, built Sequential or subclassed model. It is not changed.
@@ -86,6 +86,8 @@ def hash(
         if share is None:
             return None
         changes = {"kernel_constraint": None, "ratio": share, "seed": seed + len(made), **changes}
+        if isinstance(operation.kernel_regularizer, keras.regularizers.OrthogonalRegularizer):
+            changes["kernel_regularizer"] = None
         made[operation] = made_from({**config_of(operation), **changes}, operation, HashedDense)
         return [made[operation]]
 

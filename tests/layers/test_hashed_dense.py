@@ -246,3 +246,12 @@ def test_keras_can_neither_quantize_nor_adapt_it():
     for method, argument in (("quantize", "int8"), ("enable_lora", 4)):
         with pytest.raises(NotImplementedError, match="does not store its kernel"):
             getattr(built(), method)(argument)
+
+
+def test_a_kernel_of_another_shape_is_refused_and_a_width_has_to_be_known():
+    with pytest.raises(ValueError, match=r"Expected an array of shape \(5, 4\)"):
+        built().assign_kernel(np.ones((1, 4)))
+    with pytest.raises(ValueError, match="Build it first"):
+        HashedDense(4, ratio=0.5).assign_kernel(np.ones((5, 4)))
+    with pytest.raises(ValueError, match="a known last dimension"):
+        HashedDense(4, ratio=0.5).build((None, None))

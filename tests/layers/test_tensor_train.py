@@ -80,6 +80,16 @@ def test_a_number_of_rows_without_factors_is_counted_all_the_same():
     np.testing.assert_allclose(answers, by_digits(layer)[:23], atol=1e-6)
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16", "float64"])
+def test_half_precision_rounds_vectors_and_not_the_numbers_that_pick_them(policy):
+    layer = TensorTrainEmbedding(5000, 8, 4, dtype=policy)
+    numbers = np.array([[257, 3001, 4999]])
+    picked = layer(keras.ops.convert_to_tensor(numbers, "int32"))
+    np.testing.assert_array_equal(array(layer(keras.ops.convert_to_tensor(numbers, "float32"))), array(picked))
+    assert keras.backend.standardize_dtype(picked.dtype) == layer.compute_dtype
+    np.testing.assert_allclose(array(picked)[0], array(layer.matrix())[numbers[0]], rtol=0.05, atol=1e-3)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 @pytest.mark.parametrize("number", [1, 7, 12, 27, 64, 784, 1000])
 def test_factors_are_those_of_least_sum(number, depth):
@@ -195,6 +205,11 @@ def test_what_a_table_computes():
     assert slim.profile(model).parameters == 3 * 5 * 2 + 2 * 4 * 3 * 3 + 3 * 5 * 2
 
 
+def built(layer):
+    layer.build((None, 4))
+    return layer
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -210,6 +225,10 @@ def test_what_a_table_computes():
         (lambda: TensorTrainEmbedding(30, 12, input_factors=(3, 3, 3)), "at least 30"),
         (lambda: TensorTrainEmbedding(30, 12, output_factors=(3, 3, 3)), "product is 12"),
         (lambda: TensorTrainEmbedding.from_embedding(keras.layers.Embedding(3, 3)), "a built `Embedding`"),
+        (lambda: TensorTrainDense.from_dense(built(slim.layers.AdderDense(3))), "no class that derives"),
+        (lambda: TensorTrainDense.from_dense(built(keras.layers.Dense(3, dtype="int8_from_float32"))), "not quantized"),
+        (lambda: TensorTrainEmbedding.from_embedding(built(slim.layers.QuantEmbedding(3, 3))), "no class that derives"),
+        (lambda: TensorTrainDense(12).set_matrix(np.ones((3, 12))), "Build it first"),
     ],
 )
 def test_what_cannot_be_is_refused(make, message):

@@ -67,6 +67,13 @@ def test_a_constraint_is_left_out_and_a_regularizer_kept():
     assert isinstance(made.kernel_regularizer, keras.regularizers.L2)
 
 
+def test_a_regularizer_that_is_about_columns_is_left_out():
+    dense = layers.Dense(4, kernel_regularizer="orthogonal_regularizer", bias_regularizer="l2")
+    made = slim.hash(keras.Sequential([keras.Input((12,)), dense]), 0.5)
+    assert made.layers[0].kernel_regularizer is None
+    assert len(made.losses) == 1
+
+
 @pytest.mark.parametrize(
     ("ratio", "options", "error", "message"),
     [
