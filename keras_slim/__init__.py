@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from keras_slim.rewriting.dequantization import dequantize
     from keras_slim.rewriting.equalization import equalize
     from keras_slim.rewriting.folding import fold_batch_normalization
-    from keras_slim.rewriting.hashing import hash
+    from keras_slim.rewriting.hashing import hash as hash
     from keras_slim.rewriting.quantization import quantize
     from keras_slim.rewriting.sensitivity import quantization_report
     from keras_slim.sharing import share_weights
@@ -98,6 +98,7 @@ _HOMES = {
     "verify_tflite": "export",
 }
 
+# `hash` is left out, so that `from keras_slim import *` leaves Python's own as it is.
 __all__ = [
     "PruningPlan",
     "Recipe",
@@ -122,7 +123,6 @@ __all__ = [
     "fold_batch_normalization",
     "functional",
     "graph",
-    "hash",
     "layers",
     "load_compressed",
     "lowrank",
@@ -158,15 +158,15 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name not in __all__:
-        raise AttributeError(f"module 'keras_slim' has no attribute {name!r}")
     if name in _HOMES:
         return getattr(importlib.import_module(f"keras_slim.{_HOMES[name]}"), name)
+    if name not in __all__:
+        raise AttributeError(f"module 'keras_slim' has no attribute {name!r}")
     return importlib.import_module(f"keras_slim.{name}")
 
 
 def __dir__():
-    return __all__
+    return sorted({*__all__, *_HOMES})
 
 
 if "keras" in sys.modules:

@@ -1,5 +1,6 @@
 """Every public name exists, explains itself and is in the documentation; importing keras_slim stays cheap."""
 
+import builtins
 import importlib
 import inspect
 import pathlib
@@ -56,10 +57,16 @@ def test_a_package_is_documented(package):
     assert f"automodule:: keras_slim.{package}\n" in page.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", getattr(keras_slim, "__all__", ()))
+@pytest.mark.parametrize("name", dir(keras_slim))
 def test_the_front_door_is_documented(name):
     text = (API / "index.md").read_text(encoding="utf-8")
     assert re.search(rf"`(slim\.)?{re.escape(name)}`", text), f"Add `slim.{name}` to the table in docs/api/index.md."
+
+
+def test_all_names_hide_no_name_of_python_and_one_that_would_is_there_all_the_same():
+    assert not {*keras_slim.__all__} & {*vars(builtins)}
+    assert {*dir(keras_slim)} - {*keras_slim.__all__} == {"hash"}
+    assert keras_slim.hash is keras_slim.rewriting.hash
 
 
 def test_importing_keras_slim_after_keras_makes_files_loadable_and_imports_no_optional_or_slow_package(tmp_path):
