@@ -257,7 +257,10 @@ def accuracy_rows(found, moment):
 
 
 def undone(found):
-    """Yields, for each network and ratio, the share of the drop of plain factors that the data prevents, by seed."""
+    """Yields, for each network and ratio, the share of the drop of plain factors that the data prevents, by seed.
+
+    A seed with which plain factors lose nothing has no such share.
+    """
     plain, data = (f"{RANKINGS[0]}, {each}" for each in (PLAIN, DATA))
     for network, runs in found.items():
         for ratio in RATIOS:
@@ -265,9 +268,11 @@ def undone(found):
             for run in runs["seeds"]:
                 whole = run["dense"]["straight"]
                 first, second = (run[f"{way} {ratio}"]["straight"] for way in (plain, data))
-                shares.append(100 * (second - first) / (whole - first))
+                if first < whole:
+                    shares.append(100 * (second - first) / (whole - first))
                 ahead.append(second - run[f"EVBMF, {PEER} {ratio}"]["straight"])
-            yield [network, f"{1 / (1 - ratio):.0f}x", mean_and_range(shares, 0), mean_and_range(ahead, 1)]
+            worth = mean_and_range(shares, 0) if shares else "no drop"
+            yield [network, f"{1 / (1 - ratio):.0f}x", worth, mean_and_range(ahead, 1)]
 
 
 def time_rows(found):

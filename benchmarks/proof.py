@@ -113,11 +113,8 @@ def examine(way, speed_up, seed, data, options):
     start = time.perf_counter()
     epochs, peak = options.tune_epochs, TUNING_PEAK
     if way == "in fit":
-        callbacks = [
-            slim.callbacks.ProgressiveGlobalPruning(
-                ratio, data=seen, window=(0.0, 0.5), calibration=slim.pruning.Calibration(), **how
-            )
-        ]
+        how |= {"rounds": min(5, max(1, epochs // 2)), "window": (0.0, 0.5), "calibration": slim.pruning.Calibration()}
+        callbacks = [slim.callbacks.ProgressiveGlobalPruning(ratio, data=seen, **how)]
     elif way in ("at once", "from scratch"):
         peers_keras.compiled(model, 0.0)
         model = slim.prune(model, ratio, data=seen, **how)
@@ -147,11 +144,11 @@ def torch_pruning(seed, data, options, folder):
     return json.loads((folder / f"torch-{seed}.json").read_text())
 
 
-def rows(found):
+def rows(found, speed_ups):
     """Yields a row for each speed-up and way: accuracies, and points to the dense network trained as long."""
     dense = [run["dense"]["tuned"] for run in found]
     yield ["1x", "dense", mean_and_range(dense), "", "1", minutes([run["dense"] for run in found])]
-    for speed_up in (2, 4):
+    for speed_up in speed_ups:
         for way in WAYS:
             pairs = [(run[key], run["dense"]) for run in found if (key := f"{way} {speed_up}x") in run]
             if pairs:
@@ -181,7 +178,8 @@ def resnet20(options):
             for way in ("in fit", "at once", "from scratch"):
                 found[-1][f"{way} {speed_up}x"] = measure(way, speed_up)
         if options.torch_python:
-            peer = cell("proof", f"resnet20 torch {seed}", settings, torch_pruning, seed, data, options, folder)
+            asked = {**settings, "speed_ups": options.speed_ups}
+            peer = cell("proof", f"resnet20 torch {seed}", asked, torch_pruning, seed, data, options, folder)
             found[-1] |= {f"torch-pruning {speed_up}": each for speed_up, each in peer.items()}
         report(found, options)
 
@@ -195,7 +193,7 @@ def report(found, options):
             (
                 "Test accuracy, %",
                 ["aim", "way", "accuracy", "points to the dense network", "multiply-accumulates left", "minutes"],
-                list(rows(found)),
+                list(rows(found, options.speed_ups)),
             )
         ],
         f"ResNet-20 (projection shortcuts), {options.images:,} training images moved by up to 4 pixels and "

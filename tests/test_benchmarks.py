@@ -164,6 +164,75 @@ def test_the_benchmark_of_hashed_layers_runs_and_resumes(data_dir, results, monk
     assert (results / "hashing.md").read_text() == written
 
 
+@pytest.mark.slow
+def test_the_benchmark_of_layers_as_products_runs_and_resumes(data_dir, results, monkeypatch, capsys):
+    pytest.importorskip("tensorly")
+    benchmark = importlib.import_module("factorization")
+    monkeypatch.setattr(benchmark, "RATIOS", (0.5,))
+    monkeypatch.setattr(benchmark, "GRID", (0.3, 0.9))
+    monkeypatch.setattr(benchmark, "ROUNDS", 1)
+    options = ["--images", "128", "--epochs", "1", "--tune-epochs", "1", "--samples", "32", "--test", "64"]
+    options += ["--seeds", "1", "--networks", "sequential"]
+    monkeypatch.setattr(sys, "argv", ["factorization.py", "--data-dir", str(data_dir), *options])
+    benchmark.main()
+    assert "factorization: sequential times ..." in capsys.readouterr().out
+    measured = json.loads((results / "factorization.json").read_text())["measured"]["sequential"]
+    (run,) = measured["seeds"]
+    dense = run.pop("dense")
+    assert len(run) == 9
+    assert all(each["macs"] < 0.6 * dense["macs"] for name, each in run.items() if "fast" not in name)
+    assert {name for name, each in run.items() if "tuned" in each} == {
+        *(f"one ranking, {factors} 0.5" for factors in ("plain", "data")),
+        *("EVBMF, tensorly 0.5", "pruned 0.5", "pruned, as fast 0.5"),
+    }
+    assert measured["times"]["factorized 0.5"]["bytes"] < 0.7 * measured["times"]["dense"]["bytes"]
+
+    written = (results / "factorization.md").read_text()
+    assert "nan" not in written
+    assert str(data_dir) not in written
+    benchmark.main()
+    assert " ..." not in capsys.readouterr().out
+    assert (results / "factorization.md").read_text() == written
+
+
+def test_data_is_worth_nothing_where_plain_factors_lose_nothing(results):
+    benchmark = importlib.import_module("factorization")
+
+    def run(plain, data):
+        names = ("one ranking, plain", "one ranking, data", "EVBMF, tensorly")
+        ways = {f"{name} {ratio}": plain for name in names for ratio in benchmark.RATIOS}
+        ways |= {f"one ranking, data {ratio}": data for ratio in benchmark.RATIOS}
+        return {name: {"straight": value} for name, value in {"dense": 80.0, **ways}.items()}
+
+    runs = [run(80.0, 80.0), run(60.0, 75.0)]
+    assert list(benchmark.undone({"net": {"seeds": runs}}))[0][2:] == ["75 (75 to 75)", "7.5 (0.0 to 15.0)"]
+    assert list(benchmark.undone({"net": {"seeds": runs[:1]}}))[0][2:] == ["no drop", "0.0 (0.0 to 0.0)"]
+
+
+@pytest.mark.slow
+def test_the_proof_on_a_residual_network_runs_and_resumes(data_dir, results, monkeypatch, capsys):
+    benchmark = importlib.import_module("proof")
+    residual = benchmark.networks.residual
+    monkeypatch.setattr(benchmark, "FOLDER", results)
+    monkeypatch.setattr(benchmark.networks, "residual", lambda width, blocks: residual(16, 1))
+    options = ["--images", "128", "--epochs", "1", "--tune-epochs", "1", "--speed-ups", "3", "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", ["proof.py", "resnet20", "--data-dir", str(data_dir), *options])
+    benchmark.main()
+    assert "proof: resnet20 in fit 3x 0 ..." in capsys.readouterr().out
+    (run,) = json.loads((results / "proof_resnet20.json").read_text())["measured"]
+    dense = run.pop("dense")
+    assert {*run} == {"in fit 3x", "at once 3x", "from scratch 3x"}
+    for name, each in run.items():
+        assert 0.2 * dense["macs"] < each["macs"] <= dense["macs"] / 3, name
+
+    written = (results / "proof_resnet20.md").read_text()
+    assert all(f"| 3x | {way} |" in written for way in ("in fit", "at once", "from scratch"))
+    assert "nan" not in written
+    benchmark.main()
+    assert " ..." not in capsys.readouterr().out
+    assert (results / "proof_resnet20.md").read_text() == written
+
+
 ALIKE = {
     "LeNet-300-100": ("lenet_300_100", {}, lambda options: slim.models.LeNet300100(**options)),
     "LeNet-5": ("lenet_5", {}, lambda options: slim.models.LeNet5(**options)),
