@@ -19,7 +19,8 @@ class TensorTrainEmbedding(TensorTrain):
     digits, and each digit picks a part of a core.
 
     Args:
-        input_dim: Number of rows: one more than the highest integer.
+        input_dim: Number of rows: one more than the highest integer. Integers out of range are not refused: what they
+            pick means nothing.
         output_dim: Width of the vectors.
         rank: As in `TensorTrainDense`.
         input_factors: In how many values each digit of an integer counts, the slowest first; their product is at least
