@@ -214,6 +214,15 @@ def test_others_tell_of_it_and_leave_it_whole():
     assert "b" not in {each.path for each in slim.plan_factorization(model, ranks=1, verbose=0).layers}
 
 
+def test_its_numbers_can_become_zero():
+    model = network()
+    model.compile("sgd", "mse")
+    x = RNG.normal(size=(16, 40)).astype("float32")
+    pruning = slim.callbacks.GradualPruning(0.5, verbose=0)
+    model.fit(x, x[:, :3], epochs=2, callbacks=[pruning], verbose=0)
+    assert [np.mean(layer.get_weights()[0] == 0) for layer in model.layers] == [0.5, 0.5]
+
+
 def test_its_numbers_can_share_values():
     model = network()
     slim.share_weights(model, bits=2)
