@@ -181,7 +181,9 @@ def test_the_benchmark_of_layers_as_products_runs_and_resumes(data_dir, results,
     (run,) = measured["seeds"]
     dense = run.pop("dense")
     assert len(run) == 9
-    assert all(each["macs"] < 0.6 * dense["macs"] for name, each in run.items() if "fast" not in name)
+    shares = {name: each["macs"] / dense["macs"] for name, each in run.items()}
+    # kernels that were hardly trained are noise, which EVBMF leaves whole
+    assert all(share < 0.6 for name, share in shares.items() if not name.startswith("EVBMF")), shares
     assert {name for name, each in run.items() if "tuned" in each} == {
         *(f"one ranking, {factors} 0.5" for factors in ("plain", "data")),
         *("EVBMF, tensorly 0.5", "pruned 0.5", "pruned, as fast 0.5"),
