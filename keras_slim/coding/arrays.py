@@ -232,9 +232,9 @@ def _encode_blocks(array, shared):
 
 def _decode_blocks(reader, shape, dtype):
     _, within_rows, size, is_sparse = reader.take(4)
-    if within_rows > 1 or not 1 < size <= MOST_SIZE or dtype.itemsize not in (2, 4, 8):
-        raise ValueError(f"no array is cut into blocks like {size}, {within_rows}")
     cut = Cut(shape, size, bool(within_rows))
+    if within_rows > 1 or not 1 < size <= min(MOST_SIZE, cut.width) or dtype.itemsize not in (2, 4, 8):
+        raise ValueError(f"no array is cut into blocks like {size}, {within_rows}")
     number = reader.varint()
     if number > cut.rows:
         raise ValueError("there are more codebooks than rows of blocks")

@@ -103,7 +103,7 @@ def _shared(items, cut):
     live, row = _live(blocks)
     if not len(row):
         return None
-    found = find_patterns(blocks[live], len(row) // 2)
+    found = find_patterns(blocks[live], min(len(row) // 2, _MOST_CODES * cut.rows))  # a row has one codebook at most
     if found is None:
         return None
     patterns, codes = found

@@ -1,13 +1,14 @@
 """Arrays whose blocks share vectors: how they are cut, how patterns are found, and that they come back in few bytes."""
 
 import contextlib
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_slim.coding import decode_array, encode_array, take_census
+from keras_slim.coding import blocks, decode_array, encode_array, take_census
 from keras_slim.coding.blocks import Cut, find_patterns
 from keras_slim.coding.shared_blocks import find_shared_blocks
 from keras_slim.coding.vectors import nearest_vectors, shared_vectors
@@ -104,6 +105,27 @@ def test_any_damage_to_codebooks_is_refused_or_gives_an_array():
     for length in range(0, len(code), 11):
         with pytest.raises(ValueError, match="."):
             decode_array(code[:length], "float32", kernel.shape)
+
+
+def test_blocks_longer_than_the_array_are_refused_before_memory_is_taken():
+    """Each of a million outputs would be padded to 64 numbers."""
+    shape, size = (1, 1_000_000), 64
+    book = encode_array(np.arange(1, 1 + size, dtype="float32")[np.newaxis])[1:]
+    code = bytes([2, 0, size, 0, 1, 1, 1]) + book + bytes([2, 1, 0])
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="no array is cut into blocks like 64"):
+        decode_array(code, "float32", shape)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+def test_a_table_without_patterns_is_left_early(monkeypatch):
+    """Pruned weights could be of one pattern each; there are no more patterns than codebooks have room for."""
+    rng, looked = np.random.default_rng(0), []
+    monkeypatch.setattr(blocks, "_remember", lambda *_: looked.append(1))
+    table = np.where(rng.random((5000, 64)) < 0.3, 0, rng.normal(size=(5000, 64)))
+    assert find_shared_blocks(table) is None
+    assert len(looked) <= 256
 
 
 def test_zeros_go_with_every_pattern():
