@@ -121,6 +121,45 @@ def find_patterns(blocks: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray
     return np.array(found, blocks.dtype).reshape(-1, blocks.shape[1]), pattern_of[codes]
 
 
+def find_fewest_patterns(blocks: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns what `find_patterns` does, after joining patterns that differ nowhere, where there are too many.
+
+    Where most numbers are zero, no block may tell which of two numbers go together, so that they come as two patterns.
+
+    Example:
+
+    >>> patterns, codes = find_fewest_patterns(np.array([[1, 0], [0, 2]], "uint8"), 1)
+    >>> patterns.tolist(), codes.tolist()
+    ([[1, 2]], [0, 0])
+    """
+    found = find_patterns(blocks, most * blocks.shape[1])  # of one pattern no two parts have the same place
+    if found is None:
+        return None
+    patterns, codes = found
+    for is_apart in (False, True):  # last of all, those that have no number in common
+        before = len(patterns) + 1
+        while most < len(patterns) < before:
+            before = len(patterns)
+            patterns, joined = _joined(patterns, is_apart)
+            codes = np.where(codes < 0, codes, joined[codes])
+    return (patterns, codes) if len(patterns) <= most else None
+
+
+def _joined(patterns, is_apart):
+    """Returns patterns, the fullest first, each joined to the one before that it has most in common with."""
+    found, number = np.zeros_like(patterns), 0
+    joined = np.empty(len(patterns), "int64")
+    for index in np.argsort(-np.count_nonzero(patterns, axis=1), kind="stable"):
+        pattern, others = patterns[index], found[:number]
+        both, is_same = (others != 0) & (pattern != 0), others == pattern
+        common = np.where((both & ~is_same).any(axis=1), -1, (both & is_same).sum(axis=1))
+        place = int(common.argmax()) if number and common.max() >= (not is_apart) else number
+        number = max(number, place + 1)
+        found[place] = np.where(pattern, pattern, found[place])
+        joined[index] = place
+    return found[:number], joined
+
+
 def _remember(holders, pattern, kind):
     """Notes which patterns have which numbers where."""
     for entry in enumerate(kind.tolist()):

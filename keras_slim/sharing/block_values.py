@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from keras_slim.coding import shared_values
-from keras_slim.coding.blocks import Cut, find_patterns
+from keras_slim.coding.blocks import Cut, find_fewest_patterns
 from keras_slim.coding.codebook import nearest_codes
 from keras_slim.coding.vectors import nearest_vectors, shared_vectors
 
@@ -93,7 +93,7 @@ def _shared(blocks, kept, number, init, seed):
     if blocks.shape[1] == 1:
         values = shared_values(blocks[:, 0], number, init, seed=seed)
         return values[:, np.newaxis], nearest_codes(blocks[:, 0], values)
-    found = find_patterns(np.where(kept, blocks, 0).view(f"u{blocks.itemsize}"), number)
+    found = find_fewest_patterns(np.where(kept, blocks, 0).view(f"u{blocks.itemsize}"), number)
     if found is not None:
         patterns, codes = found[0].view(blocks.dtype), found[1]
         order = np.lexsort(patterns.T[::-1])  # as `shared_vectors` has it

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_slim.coding import blocks, decode_array, encode_array, take_census
-from keras_slim.coding.blocks import Cut, find_patterns
+from keras_slim.coding.blocks import Cut, find_fewest_patterns, find_patterns
 from keras_slim.coding.shared_blocks import find_shared_blocks
 from keras_slim.coding.vectors import nearest_vectors, shared_vectors
 
@@ -133,6 +133,14 @@ def test_zeros_go_with_every_pattern():
     patterns, codes = find_patterns(blocks, 2)
     assert (patterns.tolist(), codes.tolist()) == ([[1, 2, 3], [4, 5, 6]], [0, 0, 1, 1, -1])
     assert find_patterns(blocks, 1) is None
+
+
+def test_parts_of_patterns_are_joined():
+    """Those with a number in common first; the last one could go with either of the two, and has nothing in common."""
+    parts = [[1, 2, 0, 0], [0, 0, 3, 4], [0, 2, 3, 0], [5, 0, 6, 0], [0, 7, 0, 0], [0, 0, 0, 0]]
+    patterns, codes = find_fewest_patterns(np.array(parts, "uint32"), 2)
+    assert (patterns.tolist(), codes.tolist()) == ([[1, 2, 3, 4], [5, 7, 6, 0]], [0, 0, 0, 1, 1, -1])
+    assert find_fewest_patterns(np.array(parts, "uint32"), 1) is None
 
 
 def test_patterns_that_differ_anywhere_are_apart():

@@ -109,6 +109,17 @@ def test_zeros_stay_zero_and_have_no_part():
         np.testing.assert_array_equal(new, old)
 
 
+@pytest.mark.parametrize(("sparsity", "bits", "block"), [(0.7, 7, 9), (0.9, 3, 4), (0.95, 3, 9)])
+def test_few_vectors_are_known_again_where_most_weights_are_zero(sparsity, bits, block):
+    """Where hardly a block tells which numbers go together, so that values fitted to data are not lost."""
+    model = keras.Sequential([keras.Input((100,)), layers.Dense(64)])
+    magnitude_masks(kernels(model), sparsity).apply(model)
+    slim.share_weights(model, bits, block=block, data=RNG.normal(size=(60, 100)).astype("float32"))
+    kernel = model.layers[0].kernel.numpy()
+    slim.share_weights(model, bits, block=block)
+    np.testing.assert_array_equal(model.layers[0].kernel, kernel)
+
+
 def loss_of(model, shared, x):
     return float(np.square(np.asarray(model(x)) - np.asarray(shared(x))).sum())
 
