@@ -44,7 +44,7 @@ def fitted(model, planned, batches, memory, verbose):
 
 
 @without_gradients()
-def fit_in_turn(model, kinds, fit, batches, memory, title, verbose, others=(), centered=True):
+def fit_in_turn(model, kinds, fit, batches, memory, title, verbose, others=(), centered=True, depth=5):
     """Fits kernels from input to output, each to what the network puts out whose kernels are fitted so far.
 
     A layer that is called several times is fitted where it is called first.
@@ -60,8 +60,9 @@ def fit_in_turn(model, kinds, fit, batches, memory, title, verbose, others=(), c
         verbose: 0 shows nothing, 1 how far it is, if it takes more than five seconds.
         others: Pairs of variables and what else they are in the other network from the beginning.
         centered: Whether means do not count where a layer has a bias, which makes up for them.
+        depth: How many calls above this one the user's is, with that of a decorator, for a warning.
     """
-    seeing = looked_at(kinds, memory, depth=5)
+    seeing = looked_at(kinds, memory, depth)
     graph, program = analyse(model), Program(model)
     twin = SilentProgram(graph, np.ones(graph.num_units, bool), program)
     for variable, value in others:

@@ -44,7 +44,8 @@ def fit_to_outputs(model, weights, found, data, steps, samples, memory, verbose,
         return [(kind.variable, blocks.values())]
 
     batches = calibration_inputs(data, model, steps, owner, samples)
-    fit_in_turn(model, kinds, fit, batches, memory, "Fitting shared values", verbose, others, centered=False)
+    title = "Fitting shared values"
+    fit_in_turn(model, kinds, fit, batches, memory, title, verbose, others, centered=False, depth=7)
 
 
 def fit_blocks(found, gram: np.ndarray, wanted: np.ndarray) -> None:

@@ -7,6 +7,7 @@ from keras import layers
 
 import keras_slim as slim
 from keras_slim.coding.blocks import Cut
+from keras_slim.errors import SlimWarning
 from keras_slim.sharing import Codes
 from keras_slim.sparsity import Masks, kernels, magnitude_masks
 
@@ -303,3 +304,12 @@ def test_data_that_is_not_finite_changes_nothing():
         slim.share_weights(model, 2, block=4, data=np.full((8, 24), np.nan, "float32"))
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(new, old)
+
+
+def test_layers_too_large_to_be_looked_at_are_told_of_where_the_user_calls():
+    model, plain = network(), network()
+    with pytest.warns(SlimWarning, match=r"Layers \['head'\] read more than 25 numbers") as told:
+        slim.share_weights(model, 2, block=4, data=RNG.normal(size=(50, 24)).astype("float32"), memory=10_000)
+    assert [each.filename for each in told if each.category is SlimWarning] == [__file__]
+    slim.share_weights(plain, 2, block=4)
+    np.testing.assert_array_equal(model.layers[1].kernel, plain.layers[1].kernel)
