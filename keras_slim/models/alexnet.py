@@ -13,6 +13,7 @@ def AlexNet(
     include_top: bool = True,
     weights: Any = None,
     input_shape: tuple[int, int, int] | None = None,
+    pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str | None = "alexnet",
@@ -27,6 +28,7 @@ def AlexNet(
         include_top: Whether the dense layers are there.
         weights: As for `LeNet300100`.
         input_shape: Shape of an image, of at least 67 rows and columns. Defaults to 227 rows, 227 columns, 3 channels.
+        pooling: As for `LeNet5`.
         classes: Number of classes.
         classifier_activation: Activation of the last layer; `None` for logits.
         name: Name of the model.
@@ -46,7 +48,7 @@ def AlexNet(
     Reference: A. Krizhevsky, I. Sutskever and G. E. Hinton (2012), ImageNet Classification with Deep Convolutional
     Neural Networks, NeurIPS, figure 2.
     """
-    network = Network("AlexNet", include_top, weights, input_shape, classes, classifier_activation, name)
+    network = Network("AlexNet", include_top, weights, input_shape, pooling, classes, classifier_activation, name)
     inputs = network.inputs((227, 227, 3), minimum=67)
     x = layers.Conv2D(96, 11, 4, activation="relu", name="conv1")(inputs)
     x = layers.MaxPooling2D(3, 2, name="pool1")(x)

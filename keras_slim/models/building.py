@@ -9,13 +9,14 @@ import numpy as np
 from keras import layers
 
 from keras_slim.errors import first_sentence, invalid_argument
-from keras_slim.validation import check_count
+from keras_slim.validation import check_choice, check_count
 
 MOMENTUM = 0.9
 """Of batch normalization, as the authors of most of the networks have it; Keras's own default is 0.99."""
 
 ENDINGS = (".weights.h5", ".keras", ".npz")
 IMAGENET = (224, 224, 3)
+POOLINGS = {"avg": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Network:
         include_top: Whether the network classifies; without it, the output are features.
         weights: Path of a file with weights, or `None` for fresh ones.
         input_shape: Shape of an image, in the order of `keras.config.image_data_format()`, or `None`.
+        pooling: `None`, or how features are pooled over positions if the network does not classify.
         classes: Number of classes.
         classifier_activation: Activation of the last layer; `None` for logits.
         name: Name of the model.
@@ -36,6 +38,7 @@ class Network:
     include_top: bool
     weights: Any
     input_shape: tuple[int, int, int] | None
+    pooling: str | None
     classes: int
     classifier_activation: Any
     name: str | None
@@ -45,6 +48,7 @@ class Network:
             raise TypeError(
                 invalid_argument("include_top", self.owner, expected="True or False", received=self.include_top)
             )
+        check_choice(self.pooling, "pooling", self.owner, (None, *POOLINGS))
         check_count(self.classes, "classes", self.owner)
         _check_activation(self.classifier_activation, self.owner)
         _check_file(self.weights, self.owner)
@@ -80,11 +84,13 @@ class Network:
         return layers.Dense(self.classes, self.classifier_activation, name=name, **options)(x)
 
     def model(self, inputs, x) -> keras.Model:
-        """Returns the model, with the weights of the file if there is one.
+        """Returns the model, its features pooled if they are to be, with the weights of the file if there is one.
 
         Raises:
             ValueError: If the file has not the weights of this network.
         """
+        if self.pooling and not self.include_top and len(x.shape) > 2:
+            x = POOLINGS[self.pooling](name="pool")(x)
         model = keras.Model(inputs, x, name=self.name)
         if self.weights is not None:
             try:
@@ -143,6 +149,13 @@ def _load(model, path):
             if array.shape != tuple(variable.shape):
                 raise ValueError(f"{name!r} has the shape {array.shape}, not {tuple(variable.shape)}.")
             variable.assign(array)
+
+
+def check_filters(filters, owner, fits, expected) -> int:
+    """Returns the number of filters of a block if it `fits`, or raises `TypeError` or `ValueError`."""
+    if not fits(check_count(filters, "filters", owner)):
+        raise ValueError(invalid_argument("filters", owner, expected=expected, received=filters))
+    return filters
 
 
 def channel_axis() -> int:

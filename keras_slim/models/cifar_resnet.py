@@ -6,8 +6,10 @@ import keras
 from keras import layers, ops
 
 from keras_slim.errors import invalid_argument
-from keras_slim.models.building import Network, channel_axis, convolved, part
+from keras_slim.models.building import Network, channel_axis, check_filters, convolved, part
 from keras_slim.validation import check_choice, check_count
+
+SHORTCUTS = "padded", "projection"
 
 
 def CIFARResNet(
@@ -18,6 +20,7 @@ def CIFARResNet(
     include_top: bool = True,
     weights: Any = None,
     input_shape: tuple[int, int, int] | None = None,
+    pooling: str | None = None,
     classes: int = 10,
     classifier_activation: Any = "softmax",
     name: str | None = None,
@@ -46,6 +49,7 @@ def CIFARResNet(
         include_top: Whether pooling over positions and the layer that classifies are there.
         weights: As for `LeNet300100`.
         input_shape: Shape of an image. Defaults to 32 rows, 32 columns, 3 channels.
+        pooling: As for `LeNet5`.
         classes: Number of classes.
         classifier_activation: Activation of the last layer; `None` for logits.
         name: Name of the model. Defaults to `"resnet_20"` with the depth.
@@ -73,9 +77,9 @@ def CIFARResNet(
             invalid_argument("depth", "CIFARResNet", expected="a depth of 6 * blocks + 2", received=depth, hint=hint)
         )
     check_count(width, "width", "CIFARResNet")
-    check_choice(shortcut, "shortcut", "CIFARResNet", ("padded", "projection"))
+    check_choice(shortcut, "shortcut", "CIFARResNet", SHORTCUTS)
     name = f"resnet_{depth}" if name is None else name
-    network = Network("CIFARResNet", include_top, weights, input_shape, classes, classifier_activation, name)
+    network = Network("CIFARResNet", include_top, weights, input_shape, pooling, classes, classifier_activation, name)
     inputs = network.inputs((32, 32, 3))
     x = layers.ReLU(name="stem_relu")(convolved(inputs, width, 3, name="stem"))
     for stage in range(3):
@@ -92,13 +96,17 @@ def residual(x, filters: int, strides: int = 1, shortcut: str = "padded", *, nam
 
     Args:
         x: A symbolic tensor, a batch of images.
-        filters: Filters of both convolutions.
+        filters: Filters of both convolutions; with a padded shortcut, at least as many as `x` has channels.
         strides: Strides of the first one.
         shortcut: `"padded"` or `"projection"`, as for `CIFARResNet`.
         name: What the names of the layers begin with.
 
     Returns:
         A symbolic tensor, a batch of images with `filters` channels.
+
+    Raises:
+        TypeError: If `filters` is no integer.
+        ValueError: If it is not as above, or there is no such shortcut.
 
     Example:
 
@@ -108,9 +116,13 @@ def residual(x, filters: int, strides: int = 1, shortcut: str = "padded", *, nam
 
     Reference: K. He et al. (2016), Deep Residual Learning for Image Recognition, CVPR, figures 2 and 3.
     """
+    check_choice(shortcut, "shortcut", "residual", SHORTCUTS)
+    channels = x.shape[channel_axis()]
+    fewest = channels if shortcut == "padded" else 1
+    expected = f"at least the {channels} channels of `x`, or shortcut='projection'"
+    missing = check_filters(filters, "residual", lambda filters: filters >= fewest, expected) - channels
     y = layers.ReLU(name=part(name, "conv1_relu"))(convolved(x, filters, 3, strides, name=part(name, "conv1")))
     y = convolved(y, filters, 3, name=part(name, "conv2"))
-    missing = filters - x.shape[channel_axis()]
     if shortcut == "projection" and (missing or strides > 1):
         x = convolved(x, filters, 1, strides, name=part(name, "shortcut"))
     else:

@@ -15,6 +15,7 @@ def ConvTwo(
     include_top: bool = True,
     weights: Any = None,
     input_shape: tuple[int, int, int] | None = None,
+    pooling: str | None = None,
     classes: int = 10,
     classifier_activation: Any = "softmax",
     name: str | None = "conv_2",
@@ -28,6 +29,7 @@ def ConvTwo(
         include_top: Whether the dense layers are there.
         weights: As for `LeNet300100`.
         input_shape: Shape of an image, of at least 2 rows and columns. Defaults to 32 rows, 32 columns, 3 channels.
+        pooling: As for `LeNet5`.
         classes: Number of classes.
         classifier_activation: Activation of the last layer; `None` for logits.
         name: Name of the model.
@@ -46,7 +48,8 @@ def ConvTwo(
 
     Reference: J. Frankle and M. Carbin (2019), The Lottery Ticket Hypothesis, ICLR, figure 2.
     """
-    return _conv_net(1, Network("ConvTwo", include_top, weights, input_shape, classes, classifier_activation, name))
+    network = Network("ConvTwo", include_top, weights, input_shape, pooling, classes, classifier_activation, name)
+    return _conv_net(1, network)
 
 
 def ConvFour(
@@ -54,6 +57,7 @@ def ConvFour(
     include_top: bool = True,
     weights: Any = None,
     input_shape: tuple[int, int, int] | None = None,
+    pooling: str | None = None,
     classes: int = 10,
     classifier_activation: Any = "softmax",
     name: str | None = "conv_4",
@@ -66,6 +70,7 @@ def ConvFour(
         include_top: As for `ConvTwo`.
         weights: As for `LeNet300100`.
         input_shape: As for `ConvTwo`, of at least 4 rows and columns.
+        pooling: As for `LeNet5`.
         classes: As for `ConvTwo`.
         classifier_activation: As for `ConvTwo`.
         name: As for `ConvTwo`.
@@ -84,7 +89,8 @@ def ConvFour(
 
     Reference: J. Frankle and M. Carbin (2019), The Lottery Ticket Hypothesis, ICLR, figure 2.
     """
-    return _conv_net(2, Network("ConvFour", include_top, weights, input_shape, classes, classifier_activation, name))
+    network = Network("ConvFour", include_top, weights, input_shape, pooling, classes, classifier_activation, name)
+    return _conv_net(2, network)
 
 
 def ConvSix(
@@ -92,6 +98,7 @@ def ConvSix(
     include_top: bool = True,
     weights: Any = None,
     input_shape: tuple[int, int, int] | None = None,
+    pooling: str | None = None,
     classes: int = 10,
     classifier_activation: Any = "softmax",
     name: str | None = "conv_6",
@@ -105,6 +112,7 @@ def ConvSix(
         include_top: As for `ConvTwo`.
         weights: As for `LeNet300100`.
         input_shape: As for `ConvTwo`, of at least 8 rows and columns.
+        pooling: As for `LeNet5`.
         classes: As for `ConvTwo`.
         classifier_activation: As for `ConvTwo`.
         name: As for `ConvTwo`.
@@ -123,7 +131,8 @@ def ConvSix(
 
     Reference: J. Frankle and M. Carbin (2019), The Lottery Ticket Hypothesis, ICLR, figure 2.
     """
-    return _conv_net(3, Network("ConvSix", include_top, weights, input_shape, classes, classifier_activation, name))
+    network = Network("ConvSix", include_top, weights, input_shape, pooling, classes, classifier_activation, name)
+    return _conv_net(3, network)
 
 
 def _conv_net(pairs, network):

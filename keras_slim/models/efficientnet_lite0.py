@@ -24,6 +24,7 @@ def EfficientNetLite0(
     include_top: bool = True,
     weights: Any = None,
     input_shape: tuple[int, int, int] | None = None,
+    pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str | None = "efficientnet_lite0",
@@ -38,6 +39,7 @@ def EfficientNetLite0(
         weights: As for `LeNet300100`. In an `.npz`, names are those of the layers, such as `b3_expand/kernel` and
             `b3_expand_bn/gamma`.
         input_shape: Shape of an image. Defaults to 224 rows, 224 columns, 3 channels.
+        pooling: As for `LeNet5`.
         classes: Number of classes.
         classifier_activation: Activation of the last layer; `None` for logits.
         name: Name of the model.
@@ -57,7 +59,9 @@ def EfficientNetLite0(
     Reference: M. Tan and Q. V. Le (2019), EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks,
     ICML, table 1; Lite0 is of the authors' repository.
     """
-    network = Network("EfficientNetLite0", include_top, weights, input_shape, classes, classifier_activation, name)
+    network = Network(
+        "EfficientNetLite0", include_top, weights, input_shape, pooling, classes, classifier_activation, name
+    )
     inputs = network.inputs(IMAGENET)
     x = layers.ReLU(6, name="stem_relu")(convolved(inputs, 32, 3, 2, name="stem"))
     number = 0

@@ -26,6 +26,7 @@ def GoogLeNet(
     include_top: bool = True,
     weights: Any = None,
     input_shape: tuple[int, int, int] | None = None,
+    pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str | None = "googlenet",
@@ -39,6 +40,7 @@ def GoogLeNet(
         include_top: Whether pooling over positions, dropout and the layer that classifies are there.
         weights: As for `LeNet300100`.
         input_shape: Shape of an image. Defaults to 224 rows, 224 columns, 3 channels.
+        pooling: As for `LeNet5`.
         classes: Number of classes.
         classifier_activation: Activation of the last layer; `None` for logits.
         name: Name of the model.
@@ -57,7 +59,7 @@ def GoogLeNet(
 
     Reference: C. Szegedy et al. (2015), Going Deeper with Convolutions, CVPR, table 1.
     """
-    network = Network("GoogLeNet", include_top, weights, input_shape, classes, classifier_activation, name)
+    network = Network("GoogLeNet", include_top, weights, input_shape, pooling, classes, classifier_activation, name)
     inputs = network.inputs(IMAGENET)
     x = padded_pooling(_convolution(inputs, 64, 7, "conv1", strides=2))
     x = _convolution(_convolution(x, 64, 1, "conv2_reduce"), 192, 3, "conv2")

@@ -15,6 +15,7 @@ def LeNet300100(
     include_top: bool = True,
     weights: Any = None,
     input_shape: tuple[int, int, int] | None = None,
+    pooling: str | None = None,
     classes: int = 10,
     classifier_activation: Any = "softmax",
     name: str | None = "lenet_300_100",
@@ -29,6 +30,7 @@ def LeNet300100(
         weights: `None` for fresh weights, or the path of a file: `.weights.h5` or `.keras` as Keras saves them, or
             `.npz` with an array for each `layer/variable`.
         input_shape: Shape of an image. Defaults to 28 rows, 28 columns, 1 channel.
+        pooling: As for `LeNet5`. Features have no positions here, so that nothing is done.
         classes: Number of classes.
         classifier_activation: Activation of the last layer; `None` for logits.
         name: Name of the model.
@@ -48,7 +50,7 @@ def LeNet300100(
     Reference: Y. LeCun, L. Bottou, Y. Bengio and P. Haffner (1998), Gradient-Based Learning Applied to Document
     Recognition, Proc. IEEE 86, figure 9.
     """
-    network = Network("LeNet300100", include_top, weights, input_shape, classes, classifier_activation, name)
+    network = Network("LeNet300100", include_top, weights, input_shape, pooling, classes, classifier_activation, name)
     inputs = network.inputs(DIGITS)
     x = layers.Flatten(name="flatten")(inputs)
     for number, units in enumerate((300, 100), start=1):
@@ -61,6 +63,7 @@ def LeNet5(
     include_top: bool = True,
     weights: Any = None,
     input_shape: tuple[int, int, int] | None = None,
+    pooling: str | None = None,
     classes: int = 10,
     classifier_activation: Any = "softmax",
     name: str | None = "lenet_5",
@@ -74,6 +77,8 @@ def LeNet5(
         include_top: Whether the dense layers are there.
         weights: As for `LeNet300100`.
         input_shape: Shape of an image, of at least 16 rows and columns. Defaults to 28 rows, 28 columns, 1 channel.
+        pooling: What is made of the features at all positions, without the top: `None` leaves them, `"avg"` takes their
+            mean, `"max"` their maximum.
         classes: Number of classes.
         classifier_activation: Activation of the last layer; `None` for logits.
         name: Name of the model.
@@ -93,7 +98,7 @@ def LeNet5(
     Reference: Y. LeCun, L. Bottou, Y. Bengio and P. Haffner (1998), Gradient-Based Learning Applied to Document
     Recognition, Proc. IEEE 86; the widths are of Y. Jia et al. (2014), Caffe, examples/mnist.
     """
-    network = Network("LeNet5", include_top, weights, input_shape, classes, classifier_activation, name)
+    network = Network("LeNet5", include_top, weights, input_shape, pooling, classes, classifier_activation, name)
     inputs = x = network.inputs(DIGITS, minimum=16)
     for number, filters in enumerate((20, 50), start=1):
         x = layers.Conv2D(filters, 5, name=f"conv{number}")(x)

@@ -11,13 +11,14 @@ from keras_slim.models.building import (
     IMAGENET,
     Network,
     channel_axis,
+    check_filters,
     convolved,
     convolved_by_channel,
     padded_pooling,
     part,
     shape_of,
 )
-from keras_slim.validation import check_choice, check_positive
+from keras_slim.validation import check_choice, check_count, check_positive
 
 WIDTHS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}
 """Channels of the second stage by number of groups."""
@@ -33,6 +34,7 @@ def ShuffleNet(
     include_top: bool = True,
     weights: Any = None,
     input_shape: tuple[int, int, int] | None = None,
+    pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str | None = None,
@@ -56,6 +58,7 @@ def ShuffleNet(
         include_top: Whether pooling over positions and the layer that classifies are there.
         weights: As for `LeNet300100`.
         input_shape: Shape of an image. Defaults to 224 rows, 224 columns, 3 channels.
+        pooling: As for `LeNet5`.
         classes: Number of classes.
         classifier_activation: Activation of the last layer; `None` for logits.
         name: Name of the model. Defaults to `"shufflenet_g3"` with the groups.
@@ -78,7 +81,7 @@ def ShuffleNet(
     check_choice(groups, "groups", "ShuffleNet", tuple(WIDTHS))
     check_positive(scale, "scale", "ShuffleNet")
     name = f"shufflenet_g{groups}" if name is None else name
-    network = Network("ShuffleNet", include_top, weights, input_shape, classes, classifier_activation, name)
+    network = Network("ShuffleNet", include_top, weights, input_shape, pooling, classes, classifier_activation, name)
     width = _rounded_up(WIDTHS[groups] * scale, 4 * groups)
     inputs = network.inputs(IMAGENET)
     stem = _rounded_up(STEM * 2.0 ** math.floor(math.log2(scale)), groups)
@@ -105,7 +108,8 @@ def shuffle_unit(
 
     Args:
         x: A symbolic tensor, a batch of images of known size.
-        filters: Channels of the output, four times what `groups` divides. With strides of 1, as many as `x` has.
+        filters: Channels of the output, four times what `groups` divides. With strides of 1, as many as `x` has; with
+            2, more.
         strides: 1, where the shortcut is added, or 2, where it is pooled and stands beside the others.
         groups: Number of groups of the 1x1 convolutions.
         first_groups: Number of groups of the first of them, if it is another.
@@ -114,6 +118,10 @@ def shuffle_unit(
     Returns:
         A symbolic tensor, a batch of images with `filters` channels.
 
+    Raises:
+        TypeError: If `filters` or `groups` is no integer.
+        ValueError: If it is not as above, or the size of the images is unknown.
+
     Example:
 
     >>> shuffle_unit(keras.Input((28, 28, 240)), 480, strides=2).shape
@@ -121,7 +129,15 @@ def shuffle_unit(
 
     Reference: X. Zhang et al. (2018), ShuffleNet, figure 2.
     """
-    added = filters if strides == 1 else filters - x.shape[channel_axis()]
+    check_count(groups, "groups", "shuffle_unit")
+    channels = x.shape[channel_axis()]
+    expected = f"a multiple of {4 * groups}, {'as many as' if strides == 1 else 'more than'} the {channels} channels"
+
+    def fits(filters):
+        return filters % (4 * groups) == 0 and (filters == channels if strides == 1 else filters > channels)
+
+    check_filters(filters, "shuffle_unit", fits, expected)
+    added = filters if strides == 1 else filters - channels
     first_groups = groups if first_groups is None else first_groups
     y = convolved(x, filters // 4, 1, groups=first_groups, name=part(name, "squeeze"))
     y = layers.ReLU(name=part(name, "squeeze_relu"))(y)
@@ -151,6 +167,7 @@ def shuffle_channels(x, groups: int, *, name: str | None = None) -> Any:
         A symbolic tensor of the same shape.
 
     Raises:
+        TypeError: If `groups` is no integer.
         ValueError: If the size is unknown, or the channels do not divide into the groups.
 
     Example:
@@ -161,6 +178,7 @@ def shuffle_channels(x, groups: int, *, name: str | None = None) -> Any:
     >>> np.ravel(shuffled(np.arange(6.0).reshape(1, 1, 1, 6))).tolist()
     [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]
     """
+    check_count(groups, "groups", "shuffle_channels")
     rows, columns, channels = shape_of(x)
     if None in (rows, columns):
         raise ValueError(

@@ -9,6 +9,7 @@ from keras_slim.models.building import (
     IMAGENET,
     Network,
     channel_axis,
+    check_filters,
     convolved,
     convolved_by_channel,
     padded_pooling,
@@ -27,6 +28,7 @@ def ShuffleNetV2(
     include_top: bool = True,
     weights: Any = None,
     input_shape: tuple[int, int, int] | None = None,
+    pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str | None = "shufflenet_v2",
@@ -47,6 +49,7 @@ def ShuffleNetV2(
         include_top: Whether pooling over positions and the layer that classifies are there.
         weights: As for `LeNet300100`.
         input_shape: Shape of an image. Defaults to 224 rows, 224 columns, 3 channels.
+        pooling: As for `LeNet5`.
         classes: Number of classes.
         classifier_activation: Activation of the last layer; `None` for logits.
         name: Name of the model.
@@ -67,7 +70,7 @@ def ShuffleNetV2(
     Architecture Design, ECCV, table 5.
     """
     scale = check_choice(check_positive(scale, "scale", "ShuffleNetV2"), "scale", "ShuffleNetV2", tuple(WIDTHS))
-    network = Network("ShuffleNetV2", include_top, weights, input_shape, classes, classifier_activation, name)
+    network = Network("ShuffleNetV2", include_top, weights, input_shape, pooling, classes, classifier_activation, name)
     *widths, last = WIDTHS[scale]
     inputs = network.inputs(IMAGENET)
     x = layers.ReLU(name="stem_relu")(convolved(inputs, STEM, 3, 2, name="stem"))
@@ -93,6 +96,10 @@ def shuffle_unit_v2(x, filters: int, strides: int = 1, *, name: str | None = Non
     Returns:
         A symbolic tensor, a batch of images with `filters` channels.
 
+    Raises:
+        TypeError: If `filters` is no integer.
+        ValueError: If it is not as above, or the size of the images is unknown.
+
     Example:
 
     >>> shuffle_unit_v2(keras.Input((28, 28, 116)), 232, strides=2).shape
@@ -100,7 +107,13 @@ def shuffle_unit_v2(x, filters: int, strides: int = 1, *, name: str | None = Non
 
     Reference: N. Ma et al. (2018), ShuffleNet V2, figure 3.
     """
-    half = filters // 2
+    channels = x.shape[channel_axis()]
+    expected = f"an even number, as many as the {channels} channels" if strides == 1 else "an even number"
+
+    def fits(filters):
+        return filters % 2 == 0 and (strides > 1 or filters == channels)
+
+    half = check_filters(filters, "shuffle_unit_v2", fits, expected) // 2
     if strides == 1:
         past, y = ops.split(x, 2, axis=channel_axis())
     else:

@@ -21,6 +21,7 @@ def SqueezeNet(
     include_top: bool = True,
     weights: Any = None,
     input_shape: tuple[int, int, int] | None = None,
+    pooling: str | None = None,
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     name: str | None = None,
@@ -41,6 +42,7 @@ def SqueezeNet(
         include_top: Whether dropout, the convolution that classifies and pooling over positions are there.
         weights: As for `LeNet300100`.
         input_shape: Shape of an image, of at least 32 rows and columns. Defaults to 224 rows, 224 columns, 3 channels.
+        pooling: As for `LeNet5`.
         classes: Number of classes.
         classifier_activation: Activation of the answers; `None` for logits.
         name: Name of the model. Defaults to `"squeezenet_1_0"` with the version.
@@ -62,7 +64,7 @@ def SqueezeNet(
     """
     check_choice(version, "version", "SqueezeNet", tuple(VERSIONS))
     name = f"squeezenet_{version.replace('.', '_')}" if name is None else name
-    network = Network("SqueezeNet", include_top, weights, input_shape, classes, classifier_activation, name)
+    network = Network("SqueezeNet", include_top, weights, input_shape, pooling, classes, classifier_activation, name)
     filters, size, pooled = VERSIONS[version]
     inputs = network.inputs(IMAGENET, minimum=32)
     x = layers.Conv2D(filters, size, 2, activation="relu", name="conv1")(inputs)

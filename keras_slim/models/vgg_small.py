@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_slim.errors import invalid_argument
 from keras_slim.models.building import Network, convolved, normalized
 from keras_slim.validation import check_count
 
@@ -16,6 +17,7 @@ def VGGSmall(
     include_top: bool = True,
     weights: Any = None,
     input_shape: tuple[int, int, int] | None = None,
+    pooling: str | None = None,
     classes: int = 10,
     classifier_activation: Any = "softmax",
     name: str | None = "vgg_small",
@@ -33,6 +35,7 @@ def VGGSmall(
         include_top: Whether the dense layers are there.
         weights: As for `LeNet300100`.
         input_shape: Shape of an image, of at least 8 rows and columns. Defaults to 32 rows, 32 columns, 3 channels.
+        pooling: As for `LeNet5`.
         classes: Number of classes.
         classifier_activation: Activation of the last layer; `None` for logits.
         name: Name of the model.
@@ -51,7 +54,10 @@ def VGGSmall(
 
     Reference: I. Hubara et al. (2016), Binarized Neural Networks, NeurIPS; D. Zhang et al. (2018), LQ-Nets, ECCV.
     """
-    network = Network("VGGSmall", include_top, weights, input_shape, classes, classifier_activation, name)
+    network = Network("VGGSmall", include_top, weights, input_shape, pooling, classes, classifier_activation, name)
+    if not isinstance(hidden, list | tuple):
+        expected = "numbers of neurons, such as (1024, 1024), or ()"
+        raise TypeError(invalid_argument("hidden", "VGGSmall", expected=expected, received=hidden))
     hidden = [check_count(units, "hidden", "VGGSmall") for units in hidden]
     inputs = x = network.inputs((32, 32, 3), minimum=8)
     for pair, filters in enumerate((128, 256, 512)):

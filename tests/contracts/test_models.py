@@ -75,8 +75,9 @@ def trained(model):
 @pytest.mark.parametrize(("name", "arguments", "learned", "parameters", "macs"), of_builders(COUNTS))
 def test_counts_are_those_of_the_paper_and_of_the_docstring(name, arguments, learned, parameters, macs):
     builder = getattr(models, name)
-    model = builder(**arguments)
-    profile = slim.profile(model)
+    with keras.StatelessScope():  # draws no weights
+        model = builder(**arguments)
+        profile = slim.profile(model)
     assert (trained(model), model.count_params(), profile.macs) == (learned, parameters, macs)
     assert not profile.unknown
     text = inspect.getdoc(builder)
@@ -128,9 +129,9 @@ def test_every_builder_is_in_the_contract():
 @pytest.mark.parametrize("name", BUILDERS)
 def test_builders_are_alike(name):
     signature = inspect.signature(getattr(models, name)).parameters
-    shared = ["include_top", "weights", "input_shape", "classes", "classifier_activation", "name"]
+    shared = ["include_top", "weights", "input_shape", "pooling", "classes", "classifier_activation", "name"]
     assert [each for each in signature if signature[each].kind == inspect.Parameter.KEYWORD_ONLY] == shared
-    assert list(signature)[-6:] == shared
+    assert list(signature)[-7:] == shared
     assert signature["include_top"].default is True
     assert signature["weights"].default is None
     assert signature["classifier_activation"].default == "softmax"
@@ -168,6 +169,16 @@ def test_without_its_top_it_gives_features_and_softmax_gives_shares(name):
     assert whole.count_params() > features.count_params()
     names = [layer.name for layer in features.layers]
     assert names == [layer.name for layer in whole.layers][: len(names)]
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_features_are_pooled_over_positions(name):
+    with keras.StatelessScope():  # draws no weights
+        features = built(name, include_top=False)
+        for pooling in ("avg", "max"):
+            pooled = built(name, include_top=False, pooling=pooling)
+            assert pooled.output_shape == (None, features.output_shape[-1])
+            assert trained(pooled) == trained(features)
 
 
 @light

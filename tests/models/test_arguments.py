@@ -11,6 +11,10 @@ def lenet(**options):
     return models.LeNet5(input_shape=(16, 16, 1), **options)
 
 
+def images(channels):
+    return keras.Input((4, 4, channels))
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
@@ -34,7 +38,23 @@ def lenet(**options):
         (lambda: models.ShuffleNet(scale=0), ValueError, "`scale` of `ShuffleNet`"),
         (lambda: models.ShuffleNetV2(0.7), ValueError, "`scale` of `ShuffleNetV2`. Expected one of 0.5, 1.0"),
         (lambda: models.VGGSmall(hidden=(0,)), ValueError, "`hidden` of `VGGSmall`"),
-        (lambda: models.shuffle_channels(keras.Input((4, 4, 6)), 4), ValueError, "a divisor of the 6 channels"),
+        (lambda: models.VGGSmall(1024), TypeError, r"`hidden` of `VGGSmall`. Expected numbers .* \(1024, 1024\), or"),
+        (lambda: lenet(include_top=False, pooling="mean"), ValueError, "`pooling` of `LeNet5`.*None, 'avg', 'max'"),
+        (lambda: models.shuffle_channels(images(6), 0), ValueError, "`groups` of `shuffle_channels`.*at least 1"),
+        (lambda: models.shuffle_channels(images(6), 2.0), TypeError, "`groups` of `shuffle_channels`"),
+        (lambda: models.residual(images(6), 12, 2, "projected"), ValueError, "`shortcut` of `residual`.*'projection'"),
+        (lambda: models.residual(images(6), 4), ValueError, "at least the 6 channels of `x`, or shortcut='projection'"),
+        (lambda: models.residual(images(6), "12"), TypeError, "`filters` of `residual`. Expected an integer"),
+        (lambda: models.shuffle_unit(images(6), 24), ValueError, "a multiple of 12, as many as the 6 channels"),
+        (lambda: models.shuffle_unit(images(12), 12, 2), ValueError, "a multiple of 12, more than the 12 channels"),
+        (lambda: models.shuffle_unit(images(12), 30, 2), ValueError, "`filters` of `shuffle_unit`"),
+        (
+            lambda: models.shuffle_unit_v2(images(6), 13, 2),
+            ValueError,
+            "`filters` of `shuffle_unit_v2`.*an even number",
+        ),
+        (lambda: models.shuffle_unit_v2(images(6), 12), ValueError, "an even number, as many as the 6 channels"),
+        (lambda: models.shuffle_channels(images(6), 4), ValueError, "a divisor of the 6 channels"),
         (lambda: models.shuffle_channels(keras.Input((None, 4, 6)), 2), ValueError, "images of known size"),
     ],
 )
@@ -85,6 +105,20 @@ def test_a_file_that_does_not_fit_is_refused_with_what_is_wrong(file, tmp_path):
     (tmp_path / "broken.npz").write_bytes(b"no archive")
     with pytest.raises(ValueError, match="`weights` of `LeNet5`.*It does not fit"):
         lenet(weights=tmp_path / "broken.npz")
+
+
+def test_pooled_features_are_the_mean_or_the_largest_of_all_positions():
+    features = lenet(include_top=False)
+    x = np.random.default_rng(0).normal(size=(2, 16, 16, 1)).astype("float32")
+    for pooling, expected in (("avg", np.mean(features(x), axis=(1, 2))), ("max", np.max(features(x), axis=(1, 2)))):
+        pooled = lenet(include_top=False, pooling=pooling)
+        pooled.set_weights(features.get_weights())
+        np.testing.assert_allclose(pooled(x), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_network_with_its_top_is_not_pooled_once_more():
+    assert lenet(pooling="max").output_shape == (None, 10)
+    assert not any("Global" in type(layer).__name__ for layer in lenet(pooling="max").layers)
 
 
 NAMES = [
