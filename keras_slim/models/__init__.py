@@ -1,8 +1,8 @@
 """Networks of the papers, with the counts of parameters and multiply-accumulates that the papers' lists give.
 
 What `keras.applications` does not have, in its manner. All take `include_top`, `weights` (`None`, or the path of a
-file: none come with keras_slim and none are fetched), `input_shape`, `classes`, `classifier_activation` and `name`, and
-build a functional model of Keras's layers, with channels where `keras.config.image_data_format()` says.
+file: none come with keras_slim and none are fetched), `input_shape`, `pooling`, `classes`, `classifier_activation` and
+`name`, and build a functional model of Keras's layers, with channels where `keras.config.image_data_format()` says.
 
 For handwritten digits: `LeNet300100`, `LeNet5`. For small images: `ConvTwo`, `ConvFour`, `ConvSix`, `VGGSmall`,
 `CIFARResNet`. For ImageNet: `AlexNet`, `GoogLeNet`, `SqueezeNet`, `ShuffleNet`, `ShuffleNetV2`, `EfficientNetLite0`.

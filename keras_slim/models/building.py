@@ -192,6 +192,6 @@ def convolved_by_channel(x, kernel_size, strides=1, *, name=None) -> Any:
     return normalized(layer(x), name)
 
 
-def padded_pooling(x, strides=2, kind=layers.MaxPooling2D) -> Any:
+def padded_pooling(x, strides=2, *, name=None) -> Any:
     """Returns `x` after pooling of size 3, padded."""
-    return kind(3, strides, padding="same")(x)
+    return layers.MaxPooling2D(3, strides, padding="same", name=name)(x)

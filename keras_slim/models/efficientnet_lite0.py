@@ -32,7 +32,8 @@ def EfficientNetLite0(
     """EfficientNet-Lite0: inverted residuals with ReLU6, 4,694,024 parameters.
 
     With moving statistics; 4,652,008 are trained. 385,187,552 multiply-accumulates of an image of 224 rows and columns.
-    The weights that Google trained take images as `(x - 127) / 128` of RGB values of 0 to 255.
+    The weights that Google trained take images as `(x - 127) / 128` of RGB values of 0 to 255, which is
+    `keras.layers.Rescaling(1 / 128, offset=-127 / 128)`.
 
     Args:
         include_top: Whether pooling over positions, dropout and the layer that classifies are there.

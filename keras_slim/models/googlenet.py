@@ -61,10 +61,10 @@ def GoogLeNet(
     """
     network = Network("GoogLeNet", include_top, weights, input_shape, pooling, classes, classifier_activation, name)
     inputs = network.inputs(IMAGENET)
-    x = padded_pooling(_convolution(inputs, 64, 7, "conv1", strides=2))
+    x = padded_pooling(_convolution(inputs, 64, 7, "conv1", strides=2), name="pool1")
     x = _convolution(_convolution(x, 64, 1, "conv2_reduce"), 192, 3, "conv2")
     for module, filters in MODULES.items():
-        x = padded_pooling(x) if module.endswith("a") else x
+        x = padded_pooling(x, name=f"pool{int(module[0]) - 1}") if module.endswith("a") else x
         x = inception(x, *filters, name=f"inception_{module}")
     if include_top:
         x = layers.Dropout(0.4, name="dropout")(layers.GlobalAveragePooling2D(name="pool")(x))
@@ -101,7 +101,7 @@ def inception(
         _convolution(x, ones, 1, part(name, "1x1")),
         _convolution(_convolution(x, before_threes, 1, part(name, "3x3_reduce")), threes, 3, part(name, "3x3")),
         _convolution(_convolution(x, before_fives, 1, part(name, "5x5_reduce")), fives, 5, part(name, "5x5")),
-        _convolution(padded_pooling(x, strides=1), pooled, 1, part(name, "pool_project")),
+        _convolution(padded_pooling(x, strides=1, name=part(name, "pool")), pooled, 1, part(name, "pool_project")),
     ]
     return layers.Concatenate(channel_axis(), name=part(name, "concat"))(branches)
 

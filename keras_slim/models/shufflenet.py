@@ -86,7 +86,7 @@ def ShuffleNet(
     inputs = network.inputs(IMAGENET)
     stem = _rounded_up(STEM * 2.0 ** math.floor(math.log2(scale)), groups)
     x = layers.ReLU(name="stem_relu")(convolved(inputs, stem, 3, 2, name="stem"))
-    x = padded_pooling(x)
+    x = padded_pooling(x, name="stem_pool")
     for stage, units in enumerate(UNITS):
         for unit in range(units):
             in_groups = 1 if (stage, unit) == (0, 0) else groups  # there are few channels yet

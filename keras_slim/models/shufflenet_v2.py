@@ -74,7 +74,7 @@ def ShuffleNetV2(
     *widths, last = WIDTHS[scale]
     inputs = network.inputs(IMAGENET)
     x = layers.ReLU(name="stem_relu")(convolved(inputs, STEM, 3, 2, name="stem"))
-    x = padded_pooling(x)
+    x = padded_pooling(x, name="stem_pool")
     for stage, (units, width) in enumerate(zip(UNITS, widths, strict=True), start=2):
         for unit in range(units):
             x = shuffle_unit_v2(x, width, strides=1 if unit else 2, name=f"stage{stage}_unit{unit + 1}")

@@ -69,7 +69,7 @@ def SqueezeNet(
     inputs = network.inputs(IMAGENET, minimum=32)
     x = layers.Conv2D(filters, size, 2, activation="relu", name="conv1")(inputs)
     for number, (squeeze, expand) in enumerate(FIRES, start=2):
-        x = _pooled(x) if number in pooled else x
+        x = _pooled(x, f"pool{number - 1}") if number in pooled else x
         x = fire(x, squeeze, expand, name=f"fire{number}")
     if include_top:
         x = layers.Dropout(0.5, name="dropout")(x)
@@ -104,9 +104,9 @@ def fire(x, squeeze: int, expand: int, *, name: str | None = None) -> Any:
     return layers.Concatenate(channel_axis(), name=part(name, "concat"))([small, large])
 
 
-def _pooled(x):
+def _pooled(x, name):
     """Returns `x` pooled by 3x3 windows, two apart, of which the last may stand over: Caffe rounds up.
 
     Zeros beside what comes out of ReLU change no maximum.
     """
-    return layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(((0, 1), (0, 1)))(x))
+    return layers.MaxPooling2D(3, 2, name=name)(layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x))

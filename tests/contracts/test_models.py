@@ -55,7 +55,7 @@ COUNTS = {
     "GoogLeNet": [({}, 6_998_552, 6_998_552, 1_582_671_872)],
     "AlexNet": [({}, 60_965_224, 60_965_224, 724_406_816)],
 }
-# At most two seconds; the others take up to ten.
+# Of these, the first row is counted always; the others are slow.
 QUICK = {"LeNet300100", "LeNet5", "ConvTwo", "ConvFour", "ConvSix", "VGGSmall", "CIFARResNet", "SqueezeNet"}
 
 
@@ -102,9 +102,7 @@ TINY = {
     "AlexNet": {"input_shape": (67, 67, 3)},
 }
 LIGHT = {"LeNet300100", "LeNet5", "ConvTwo", "CIFARResNet"}
-light = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in LIGHT else [pytest.mark.slow]) for name in BUILDERS]
-)
+LARGE = {"AlexNet", "GoogLeNet", "ShuffleNet", "ShuffleNetV2", "EfficientNetLite0"}
 
 
 def built(builder, /, **arguments):
@@ -142,46 +140,60 @@ def close(answers, expected):
     np.testing.assert_allclose(answers, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
-@light
+def train_and_reload(model, path):
+    """Trains a model for a step, saves it and checks what is loaded; returns images and its answers to them."""
+    x = images(model)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
+    assert np.isfinite(model.train_on_batch(x, np.arange(3)))
+    model.save(path)
+    expected = model(x)
+    close(keras.saving.load_model(path, compile=False)(x), expected)
+    return x, expected
+
+
+# The others are of layers that these have too, and of blocks that are trained and saved below.
+@pytest.mark.parametrize(
+    "name",
+    [*sorted(LIGHT), *(pytest.param(n, marks=pytest.mark.slow) for n in ("VGGSmall", "SqueezeNet"))],
+)
 def test_it_trains_saves_and_loads_and_its_weights_load_by_path(name, tmp_path):
     model = tiny(name, name="own")
     assert (model.name, model.output_shape) == ("own", (None, 5))
     assert len({layer.name for layer in model.layers}) == len(model.layers)
-    x = images(model)
-    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
-    assert np.isfinite(model.train_on_batch(x, np.arange(3)))
-    model.save(tmp_path / "model.keras")
+    x, expected = train_and_reload(model, tmp_path / "model.keras")
     model.save_weights(tmp_path / "model.weights.h5")
     arrays = {f"{layer.name}/{each.name}": np.asarray(each) for layer in model.layers for each in layer.weights}
     np.savez(tmp_path / "model.npz", **arrays)
-    expected = model(x)
-    close(keras.saving.load_model(tmp_path / "model.keras", compile=False)(x), expected)
     for ending in ("keras", "weights.h5", "npz"):
         close(built(name, weights=tmp_path / f"model.{ending}")(x), expected)
 
 
-@light
-def test_without_its_top_it_gives_features_and_softmax_gives_shares(name):
-    features = tiny(name, include_top=False)
-    assert 5 not in features.output_shape[1:]
-    whole = tiny(name, classifier_activation="softmax", classes=7)
-    np.testing.assert_allclose(np.sum(whole(images(whole)), axis=1), 1, rtol=1e-5)
-    assert whole.count_params() > features.count_params()
-    names = [layer.name for layer in features.layers]
-    assert names == [layer.name for layer in whole.layers][: len(names)]
+@pytest.mark.parametrize("name", sorted(LIGHT | {"SqueezeNet"}))
+def test_softmax_gives_shares(name):
+    model = tiny(name, classifier_activation="softmax", classes=7)
+    np.testing.assert_allclose(np.sum(model(images(model)), axis=1), np.ones(3), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_features_are_pooled_over_positions(name):
+def test_without_its_top_it_gives_features_pooled_or_not(name):
+    """Layers have the same names in each, so that weights of one serve the other."""
     with keras.StatelessScope():  # draws no weights
-        features = built(name, include_top=False)
-        for pooling in ("avg", "max"):
-            pooled = built(name, include_top=False, pooling=pooling)
-            assert pooled.output_shape == (None, features.output_shape[-1])
-            assert trained(pooled) == trained(features)
+        whole, features = built(name), built(name, include_top=False)
+        pooled = [built(name, include_top=False, pooling=pooling) for pooling in ("avg", "max")]
+    names = [layer.name for layer in features.layers]
+    assert names == [layer.name for layer in whole.layers][: len(names)]
+    assert 5 not in features.output_shape[1:]
+    assert trained(whole) > trained(features)
+    for each in pooled:
+        assert each.output_shape == (None, features.output_shape[-1])
+        assert trained(each) == trained(features)
 
 
-@light
+# AlexNet is slow, and has no layer that others do not have.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in LIGHT else [pytest.mark.slow]) for name in BUILDERS if name != "AlexNet"],
+)
 @pytest.mark.channels_first
 def test_channels_first_it_is_the_same_network(name):
     model = tiny(name)
@@ -234,8 +246,18 @@ def test_a_block_has_names_if_it_is_given_one(block):
     assert all(layer.name.startswith("mine_") for layer in named)
 
 
-def every(*fast):
-    """Returns the blocks and networks as parameters of a test, all slow but those of some names."""
+@pytest.mark.parametrize(
+    "block", [pytest.param(name, marks=[] if name == "shuffle_unit" else [pytest.mark.slow]) for name in BLOCKS]
+)
+def test_a_block_trains_and_is_loaded_as_it_was_saved(block, tmp_path):
+    train_and_reload(around(block), tmp_path / "model.keras")
+
+
+def every(*fast, without=()):
+    """Returns the blocks and networks as parameters of a test, all slow but those of some names.
+
+    Those of `without` are left out: they are slow, and their blocks are there.
+    """
     makers = {name: lambda name=name: around(name) for name in BLOCKS}
     makers |= {name: lambda name=name: tiny(name) for name in BUILDERS}
     return pytest.mark.parametrize(
@@ -243,11 +265,12 @@ def every(*fast):
         [
             pytest.param(make, id=name, marks=[] if name in fast else [pytest.mark.slow])
             for name, make in makers.items()
+            if name not in without
         ],
     )
 
 
-@every(*BLOCKS, "LeNet5", "CIFARResNet")
+@every(*BLOCKS, "LeNet5", "CIFARResNet", without=("GoogLeNet",))
 def test_pruned_it_answers_as_its_masked_twin_and_costs_what_was_planned(make):
     model = make()
     size = float(np.abs(model(images(model))).max())
@@ -257,14 +280,14 @@ def test_pruned_it_answers_as_its_masked_twin_and_costs_what_was_planned(make):
     assert plan.after.params == slim.shrink(model, plan).count_params() < model.count_params()
 
 
-@every("fire", "residual", "shuffle_unit", "shuffle_unit_v2")
+@every("fire", "residual", "shuffle_unit", "shuffle_unit_v2", without=LARGE)
 def test_rounded_and_made_plain_again_it_answers_as_with_few_bits(make):
     model = make()
     twin = slim.quantize(model, slim.quantizers.Int(4), skip=())
     close(slim.dequantize(twin)(images(model)), twin(images(model)))
 
 
-@every("fire", "residual", "shuffle_unit", "shuffle_unit_v2")
+@every("fire", "residual", "shuffle_unit", "shuffle_unit_v2", without=LARGE | {"VGGSmall"})
 def test_factorized_it_costs_what_was_planned(make):
     model = make()
     plan = slim.plan_factorization(model, ratio=0.01, of="params")  # kernels of groups stay whole: most of a ShuffleNet
@@ -288,7 +311,7 @@ def check_file(model, path, quantize, least_db):
     assert not {"SHAPE", "PACK", "STRIDED_SLICE"} & set(report.agreement.operations)
 
 
-@every("residual", "shuffle_unit", "shuffle_unit_v2")
+@every("residual", "shuffle_unit", "shuffle_unit_v2", without=LARGE)
 @exported
 def test_a_file_answers_as_it_does_and_has_no_arithmetic_with_shapes(make, tmp_path):
     check_file(make(), tmp_path / "model.tflite", None, 80)
