@@ -85,7 +85,7 @@ def ShuffleNetV2(
 
 
 def shuffle_unit_v2(x, filters: int, strides: int = 1, *, name: str | None = None) -> Any:
-    """The unit of `ShuffleNetV2`: two branches of half of the channels each, then a shuffle.
+    """The unit of `ShuffleNetV2`: two branches of half the channels, then a shuffle.
 
     Args:
         x: A symbolic tensor, a batch of images of known size.

@@ -80,7 +80,7 @@ def SqueezeNet(
 
 
 def fire(x, squeeze: int, expand: int, *, name: str | None = None) -> Any:
-    """A fire module: few 1x1 filters, then as many 1x1 as 3x3 filters beside each other.
+    """A fire module: few 1x1 filters, then 1x1 and 3x3 filters beside each other.
 
     Args:
         x: A symbolic tensor, a batch of images.
