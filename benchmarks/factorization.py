@@ -130,7 +130,7 @@ class Small:
         self._options = options
         self.train, _, self.test = images.load_cifar10(options.data_dir, train=options.images, test=options.test)
         self.seen = tuple(each[: options.samples] for each in self.train)
-        self.settings = {"images": options.images, "epochs": options.epochs, "tune_epochs": options.tune_epochs}
+        self.settings = {name: getattr(options, name) for name in ("images", "epochs", "tune_epochs", "samples")}
 
     def dense(self, seed):
         name = f"{self.name}-all-{self._options.images}-{self._options.epochs}-{seed}"
