@@ -8,7 +8,7 @@ from keras_slim.errors import invalid_argument
 from keras_slim.kernels.backends import without_gradients
 from keras_slim.progress_display import progress
 from keras_slim.scoring.data import first_samples, num_samples
-from keras_slim.scoring.direction import infer_mode
+from keras_slim.scoring.direction import Direction
 from keras_slim.scoring.quality import Quality
 from keras_slim.validation import check_choice, check_number
 
@@ -16,7 +16,6 @@ SAMPLES = 10_000
 """Samples that a metric is measured on, at most, the first ones."""
 STEP = 0.01
 """How close the search comes to the limit, as a share of the cost."""
-DIGITS = 6  # metrics are float32: 0.91 - 0.01 is no more than 0.9
 
 
 class Floor:
@@ -50,8 +49,7 @@ class Floor:
         self._batches = first_samples(data, read, SAMPLES, owner=owner, targets=True, reason=reason)
         self.before = self.of(read)
         self.name = self._quality.name
-        mode = infer_mode(self.name, model, owner) if mode == "auto" else mode
-        self._sign = 1 if mode == "max" else -1
+        self._direction = Direction(mode, self.name, model, owner)
 
     @without_gradients()
     def of(self, model) -> float:
@@ -63,7 +61,7 @@ class Floor:
 
     def holds(self, value: float) -> bool:
         """Tells whether a value of the metric is good enough."""
-        return round(self._sign * (value - self.before) + self.max_drop, DIGITS) >= 0
+        return self._direction.missing(self.before, value, self.max_drop) == 0
 
     def to_dict(self, after: float, tries: list) -> dict:
         """Returns what is known of a search, as plain values."""

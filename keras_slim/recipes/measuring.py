@@ -17,12 +17,11 @@ from keras_slim.kernels.backends import without_gradients
 from keras_slim.profiling import profile
 from keras_slim.progress_display import progress
 from keras_slim.scoring.data import first_samples, flat_inputs, num_samples
-from keras_slim.scoring.direction import infer_mode
+from keras_slim.scoring.direction import Direction
 from keras_slim.scoring.quality import Quality
 
 SAMPLES = 10_000
 """Samples that a metric is measured on, at most, the first ones."""
-DIGITS = 6  # metrics are float32: 0.91 - 0.01 is no more than 0.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +90,7 @@ class Measure:
             self.before = self._quality.of(self._batches, self._answers(reference))
             self.name = self._quality.name
             if max_drop is not None:
-                mode = infer_mode(self.name, reference, owner) if mode == "auto" else mode
-                self._sign = 1 if mode == "max" else -1
+                self._direction = Direction(mode, self.name, reference, owner)
 
     def seconds_a_sample(self) -> float:
         """Returns how long the model before the recipe takes for a sample, by one batch that it has seen before."""
@@ -112,18 +110,12 @@ class Measure:
         return self._quality.of(self._batches, self._answers_of_file(model, path))
 
     def drop(self, value: float, since: float | None = None) -> float:
-        """Returns how much worse a value of the metric is than that of the model before, or than another one.
-
-        What is not a number is infinitely worse.
-        """
-        since = self.before if since is None else since
-        if math.isnan(value):
-            return 0.0 if math.isnan(since) else math.inf
-        return round(self._sign * (since - value), DIGITS)
+        """Returns how much worse a value of the metric is than that of the model before, or than another one."""
+        return self._direction.drop(self.before if since is None else since, value)
 
     def missing(self, value: float) -> float:
         """Returns by how much a value of the metric misses what it is allowed to lose; 0 if it does not."""
-        return 0.0 if self.max_drop is None else max(0.0, round(self.drop(value) - self.max_drop, DIGITS))
+        return 0.0 if self.max_drop is None else self._direction.missing(self.before, value, self.max_drop)
 
     @without_gradients()
     def _answers(self, model):

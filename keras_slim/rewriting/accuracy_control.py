@@ -13,12 +13,11 @@ from keras_slim.rewriting.quantization import quantize
 from keras_slim.rewriting.sensitivity import SAMPLES, switches_of
 from keras_slim.rewriting.switches import Switches, signal_to_noise
 from keras_slim.scoring.data import first_samples
-from keras_slim.scoring.direction import infer_mode
+from keras_slim.scoring.direction import Direction
 from keras_slim.scoring.quality import Quality
 from keras_slim.validation import check_choice, check_count, check_number
 
 OWNER = "quantize_within"
-DIGITS = 6  # metrics are float32: 0.91 - 0.01 is no more than 0.9
 
 
 def quantize_within(
@@ -115,12 +114,10 @@ class _Control:
         self._answers = switches.answers(batches, ())
         self._real = quality.of(batches, self._answers)
         self._whole = self._with(())
-        self._sign = 1
 
     def infer(self, mode, model):
         """Takes which way the metric is better."""
-        mode = infer_mode(self._quality.name, model, self._owner) if mode == "auto" else mode
-        self._sign = 1 if mode == "max" else -1
+        self._direction = Direction(mode, self._quality.name, model, self._owner)
 
     def search(self, build, verbose):
         """Returns a model that holds the metric, what is left real in it, and the metric.
@@ -163,7 +160,7 @@ class _Control:
         return self._quality.of(self._batches, self._switches.answers(self._batches, rounding))
 
     def _holds(self, value):
-        return round(self._sign * (value - self._real) + self._max_drop, DIGITS) >= 0
+        return self._direction.missing(self._real, value, self._max_drop) == 0
 
     def describe(self, left, value):
         """Returns in words which layers are left real, and what for."""

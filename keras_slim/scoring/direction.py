@@ -1,8 +1,37 @@
-"""Which way a metric is better."""
+"""Which way a metric is better, and by how much it is worse."""
+
+import math
 
 import keras
 
 from keras_slim.errors import invalid_argument
+
+DIGITS = 6  # metrics are float32: 0.91 - 0.01 is no more than 0.9
+
+
+class Direction:
+    """Says by how much a value of a metric is worse than another.
+
+    Args:
+        mode: `"max"`, `"min"`, or `"auto"`, as Keras infers it.
+        monitor: Name of the metric.
+        model: The model that was compiled with it.
+        owner: Name of the function that was given the mode, for error messages.
+    """
+
+    def __init__(self, mode, monitor, model, owner):
+        mode = infer_mode(monitor, model, owner) if mode == "auto" else mode
+        self._sign = 1 if mode == "max" else -1
+
+    def drop(self, before: float, value: float) -> float:
+        """Returns how much worse a value is; what is not a number is infinitely worse than what is one."""
+        if math.isnan(value):
+            return 0.0 if math.isnan(before) else math.inf
+        return round(self._sign * (before - value), DIGITS)
+
+    def missing(self, before: float, value: float, max_drop: float) -> float:
+        """Returns by how much a value misses what it may be worse; 0 if it does not."""
+        return max(0.0, round(self.drop(before, value) - max_drop, DIGITS))
 
 
 def infer_mode(monitor, model, owner):
