@@ -27,7 +27,7 @@ def train(name, seed, samples, epochs):
     keras.utils.set_random_seed(seed)
     x, y = samples
     rate = keras.optimizers.schedules.CosineDecay(3e-3, epochs * (len(x) // 64))
-    model = networks.compiled(networks.NETWORKS[name](), rate)
+    model = networks.compiled(networks.ALL[name](), rate)
     model.fit(x, y, batch_size=64, epochs=epochs, verbose=0)
     return model
 

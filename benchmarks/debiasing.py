@@ -17,7 +17,8 @@ from keras_slim.graph import analyse
 from keras_slim.pruning import Guards
 from keras_slim.scoring import Criterion, criteria, debiasers, rank_correlation, unit_scores
 
-NETWORKS = ("sequential", "residual")
+NETWORKS = {"sequential": "cifar10", "residual": "cifar10", "depthwise": "cifar10", "digits": "mnist"}
+"""What each network is trained on. Formulas were chosen on the first two: the others are held out."""
 DEBIASINGS = ("none", "mean", "max", "l2", "rms", "z_score", "rank", "fitted")
 CRITERIA = sorted({*criteria.names()} - {"oracle"})
 CUTS = (
@@ -50,8 +51,11 @@ def examine(name, seed, data, options):
     graph = analyse(model)
     scored = x[: options.samples], y[: options.samples]
     judged = x_validation[: options.samples], y_validation[: options.samples]
-    oracle, seconds = timed(unit_scores, graph, criteria.get("oracle", "", ""), debiasers.get("none", "", ""), judged)
+    members = criteria.get("oracle", "", ""), debiasers.get("none", "", "")
+    oracle, seconds = timed(unit_scores, graph, *members, judged)
     found = {"network": name, "seed": seed, "units": graph.num_units, "seconds": {"oracle": seconds}, "grid": {}}
+    of_scored = Known(unit_scores(graph, *members, scored))
+    found["ceiling"] = rank_correlation(model, scored, of_scored, "none", oracle=oracle).overall
     raw = {}
     for criterion in CRITERIA:
         members = criteria.get(criterion, "", ""), debiasers.get("none", "", "")
@@ -116,7 +120,8 @@ def tables(results):
         oracle, fitted = (statistics.median(run["seconds"][key] for run in runs) for key in ("oracle", "fitted"))
         heading = (
             f"{name}, {runs[0]['units']} units, {len(runs)} seeds: rank correlation with the oracle over all units, "
-            f"mean (lowest to highest); the oracle took {oracle:.0f} s of processor time, fitting {fitted:.0f} s"
+            f"mean (lowest to highest); the oracle took {oracle:.0f} s of processor time, fitting {fitted:.0f} s; on "
+            f"the images that the scores are from it reaches {mean_and_range([run['ceiling'] for run in runs])}"
         )
         columns = ["criterion", *DEBIASINGS, "inside layers", "Molchanov, none / l2", "processor seconds"]
         yield heading, columns, list(grid_rows(runs))
@@ -136,7 +141,10 @@ def main():
     )
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    data = images.load_cifar10(options.data_dir, train=options.images, test=5_000)
+    data = {
+        name: getattr(images, f"load_{name}")(options.data_dir, train=options.images, test=5_000)
+        for name in {*NETWORKS.values()}
+    }
     folder = FOLDER / "debiasing"
     folder.mkdir(parents=True, exist_ok=True)
     results = []
@@ -146,7 +154,7 @@ def main():
             if not path.exists():
                 print(f"{name}, seed {seed} ...", flush=True)
                 keras.backend.clear_session()
-                path.write_text(json.dumps(examine(name, seed, data, options), indent=1) + "\n")
+                path.write_text(json.dumps(examine(name, seed, data[NETWORKS[name]], options), indent=1) + "\n")
             results.append(json.loads(path.read_text()))
             report(results, options)
 
@@ -157,12 +165,14 @@ def report(results, options):
         "Scores against the oracle",
         list(tables(results)),
         "Spearman's rank correlation between the score of a unit and the rise of the loss when it alone is removed. "
-        f"Networks trained on {options.images:,} images of CIFAR-10 for {options.epochs} epochs; scores from "
-        f"{options.samples} training images, the oracle on {options.samples} held-out ones. *Fitted* removes 4 units "
-        "of each layer on the training images. *Inside layers* is the mean over layers, which no de-biasing changes. "
-        "*Product* is Taylor times redundancy. Beside it table 1 of Molchanov et al. 2016 (VGG-16). *Calibrated*: kept "
-        "units stand in for the removed ones. The formulas of redundancy and of fitting were chosen by seed 0 and "
-        "validation images, nothing by test accuracy.",
+        f"Networks trained on {options.images:,} images of CIFAR-10, *digits* of MNIST, for {options.epochs} epochs; "
+        f"scores from {options.samples} training images, the oracle on {options.samples} held-out ones. *Fitted* "
+        "removes 4 units of each layer on the training images. *Inside layers* is the mean over layers, which no "
+        "de-biasing changes. *Product* is Taylor times redundancy. Beside it table 1 of Molchanov et al. 2016 "
+        "(VGG-16). *Calibrated*: kept units stand in for the removed ones. The formulas of redundancy and of "
+        "fitting were chosen by seed 0 and validation images of *sequential* and *residual*, nothing by test "
+        "accuracy: *depthwise* and *digits* are held out. No score can be expected to agree better than the "
+        "oracle of one sample does with that of another.",
         results,
     )
 

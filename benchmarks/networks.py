@@ -47,6 +47,15 @@ def depthwise(width=24):
     return _classified(inputs, x)
 
 
+def digits(width=12):
+    """Four convolutions and two dense layers, for images of 28 by 28 pixels."""
+    inputs = x = keras.Input((28, 28, 1))
+    for factor, strides in ((1, 1), (2, 2), (3, 1), (4, 2)):
+        x = block(x, factor * width, strides)
+    x = layers.Dense(5 * width, "relu")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Dense(10)(x))
+
+
 def lenet_300_100():
     """LeNet-300-100 (LeCun et al. 1998), 266,610 parameters."""
     dense = _dense(("first", 300), ("second", 100))
@@ -89,6 +98,7 @@ def _classified(inputs, x):
 
 
 NETWORKS = {"sequential": sequential, "residual": residual, "depthwise": depthwise}
+ALL = {**NETWORKS, "digits": digits}
 
 
 def compiled(model, learning_rate):
