@@ -33,7 +33,6 @@ class HashedDense(keras.layers.Dense):
 
     Attributes:
         hashed_kernel: The K numbers, a variable.
-        kernel: The whole kernel, a tensor of shape `(channels, units)`.
 
     Raises:
         TypeError, ValueError: If an argument is not valid; when it is built, if it has more numbers than places.
@@ -104,7 +103,7 @@ class HashedDense(keras.layers.Dense):
 
     @property
     def kernel(self):
-        """The whole kernel; what it is made of is trained through it."""
+        """The whole kernel, of shape `(channels, units)`; what it is made of is trained through it."""
         numbers = ops.cast(self.hashed_kernel, self.variable_dtype)  # so that gradients are summed up in it
         # `ravel` also makes them dense: those of `take` alone are slices on TensorFlow.
         return ops.take(ops.ravel(ops.stack([numbers, -numbers])), self._places, axis=0)
