@@ -1,17 +1,14 @@
 """Back from dense layers of hashed numbers to Keras's own, with whole kernels."""
 
-import warnings
-
 import keras
 
-from keras_slim.errors import SlimWarning
 from keras_slim.graph.copying import copy_replacing
 from keras_slim.graph.nodes import operations
 from keras_slim.graph.opening import readable
 from keras_slim.layers import HashedDense
 from keras_slim.own_state import give
 from keras_slim.remaking import config_of, made_from
-from keras_slim.rewriting.skipping import left_because
+from keras_slim.rewriting.skipping import left_because, tell_of_left
 
 DENSE = {HashedDense: keras.layers.Dense}
 OWN = ("num_weights", "ratio", "seed")
@@ -48,10 +45,7 @@ def dehash(model: keras.Model) -> keras.Model:
     ('Dense', TensorShape([5, 4]))
     """
     model = readable(model, "dehash")
-    left = {each.name: reason for each in operations(model) if (reason := left_because(each, DENSE))}
-    if left:
-        names = ", ".join(f"'{name}' ({reason})" for name, reason in left.items())
-        warnings.warn(f"`dehash` leaves these layers as they are: {names}.", SlimWarning, stacklevel=2)
+    tell_of_left({each: reason for each in operations(model) if (reason := left_because(each, DENSE))}, "dehash")
     made = {}
 
     def in_place_of(operation, changes):

@@ -10,6 +10,7 @@ from keras_slim.graph.nodes import operations
 from keras_slim.graph.opening import readable
 from keras_slim.rewriting.folding import LINEAR, fold_batch_normalization
 from keras_slim.rewriting.kernel_joints import found_joints, left_because
+from keras_slim.rewriting.skipping import tell_of_left
 
 MOST_SWEEPS = 200
 STILL = 1e-4  # change of the logarithm of a scale that is none
@@ -64,20 +65,14 @@ def equalize(model: keras.Model) -> keras.Model:
         equation 11.
     """
     model = readable(model, "equalize")
-    _tell(model)
+    linear = (each for each in operations(model) if isinstance(each, LINEAR))
+    tell_of_left({each: reason for each in linear if (reason := left_because(each))}, "equalize")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SlimWarning)  # told above, in the name of this function
         copy = fold_batch_normalization(model)
     free = [joint for joint in found_joints(copy) if len(joint.units)]
     _Scaling(free).assign()
     return copy
-
-
-def _tell(model):
-    left = {each: left_because(each) for each in operations(model) if isinstance(each, LINEAR)}
-    names = ", ".join(f"'{layer.name}' ({reason})" for layer, reason in left.items() if reason)
-    if names:
-        warnings.warn(f"`equalize` leaves these layers as they are: {names}.", SlimWarning, stacklevel=3)
 
 
 class _Scaling:

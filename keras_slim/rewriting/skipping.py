@@ -41,9 +41,7 @@ def layers_to_replace(
     """
     skip = _check_skip(skip, model, owner)
     before, left = _layers_before(model, twins)
-    if left:
-        names = ", ".join(f"'{layer.name}' ({reason})" for layer, reason in left.items())
-        warnings.warn(f"`{owner}` leaves these layers as they are: {names}.", SlimWarning, stacklevel=stacklevel)
+    tell_of_left(left, owner, stacklevel + 1)
     by_name = {layer for layer in before if layer.name in skip} | _inside(model, skip)
     at_ends = {layer for layer in before if layer not in named and _is_end(layer, before, skip)}
     replaced = set(before) - by_name - at_ends
@@ -52,6 +50,19 @@ def layers_to_replace(
         hint = "With `skip=()` the first and the last of them are replaced too."
         raise ValueError(invalid_argument("skip", owner, expected=expected, received=skip, hint=hint))
     return replaced
+
+
+def tell_of_left(left: Mapping[keras.layers.Layer, str], owner: str, stacklevel: int = 3) -> None:
+    """Warns of layers that stay as they are, if there are any.
+
+    Args:
+        left: Why, by layer.
+        owner: Name of the function that leaves them.
+        stacklevel: To whom the warning goes; 2 is whoever calls this function.
+    """
+    if left:
+        names = ", ".join(f"'{layer.name}' ({reason})" for layer, reason in left.items())
+        warnings.warn(f"`{owner}` leaves these layers as they are: {names}.", SlimWarning, stacklevel=stacklevel)
 
 
 def check_named(
