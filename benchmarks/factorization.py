@@ -156,7 +156,8 @@ class Pretrained:
 
     def __init__(self, options):
         self._options = options
-        self.train, _, self.test = pretrained.load(options.data_dir, options.pretrained_images, test=options.test)
+        count = options.pretrained_images
+        self.train, _, self.test = images.load_cifar10(options.data_dir, count, test=options.test, as_pixels=True)
         self._tuned_on = tuple(each[: options.pretrained_tune_images] for each in self.train)
         x, y = (each[: options.pretrained_samples] for each in self.train)
         self.seen = np.asarray(pretrained.enlarged(x)), y

@@ -10,19 +10,20 @@ HAS_DATASETS = hasattr(keras.utils, "PyDataset")
 MEAN, DEVIATION = (125.3, 123.0, 113.9), (63.0, 62.1, 66.7)  # of each colour over the training set
 
 
-def load_cifar10(data_dir=None, train=45_000, validation=5_000, test=10_000):
-    """Returns training, validation and test images, normalised; the last training images are kept for validation.
+def load_cifar10(data_dir=None, train=45_000, validation=5_000, test=10_000, as_pixels=False):
+    """Returns training, validation and test images; the last training images are kept for validation.
 
     Args:
         data_dir: Folder with `cifar10.npz`; `None` downloads the set.
         train: Number of training images, from the first.
         validation: Number of validation images, the last ones of the training set.
         test: Number of test images, from the first.
+        as_pixels: Whether images are integers from 0 to 255, as they are stored; else they are normalised.
 
     Returns:
         `((x_train, y_train), (x_validation, y_validation), (x_test, y_test))`.
     """
-    return _load("cifar10", data_dir, _normalised, train, validation, test)
+    return _load("cifar10", data_dir, np.asarray if as_pixels else _normalised, train, validation, test)
 
 
 def load_mnist(data_dir=None, train=55_000, validation=5_000, test=10_000):

@@ -14,24 +14,6 @@ SIZE = 96
 BATCH, HEAD_EPOCHS, PEAK, DECAY = 64, 5, 5e-4, 1e-2
 
 
-def load(data_dir, train, validation=2_000, test=2_000):
-    """Returns training, validation and test images of 32 by 32 pixels, from 0 to 255, with their labels.
-
-    Args:
-        data_dir: Folder with `cifar10.npz`; `None` downloads the set.
-        train: Number of training images, from the first.
-        validation: Number of validation images, the last ones of the training set.
-        test: Number of test images, from the first.
-    """
-    if data_dir is None:
-        (x, y), (x_test, y_test) = keras.datasets.cifar10.load_data()
-    else:
-        with np.load(pathlib.Path(data_dir) / "cifar10.npz", allow_pickle=False) as file:
-            x, y, x_test, y_test = (file[part] for part in ("x_train", "y_train", "x_test", "y_test"))
-    parts = (x[:train], y[:train]), (x[-validation:], y[-validation:]), (x_test[:test], y_test[:test])
-    return tuple((x, y.ravel().astype("int64")) for x, y in parts)
-
-
 def enlarged(x):
     """Returns images as the network reads them: about -1 to 1, 96 by 96."""
     return tf.image.resize((tf.cast(x, "float32") - 127) / 128, (SIZE, SIZE))
@@ -72,7 +54,7 @@ def fine_tuned(seed, samples, epochs, data_dir):
 
     Args:
         seed: Seed of the head's weights and of the order of the samples.
-        samples: `(x, y)`, images as `load` returns them.
+        samples: `(x, y)`, images as `load_cifar10(as_pixels=True)` returns them.
         epochs: Epochs of all weights.
         data_dir: Folder with `efficientnet_lite0.npz`, the ImageNet weights.
     """
