@@ -11,7 +11,7 @@ import keras
 import networks
 import numpy as np
 import pretrained
-from cells import cell, kept_network
+from cells import cell, kept_network, measured_before
 from results_file import mean_and_range, write
 
 import keras_slim as slim
@@ -130,7 +130,8 @@ class Small:
         self._options = options
         self.train, _, self.test = images.load_cifar10(options.data_dir, train=options.images, test=options.test)
         self.seen = tuple(each[: options.samples] for each in self.train)
-        self.settings = {name: getattr(options, name) for name in ("images", "epochs", "tune_epochs", "samples")}
+        names = ("images", "epochs", "tune_epochs", "samples", "test")
+        self.settings = {name: getattr(options, name) for name in names}
 
     def dense(self, seed):
         name = f"{self.name}-all-{self._options.images}-{self._options.epochs}-{seed}"
@@ -156,13 +157,13 @@ class Pretrained:
 
     def __init__(self, options):
         self._options = options
-        count = options.pretrained_images
-        self.train, _, self.test = images.load_cifar10(options.data_dir, count, test=options.test, as_pixels=True)
+        count, test = options.pretrained_images, options.pretrained_test
+        self.train, _, self.test = images.load_cifar10(options.data_dir, count, test=test, as_pixels=True)
         self._tuned_on = tuple(each[: options.pretrained_tune_images] for each in self.train)
         x, y = (each[: options.pretrained_samples] for each in self.train)
         self.seen = np.asarray(pretrained.enlarged(x)), y
-        names = ("pretrained_images", "pretrained_epochs", "pretrained_tune_images", "pretrained_samples")
-        self.settings = {name: getattr(options, name) for name in names}
+        names = ("images", "epochs", "tune_images", "samples", "test")
+        self.settings = {name: getattr(options, f"pretrained_{name}") for name in names}
 
     def dense(self, seed):
         epochs = self._options.pretrained_epochs
@@ -210,7 +211,10 @@ def times(task):
     for ratio in RATIOS:
         small[f"factorized {ratio}"] = made((RANKINGS[0], DATA), model, ratio, task.seen)
     for ratio in GRID:
-        small[f"pruned {ratio}"] = slim.prune(model, ratio, of="macs", verbose=0)
+        try:
+            small[f"pruned {ratio}"] = slim.prune(model, ratio, of="macs", verbose=0)
+        except slim.errors.UnreachableTargetError:
+            break
     with tempfile.TemporaryDirectory() as folder:
         paths = {}
         for name, each in small.items():
@@ -227,9 +231,13 @@ def times(task):
 
 
 def as_fast(found, ratio):
-    """Returns the share to prune so that a network is as fast as its products at `ratio`, the mildest of the grid."""
+    """Returns the share to prune so that a network is as fast as its products at `ratio`, the mildest of the grid.
+
+    Where no share makes it as fast, it is the largest there is.
+    """
     limit = found[f"factorized {ratio}"]["ms"]
-    return next((each for each in GRID if found[f"pruned {each}"]["ms"] <= limit), GRID[-1])
+    pruned = {share: found[name]["ms"] for share in GRID if (name := f"pruned {share}") in found}
+    return next((share for share, ms in pruned.items() if ms <= limit), max(pruned))
 
 
 def measured_ways():
@@ -254,7 +262,8 @@ def accuracy_rows(found, moment):
                     share = np.mean([each["macs"] / whole["macs"] for each, whole in zip(some, dense, strict=True)])
                     before = mean_and_range([whole[moment] for whole in dense], 1)
                     after = mean_and_range([each[moment] for each in some], 1)
-                    yield [network, f"{1 / (1 - ratio):.0f}x", named(way), f"{share:.2f}", before, after]
+                    shown = f"{1 / (1 - ratio):.0f}x", named(way), f"{share:.2f}"
+                    yield [network, len(some), *shown, before, after]
 
 
 def undone(found):
@@ -304,29 +313,44 @@ def main():
     parser.add_argument("--pretrained-epochs", type=int, default=3)
     parser.add_argument("--pretrained-samples", type=int, default=512)
     parser.add_argument("--pretrained-tune-images", type=int, default=5_000)
+    parser.add_argument("--pretrained-test", type=int, default=5_000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--no-times", action="store_true", help="leave LiteRT's milliseconds out: the machine is busy")
     options = parser.parse_args()
-    found = {}
-    for name in options.networks:
-        task = Pretrained(options) if name == PRETRAINED else Small(name, options)
-        settings = {**task.settings, "test": options.test}
-        found[name] = {"seeds": []}
-        if not options.no_times:
-            found[name]["times"] = cell("factorization", f"{name} times", task.settings, times, task)
-        for seed in range(options.seeds):
-            run = {"dense": cell("factorization", f"{name} dense {seed}", settings, dense_network, task, seed)}
-            for ratio in RATIOS:
-                for way in measured_ways():
-                    key = f"{named(way)} {ratio}"
-                    run[key] = cell("factorization", f"{name} {key} {seed}", settings, examine, task, seed, way, ratio)
-                if "times" in found[name]:
-                    way, share = ("", AS_FAST), as_fast(found[name]["times"], ratio)
-                    key = f"{named(way)} {ratio}"
-                    place = f"{name} {key} {share} {seed}"
-                    run[key] = cell("factorization", place, settings, examine, task, seed, way, share)
-            found[name]["seeds"].append(run)
-    columns = ["network", "aim", "way", "multiply-accumulates left", "before"]
+    tasks = [Pretrained(options) if name == PRETRAINED else Small(name, options) for name in options.networks]
+    found = {task.name: {"seeds": []} for task in tasks}
+    for task in tasks:
+        timed = measured_before("factorization", f"{task.name} times", task.settings)
+        if not (timed or options.no_times):
+            timed = cell("factorization", f"{task.name} times", task.settings, times, task)
+        if timed:
+            found[task.name]["times"] = timed
+    for seed in range(options.seeds):
+        for task in tasks:
+            found[task.name]["seeds"].append(measured(task, seed, found[task.name].get("times")))
+            report({name: runs for name, runs in found.items() if runs["seeds"]}, options)
+
+
+def measured(task, seed, timed):
+    """Returns all that is measured of one network, by way."""
+
+    def measure(name, function, *arguments):
+        return cell("factorization", f"{task.name} {name} {seed}", task.settings, function, task, seed, *arguments)
+
+    run = {"dense": measure("dense", dense_network)}
+    for ratio in RATIOS:
+        for way in measured_ways():
+            key = f"{named(way)} {ratio}"
+            run[key] = measure(key, examine, way, ratio)
+        if timed:
+            key, share = f"{AS_FAST} {ratio}", as_fast(timed, ratio)
+            run[key] = measure(f"{key} {share}", examine, ("", AS_FAST), share)
+    return run
+
+
+def report(found, options):
+    """Writes the tables."""
+    columns = ["network", "seeds", "aim", "way", "multiply-accumulates left", "before"]
     write(
         "factorization",
         "Layers as products",
@@ -369,7 +393,8 @@ def note(options):
         "where it leaves more). *tensorly*: its higher-order orthogonal iteration, at the ranks of *EVBMF, plain*. "
         "*Pruned*: `prune`, Taylor scores, compensated, at equal multiply-accumulates, and as fast on LiteRT. *Data*: "
         f"{options.samples:,} training images ({options.pretrained_samples} of the pretrained network), no labels. "
-        f"Mean (range) of seeds 0 to {options.seeds - 1}; {options.test:,} test images. *Before*, after fine-tuning: "
+        f"Mean (range) of the seeds, from 0; {options.test:,} test images ({options.pretrained_test:,} of the "
+        "pretrained network). *Before*, after fine-tuning: "
         "the dense network, trained on as long. Nothing was chosen by these figures."
     )
 

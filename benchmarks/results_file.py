@@ -65,8 +65,9 @@ def spread(values, digits=3):
 
 
 def mean_and_range(values, digits=2):
-    """Returns "mean (lowest to highest)"."""
-    return f"{statistics.mean(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    """Returns "mean (lowest to highest)", or a single value as it is."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def _row(cells):
