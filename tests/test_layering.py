@@ -81,7 +81,7 @@ WITHIN_RANK_0 = {
 MAY_IMPORT_TENSORFLOW = (
     "export/",
     "kernels/backends.py",
-    "scoring/gradients.py",
+    "scoring/gradients/on_tensorflow.py",
     "callbacks/garbage.py",
     "callbacks/event_file.py",
     "migration/old_process.py",

@@ -93,7 +93,7 @@ class _EnoughSeen(Exception):  # noqa: N818
     """All that was wanted has been seen."""
 
 
-def observed_run(model, inputs, wanted, number=None):
+def observed_run(model, inputs, wanted, number=None, change=None):
     """Runs a model and the models inside it, and keeps the values of some of their tensors.
 
     Args:
@@ -101,6 +101,7 @@ def observed_run(model, inputs, wanted, number=None):
         inputs: Its inputs, flat.
         wanted: Ids of symbolic tensors.
         number: How many values to keep before the run may end. Defaults to all there are.
+        change: Function from a wanted tensor and its value to what is kept, and gone on with, in its place.
 
     Returns:
         The outputs, or `None` if the run ended before, and a dictionary from the id of a tensor to its values, one for
@@ -108,25 +109,26 @@ def observed_run(model, inputs, wanted, number=None):
     """
     observed = defaultdict(list)
 
-    def keep(tensors, values):
-        for tensor, value in zip(tensors, values, strict=True):
+    def kept(tensors, values):
+        values = [*values]
+        for place, tensor in enumerate(tensors):
             if id(tensor) in wanted:
-                observed[id(tensor)].append(value)
+                if change is not None:
+                    values[place] = change(tensor, values[place])
+                observed[id(tensor)].append(values[place])
         if sum(map(len, observed.values())) == number:
             raise _EnoughSeen
+        return values
 
     def call(node, given, args, kwargs):
         if is_graph(node.operation) and find_rule(node.operation) is None:
-            keep(node.operation.inputs, given)
-            outputs = run(node.operation, given, call)
+            outputs = run(node.operation, kept(node.operation.inputs, given), call)
         else:
             outputs = called(node.operation, args, kwargs)
-        keep(node.outputs, keras.tree.flatten(outputs))
-        return outputs
+        return kept(node.outputs, keras.tree.flatten(outputs))
 
     try:
-        keep(model.inputs, inputs)
-        outputs = run(model, inputs, call)
+        outputs = run(model, kept(model.inputs, inputs), call)
     except _EnoughSeen:
         outputs = None
     return outputs, dict(observed)

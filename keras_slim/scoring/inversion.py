@@ -57,7 +57,6 @@ def invert_feature_maps(
     Raises:
         ValueError: If the model has no such layer, or `images`, `keep` or a weight do not fit.
         UnsupportedLayerError: If the model is subclassed.
-        NotImplementedError: On another backend than TensorFlow.
 
     Example:
 

@@ -68,8 +68,8 @@ def _step(graph, hidden, summed, gradients, name):
     """Returns the function from one batch to the sums at each place."""
     model, sites = graph.model, graph.sites
 
-    def forward(x):
-        return observed_run(model, flat_inputs(model, x), {id(site.tensor) for site in sites})
+    def forward(x, change=None):
+        return observed_run(model, flat_inputs(model, x), {id(site.tensor) for site in sites}, change=change)
 
     def sum_all(observed, slopes, weight_slopes=(), size=None):
         results = []

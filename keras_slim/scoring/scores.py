@@ -11,7 +11,6 @@ from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.kernels.backends import without_gradients
 from keras_slim.progress_display import progress
 from keras_slim.scoring.data import as_batches, drawn, number_of_batches
-from keras_slim.scoring.gradients import check_gradients
 from keras_slim.scoring.losses import check_targets
 
 LARGEST_BATCH = 128
@@ -67,8 +66,6 @@ def _batches(model, members, data, steps, owner):
     """Returns the function that starts a pass over the data, or `None` where none is needed."""
     if all(member.needs == "nothing" for member in members):
         return None
-    if any(getattr(member, "takes_gradients", False) for member in members):
-        check_gradients()
     blind = [member.alias for member in members if member.needs == "targets" and not _has_loss(model)]
     if blind:
         raise RuntimeError(

@@ -23,8 +23,6 @@ class Criterion(abc.ABC):
     alias = None
     needs = "nothing"
     """What data it looks at: `"nothing"`, `"inputs"`, or `"targets"` (inputs and targets)."""
-    takes_gradients = False
-    """Whether it follows the loss back to the activations, which is done on the TensorFlow backend alone."""
 
     @abc.abstractmethod
     def score(self, graph: ChannelGraph, data=None) -> np.ndarray:
@@ -106,13 +104,8 @@ class ActivationCriterion(Criterion):
 
     needs = "inputs"
 
-    @property
-    def takes_gradients(self):
-        """Whether it follows the loss back to the activations: if it needs targets."""
-        return self.needs == "targets"
-
     def score(self, graph, data=None):
-        seen = observe(graph, data, self._summed, gradients=self.takes_gradients, name=self._name())
+        seen = observe(graph, data, self._summed, gradients=self.needs == "targets", name=self._name())
         return mean_by_unit(graph.num_units, ((units, self.finish(*means)) for units, means in seen))
 
     def _name(self):

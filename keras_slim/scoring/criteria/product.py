@@ -38,11 +38,6 @@ class Product(Criterion):
         """What the most demanding of the criteria needs."""
         return max((member.needs for member in self._members()), key=NEEDS.index)
 
-    @property
-    def takes_gradients(self):
-        """Whether any of the criteria follows the loss back."""
-        return any(member.takes_gradients for member in self._members())
-
     def score(self, graph, data=None):
         product = np.prod([member.score(graph, data) for member in self._members()], axis=0)
         return np.sign(product) * np.abs(product) ** (1 / len(self.factors))
