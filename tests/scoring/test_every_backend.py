@@ -1,5 +1,7 @@
 """Scores that follow the loss back, against hand-written arithmetic; on JAX and PyTorch too."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -104,3 +106,36 @@ def test_an_image_is_rebuilt_from_its_maps():
         )
     )
     assert many < 0.05 * few
+
+
+def test_units_that_no_output_shows_are_scored_by_the_weights_that_read_them():
+    inputs = keras.Input((3, 5))
+    attention = layers.MultiHeadAttention(2, 3)  # heads and keys are read from the same weights, along two axes
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(attention(inputs, inputs))))
+    filled(model).compile("sgd", "mse")
+    x, y = RNG.normal(size=(16, 3, 5)).astype("float32"), Y[:16]
+    found, graph = scores(model, "taylor", x, y), analyse(model)
+    shown = {unit for site in graph.sites for unit in site.units.tolist()}
+    slopes = {unit: [] for unit in range(graph.num_units) if unit not in shown}
+    for slot in graph.slots:
+        for channel, unit in enumerate(slot.units):
+            if slot.role == "consumes" and unit in slopes:
+                weights = math.prod(slot.variable.shape) / len(slot.units)  # their mean counts, as that of positions
+                slopes[unit].append(abs(slope_by_scale(model, slot, channel, x, y)) / weights)
+    assert slopes
+    for unit, each in slopes.items():
+        np.testing.assert_allclose(found[unit], np.mean(each), rtol=0.02, atol=1e-5)
+
+
+def slope_by_scale(model, slot, channel, x, y, step=1e-2):
+    """Returns the slope of the mean loss by a factor of the weights at one channel, by central differences."""
+    before = ops.convert_to_numpy(slot.variable)
+    losses = []
+    for factor in (1 + step, 1 - step):
+        factors = np.ones(before.shape[slot.axis])
+        factors[channel] = factor
+        shape = [-1 if axis == slot.axis else 1 for axis in range(before.ndim)]
+        slot.variable.assign(before * factors.reshape(shape))
+        losses.append(float(model.evaluate(x, y, verbose=0)))
+    slot.variable.assign(before)
+    return (losses[0] - losses[1]) / (2 * step)
