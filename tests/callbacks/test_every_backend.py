@@ -107,7 +107,9 @@ def test_tied_weights_learn_and_stay_tied(build, x, y, sparsity):
     np.testing.assert_array_equal(kernel.numpy() == 0, zeros)
 
 
-@pytest.mark.parametrize("criterion", ["taylor", "fisher", slim.scoring.Product(["l2", "fisher"])], ids=str)
+@pytest.mark.parametrize(
+    "criterion", ["taylor", "fisher", slim.scoring.Product(["l2", "fisher"])], ids=["taylor", "fisher", "product"]
+)
 @pytest.mark.parametrize("make", ["ProgressiveGlobalPruning", "StructuredLotteryTicket"])
 def test_a_fit_follows_the_loss_back_to_the_units_to_cut(build, x, y, make, criterion):
     model, dense = build(), build()

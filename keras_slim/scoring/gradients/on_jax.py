@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 
-import jax
 import keras
 
 from keras_slim.graph.running import states_of
@@ -10,6 +9,8 @@ from keras_slim.graph.running import states_of
 
 def compiled(function):
     """Returns the function from a batch to tensors, compiled for each size of a batch."""
+    import jax
+
     traced = jax.jit(function)
 
     def step(model, scale, *batch):
@@ -30,6 +31,8 @@ def sums_of(model, scaled_loss, finished, weights):
 
     It takes the values of all variables, and returns those that the model changes too.
     """
+    import jax
+
     held = _held(model)
 
     def scope(values, others=()):
@@ -75,6 +78,7 @@ def _held(model):
 
 def step_of_descent(objective, variable, optimizer):
     """Returns the compiled step."""
+    import jax
 
     @jax.jit
     def slope(value):

@@ -1,7 +1,6 @@
 """Derivatives by autograd, step by step."""
 
 import keras
-import torch
 
 
 def compiled(function):
@@ -16,6 +15,7 @@ def compiled(function):
 
 def sums_of(model, scaled_loss, finished, weights):
     """Returns the function from a batch to what `finished` makes of activations and slopes."""
+    import torch
 
     def sums(scale, x, y, sample_weight):
         frozen = [weight.value for weight in weights if not weight.value.requires_grad]
@@ -44,6 +44,7 @@ def _followed(tensor, value):
 
 def step_of_descent(objective, variable, optimizer):
     """Returns the step."""
+    import torch
 
     def step():
         with torch.enable_grad():
