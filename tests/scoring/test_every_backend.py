@@ -19,8 +19,12 @@ WEIGHTS = RNG.random(SAMPLES).astype("float32")
 
 
 def scores(model, criterion, *data):
+    return scores_of(model, criterion, data)
+
+
+def scores_of(model, criterion, data, **options):
     members = criteria.get(criterion, "", ""), debiasers.get("none", "", "")
-    return unit_scores(analyse(model), *members, data)
+    return unit_scores(analyse(model), *members, data, **options)
 
 
 def filled(model, seed=0):
@@ -83,8 +87,7 @@ def test_what_a_layer_remembers_is_as_before():
 
 
 def scores_of_batches(model, batches):
-    members = criteria.get("taylor", "", ""), debiasers.get("none", "", "")
-    return unit_scores(analyse(model), *members, iter(batches), steps=2)
+    return scores_of(model, "taylor", iter(batches), steps=2)
 
 
 def test_weights_are_not_taken_for_constants():
