@@ -37,6 +37,10 @@ class Canonical:
         """Returns the kernel, of shape `(*positions, inputs, outputs)`."""
         return (self.positions[..., None, :] * self.first) @ self.last
 
+    def scaled(self, scale: np.ndarray) -> "Canonical":
+        """Returns the factors of the kernel whose outputs are multiplied with `scale`."""
+        return dataclasses.replace(self, last=self.last * scale)
+
 
 @dataclasses.dataclass(frozen=True)
 class CanonicalScheme(Decomposition):

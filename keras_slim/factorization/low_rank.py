@@ -70,7 +70,7 @@ class LowRank:
         left, values, right = _leading(self._seen, rank) if most > LARGE else self._svd
         roots = np.sqrt(values[:rank])
         first, second = left[:, :rank] * roots, roots[:, None] * right[:rank]
-        return _balanced(_unweighed(self._root, first), second)
+        return balanced(_unweighed(self._root, first), second)
 
     @functools.cached_property
     def _svd(self):
@@ -120,7 +120,7 @@ class LowRankProduct:
         """Returns the factors, of shapes `(inputs, rank)` and `(rank, outputs)`, as `LowRank` does."""
         first, second = self._found.factors(rank)
         first = _unweighed(self._root, self._before @ first)
-        return _balanced(first, _unweighed(self._root_behind, self._behind @ second.T).T)
+        return balanced(first, _unweighed(self._root_behind, self._behind @ second.T).T)
 
     def lost(self) -> np.ndarray:
         """Returns the sum of squares that each rank misses, from rank 0 to the full one, which misses nothing."""
@@ -220,7 +220,7 @@ def _by_blocks(function, root, matrix):
     return beside.reshape(len(root), len(blocks), -1).transpose(1, 0, 2).reshape(matrix.shape)
 
 
-def _balanced(first, second):
+def balanced(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns factors of the same product, of which columns and the rows that they meet are of one length."""
     lengths = [np.linalg.norm(first, axis=0), np.linalg.norm(second, axis=1)]
     scale = np.sqrt(np.divide(lengths[1], lengths[0], out=np.ones_like(lengths[0]), where=lengths[0] > 0))

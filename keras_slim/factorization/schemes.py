@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from keras_slim.factorization.low_rank import RIDGE, LowRank
+from keras_slim.factorization.low_rank import RIDGE, LowRank, balanced
 
 GRID = 8
 """How many ranks of a first factor are tried, where each wants a fit of its own."""
@@ -36,6 +36,13 @@ class Factors:
         """Returns the kernel that they make, of shape `(*positions, inputs, outputs)`."""
         kernel = self.second if self.last is None else self.second @ self.last
         return kernel if self.first is None else self.first @ kernel
+
+    def scaled(self, scale: np.ndarray) -> "Factors":
+        """Returns the factors of the kernel whose outputs are multiplied with `scale`."""
+        if self.last is None:
+            return dataclasses.replace(self, second=self.second * scale)
+        second, last = balanced(self.second.reshape(-1, len(self.last)), self.last * scale)
+        return Factors(self.first, second.reshape(self.second.shape), last)
 
 
 class Decomposition:

@@ -185,8 +185,8 @@ def _by_rule(kind, calls, schemes, gram, rule):
     whole = made(kind, calls, "", None, (), 0.0)
     if rule is None or not schemes:
         return [whole], NO_SCHEME if rule else NO_RANKS
-    kernel = kind.kernel
-    ranks = {name: rule.ranks(kernel, scheme, gram) for name, scheme in schemes.items()}
+    kernel, given = kind.weighed(gram), gram if rule.sees_data else None
+    ranks = {name: rule.ranks(kind.weighed(given), scheme, given) for name, scheme in schemes.items()}
     found = []
     for name, each in ranks.items():
         if each is not None:

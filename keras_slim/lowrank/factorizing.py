@@ -6,10 +6,11 @@ from keras_slim.errors import PlanMismatchError, invalid_argument
 from keras_slim.graph.opening import opened
 from keras_slim.lowrank.asked import factorable, why_not
 from keras_slim.lowrank.fitting import fitted, plain
+from keras_slim.lowrank.kinds import tell_norms
 from keras_slim.lowrank.plan import FactorizationPlan
 from keras_slim.lowrank.planning import plan_factorization
 from keras_slim.lowrank.replacing import replaced
-from keras_slim.pruning.calibration import calibration_inputs
+from keras_slim.pruning.calibration import calibration_inputs, settle
 from keras_slim.rewriting.per_layer import paths
 from keras_slim.scoring.data import drawn
 from keras_slim.validation import check_count
@@ -35,7 +36,10 @@ def factorize(
     gradients is of weights that are no more.
 
     With data, inputs alone, much less is lost: the factors of each layer are the best of their ranks for what it reads,
-    fitted from input to output on what the layers before it have become, and biases keep the means.
+    fitted from input to output on what the layers before it have become, and biases keep the means. Where batch
+    normalization alone reads a layer, what counts is what it hands on, and its mean keeps the means. In the end, batch
+    normalizations get the statistics of the data, with scales and offsets that keep what the copy answers: training
+    begins where it stands.
 
     Args:
         model: A built model. It is not changed. A subclassed one, and layers that hold layers, are read as `functional`
@@ -80,10 +84,11 @@ def factorize(
         raise TypeError(invalid_argument("plan", owner, expected=expected, received=[plan, *options]))
     planned = _planned(model, plan)
     if data is None or not planned:
-        found = plain(planned)
-    else:
-        found = fitted(model, planned, calibration_inputs(data, model, steps, owner, samples), memory, verbose)
-    return replaced(model, planned, found)
+        return replaced(model, planned, plain(planned))
+    batches = calibration_inputs(data, model, steps, owner, samples)
+    small = replaced(model, planned, fitted(model, planned, batches, memory, verbose))
+    settle(small, batches)
+    return small
 
 
 def _planned(model, plan):
@@ -102,5 +107,6 @@ def _planned(model, plan):
             f"these have, from 1 to full. Received: {[(each.path, each.scheme, each.ranks) for each in wrong]} (path, "
             "scheme, ranks). Make a new plan with `plan_factorization(model, ...)`."
         )
+    tell_norms({layers[path]: kind for path, kind in kinds.items()}, model)
     found = ((layers[each.path], kinds[each.path], each) for each in plan.layers)
     return {layer: (kind, kind.schemes[each.scheme], each.ranks) for layer, kind, each in found}

@@ -29,7 +29,7 @@ def fitted(model, planned, batches, memory, verbose):
         verbose: 0 shows nothing, 1 how far it is, if it takes more than five seconds.
 
     Returns:
-        Dictionary from layers to `(Factors, bias)`; the bias is `None` where there is none.
+        Dictionary from layers to `(Factors, offset)`; the offset is `None` where there is none.
     """
     kinds = {layer: kind for layer, (kind, _, _) in planned.items()}
     found = {}
@@ -59,7 +59,7 @@ def fit_in_turn(model, kinds, fit, batches, memory, title, verbose, others=(), c
         title: What is shown beside how far it is.
         verbose: 0 shows nothing, 1 how far it is, if it takes more than five seconds.
         others: Pairs of variables and what else they are in the other network from the beginning.
-        centered: Whether means do not count where a layer has a bias, which makes up for them.
+        centered: Whether means do not count where a bias, or batch normalization, makes up for them.
         depth: How many calls above this one the user's is, with that of a decorator, for a warning.
     """
     seeing = looked_at(kinds, memory, depth)

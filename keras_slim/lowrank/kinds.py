@@ -12,6 +12,7 @@ from keras_slim.graph.copying import copied
 from keras_slim.graph.program import Call
 from keras_slim.lowrank.seen import Seen
 from keras_slim.own_state import give, variables_of
+from keras_slim.rewriting.folding import normalized_layers, scale_of
 
 OF_A_FACTOR = {
     "use_bias": False,
@@ -22,6 +23,8 @@ OF_A_FACTOR = {
     "activity_regularizer": None,
 }
 """What a layer has no more that is not the last in the place of another."""
+LEAST_SCALE = 1e-3
+"""How much outputs count at least that a batch normalization hardly hands on, as a share of the most."""
 FRESH = {"kernel_initializer": "glorot_uniform", "embeddings_initializer": "uniform"}
 """What is for a kernel of another shape, such as a constant array, and of no use where weights are given."""
 
@@ -35,6 +38,7 @@ class Factorable:
     Attributes:
         layer: The layer.
         schemes: Dictionary of the `Scheme`s that fit it, by name.
+        norm: The batch normalization that alone reads what comes out; `None` if there is no such.
     """
 
     size = "units"
@@ -45,6 +49,7 @@ class Factorable:
     """Whether the matrix is the kernel of the layer as it stands, not several of them or another order of its axes."""
     leaves_out_padding = False
     """Whether it does not read steps that are masked."""
+    norm: keras.layers.BatchNormalization | None = None
     may_compute_more = False
     """Whether it has nothing to compute as it is, so that factors are taken for fewer parameters alone."""
 
@@ -72,6 +77,20 @@ class Factorable:
         return self.layer.bias if self.layer.use_bias else None
 
     @property
+    def offset(self) -> keras.Variable | None:
+        """The variable that makes up for means: the bias, or the mean that a batch normalization behind takes away."""
+        return self.norm.moving_mean if self.bias is None and self.norm is not None else self.bias
+
+    @property
+    def scale(self) -> Any:
+        """How much each output counts: what a batch normalization behind multiplies it with, or 1."""
+        return 1.0 if self.norm is None else output_scale(self.norm)
+
+    def weighed(self, gram: np.ndarray | None) -> np.ndarray:
+        """Returns the kernel whose response counts: with data, with outputs as a batch normalization hands them on."""
+        return self.kernel if gram is None or self.norm is None else self.kernel * self.scale
+
+    @property
     def params(self) -> int:
         """Elements of the kernel; a bias stays as it is."""
         return math.prod(self.shape)
@@ -97,8 +116,8 @@ class Factorable:
         return (call.inputs[0],)
 
     def seen(self, centered: bool = True) -> Seen:
-        """Returns what sums up what it reads; centered, means do not count where a bias makes up for them."""
-        return Seen(self, centered and self.bias is not None)
+        """Returns what sums up what it reads; centered, means do not count where an offset makes up for them."""
+        return Seen(self, centered and self.offset is not None)
 
     def can_be(self, name: str, ranks: tuple[int, ...]) -> bool:
         """Tells whether it can be written in the scheme of a name, with these ranks."""
@@ -158,24 +177,27 @@ class Factorable:
         return {self.size: shape[-1]}
 
     def fitted(self, scheme: Scheme, ranks: tuple[int, ...], seen: Seen) -> tuple[Any, Any]:
-        """Returns the factors that make of what is seen in one network what the kernel makes in another, and the bias.
+        """Returns factors that make of what is seen in one network what the kernel makes in another, and the offset.
 
-        These are the best of their ranks of the kernel that is best by least squares (reduced-rank regression).
+        They are the best of their ranks of the kernel that is best by least squares (reduced-rank regression), each
+        output as much as it counts.
         """
-        flat = self.kernel.reshape(-1, self.shape[-1])
-        factors = scheme.fit(seen.regressed(flat).reshape(self.shape), ranks, seen.gram())
-        if self.bias is None:
+        flat, scale = self.kernel.reshape(-1, self.shape[-1]), self.scale
+        factors = scheme.fit((seen.regressed(flat) * scale).reshape(self.shape), ranks, seen.gram())
+        factors = factors if np.isscalar(scale) else factors.scaled(1 / scale)
+        if self.offset is None:
             return factors, None
         before, after = seen.means()
         return factors, self.shifted(before @ flat - after @ factors.product().reshape(flat.shape))
 
     def shifted(self, shift: np.ndarray) -> np.ndarray:
-        """Returns the bias with which what comes out, channel by channel, is shifted."""
-        return keras.ops.convert_to_numpy(self.bias).astype(float) + shift
+        """Returns the offset with which what comes out, channel by channel, is shifted."""
+        offset = keras.ops.convert_to_numpy(self.offset).astype(float)
+        return offset + shift if self.offset is self.bias else offset - shift
 
-    def values(self, factors: Any, bias: Any) -> list[tuple[keras.Variable, np.ndarray]]:
+    def values(self, factors: Any, offset: Any) -> list[tuple[keras.Variable, np.ndarray]]:
         """Returns the variables of the layer, and their values with which it computes what its factors do."""
-        return [(self.variable, factors.product()), *([] if bias is None else [(self.bias, bias)])]
+        return [(self.variable, factors.product()), *([] if offset is None else [(self.offset, offset)])]
 
     def carry(self, copy: keras.layers.Layer, values: list[tuple[keras.Variable, Any]]) -> None:
         """Gives a layer of the same type some values, and of the others, seeds too, those that this one has."""
@@ -190,6 +212,20 @@ class Factorable:
             layer.kernel.assign(kernel.reshape(layer.kernel.shape))
         if self.bias is not None:
             stack[-1].bias.assign(self.bias if bias is None else bias)
+
+
+def tell_norms(kinds: dict[keras.layers.Layer, Factorable], model: keras.Model) -> None:
+    """Tells the kinds of layers which batch normalization alone reads what they put out."""
+    for layer, norm in normalized_layers(model):
+        if layer in kinds and type(norm) is keras.layers.BatchNormalization:
+            kinds[layer].norm = norm
+
+
+def output_scale(norm: keras.layers.BatchNormalization) -> np.ndarray:
+    """Returns what a batch normalization multiplies each output with, none of it much less than the largest."""
+    scale = np.abs(scale_of(norm))
+    least = LEAST_SCALE * scale.max()
+    return np.maximum(scale, least) if np.isfinite(least) and least > 0 else np.ones_like(scale)
 
 
 class FactorableConvolution(Factorable):

@@ -4,6 +4,7 @@ from collections import defaultdict
 
 from keras_slim.graph.program import Program
 from keras_slim.lowrank.asked import SCHEME_NAMES, factorable, why_not
+from keras_slim.lowrank.kinds import tell_norms
 from keras_slim.lowrank.plan import FactorizationPlan, LayerFactors, LeftWhole, Size
 from keras_slim.lowrank.which import WHOLE
 from keras_slim.profiling import profile
@@ -40,6 +41,7 @@ class Layers:
         self.kinds = {
             layer: factorable(layer, self._schemes.of(layer)) for layer, reason in self._reasons.items() if not reason
         }
+        tell_norms(self.kinds, model)
         self.calls = {
             layer: [_shapes(kind.reads(call)[0], call, self.program) for call in calls[layer]]
             for layer, kind in self.kinds.items()

@@ -46,7 +46,7 @@ def options_of(kind, calls, schemes: dict[str, Scheme], gram) -> list[Option]:
         gram: What its kernel reads, as `Scheme.lost` takes it. Optional.
     """
     whole = made(kind, calls, "", None, (), 0.0)
-    kernel = kind.kernel
+    kernel = kind.weighed(gram)
     found = [
         made(kind, calls, name, scheme, ranks, max(0.0, lost))
         for name, scheme in schemes.items()

@@ -14,12 +14,15 @@ class RankRule:
     """
 
     alias = ""
+    sees_data = True
+    """Whether it is told what data tells of a layer."""
 
     def ranks(self, kernel, scheme, gram) -> tuple[int, ...] | None:
         """Returns the ranks of a kernel in a scheme, or `None` if it is to stay whole.
 
         Args:
-            kernel: Array of shape `(*positions, inputs, outputs)`; of attention, `keras_slim.factorization.Heads`.
+            kernel: Array of shape `(*positions, inputs, outputs)`; of attention, `keras_slim.factorization.Heads`. With
+                data, outputs are as a batch normalization behind hands them on.
             scheme: A `keras_slim.factorization.Scheme` that fits it, or one with the same methods.
             gram: Mean of `x x'` over what it reads, if there is data.
         """
@@ -78,6 +81,8 @@ class EVBMF(RankRule):
     Reference:
         Kim et al. 2015, arXiv 1511.06530, section 3.2; Nakajima et al. 2013, JMLR 14.
     """
+
+    sees_data = False
 
     def __init__(self, weaken: float = 0.0):
         self.weaken = check_share(weaken, "weaken", "EVBMF", zero=True)

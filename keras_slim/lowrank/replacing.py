@@ -12,8 +12,8 @@ def replaced(model, planned, found=None):
     Args:
         model: A Functional or built Sequential model.
         planned: Dictionary from layers to `(kind, scheme, ranks)`.
-        found: Dictionary from layers to `(Factors, bias)`, the bias `None` where it stays. Without it the products have
-            fresh weights, which is enough to see what they cost.
+        found: Dictionary from layers to `(Factors, offset)`, the offset `None` where it stays. Without it the products
+            have fresh weights, which is enough to see what they cost.
     """
     names = Names(model)
 
@@ -25,6 +25,9 @@ def replaced(model, planned, found=None):
         return kind.stack(scheme, ranks, added, changes)
 
     copy, stacks = copy_and_stacks(model, in_place_of)
-    for layer, (factors, bias) in (found or {}).items():
-        planned[layer][0].fill(stacks[layer], factors, bias)
+    for layer, (factors, offset) in (found or {}).items():
+        kind, *_ = planned[layer]
+        kind.fill(stacks[layer], factors, offset)
+        if kind.norm is not None and kind.bias is None and offset is not None:
+            stacks[kind.norm][0].moving_mean.assign(offset)
     return copy

@@ -13,6 +13,7 @@ class DenseAsTrain(Factorable):
     """A dense layer, of which the kernel becomes a tensor train."""
 
     may_compute_more = True
+    scale = 1.0  # no core has the outputs to itself
 
     def __init__(self, layer):
         super().__init__(layer)

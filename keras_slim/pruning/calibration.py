@@ -119,10 +119,45 @@ def recalibrate(model: keras.Model, batches) -> None:
         model: A Functional or built Sequential model.
         batches: Function of no argument that returns an iterator over flat lists of its inputs.
     """
+    for layer, statistics in _statistics(model, batches, in_training=True).items():
+        _give(layer, ("moving_mean", "moving_variance"), statistics)
+
+
+def settle(model: keras.Model, batches) -> None:
+    """Makes the means and variances of batch normalizations those of data, while the model answers as it did, in place.
+
+    What varies less than it did is made up for by the scale, means by the offset. Training then begins where the model
+    stands: a step normalises by the statistics of its batch, and what is fitted to be most like something else varies
+    less than that, layer by layer. Normalizations that are frozen stay as they are, and those without scale or offset.
+
+    Args:
+        model: A Functional or built Sequential model.
+        batches: Function of no argument that returns an iterator over flat lists of its inputs.
+    """
+    names = "gamma", "beta", "moving_mean", "moving_variance"
+    for layer, (mean, variance) in _statistics(model, batches, in_training=False).items():
+        if layer.scale and layer.center:
+            gamma, beta, old_mean, old_variance = _taken(layer, names)
+            scale = gamma / np.sqrt(old_variance + layer.epsilon)
+            gamma, beta = scale * np.sqrt(variance + layer.epsilon), beta + scale * (mean - old_mean)
+            _give(layer, names, (gamma, beta, mean, variance))
+
+
+@without_gradients()
+def _statistics(model, batches, in_training):
+    """Returns means and variances of what batch normalizations read, by layer; frozen ones are left out.
+
+    Args:
+        model: A Functional or built Sequential model.
+        batches: Function of no argument that returns an iterator over flat lists of its inputs.
+        in_training: Whether each hands on what it normalises by the statistics of the batch.
+    """
+    names = "moving_mean", "moving_variance"
     layers = {id(layer): layer for layer in _normalizations(model)}
+    before = {key: (layer.momentum, _taken(layer, names)) for key, layer in layers.items()}
     seen: dict[int, list] = {key: [] for key in layers}
     if not layers:
-        return
+        return {}
 
     def call(node, given, args, kwargs):
         operation = node.operation
@@ -131,27 +166,38 @@ def recalibrate(model: keras.Model, batches) -> None:
         if id(operation) not in layers:
             return called(operation, args, kwargs)
         outputs = called(operation, args, {**kwargs, "training": True})
-        mean = keras.ops.convert_to_numpy(operation.moving_mean).astype(float)
-        variance = keras.ops.convert_to_numpy(operation.moving_variance).astype(float)
+        mean, variance = _taken(operation, names)
         seen[id(operation)].append((len(given[0]), mean, variance + mean**2))
-        return outputs
+        if in_training:
+            return outputs
+        _give(operation, names, before[id(operation)][1])
+        return called(operation, args, kwargs)
 
-    momenta = {key: layer.momentum for key, layer in layers.items()}
     try:
         for layer in layers.values():
             layer.momentum = 0.0  # so that the moving statistics are those of the last batch
-        with KeptState(model):
+        with clear_about_channels_first(model), KeptState(model):
             for inputs in batches():
                 run(model, inputs, call)
     finally:
         for key, layer in layers.items():
-            layer.momentum = momenta[key]
+            layer.momentum, _ = before[key]
+    found = {}
     for key, layer in layers.items():
         if seen[key]:
             sizes, *moments = zip(*seen[key], strict=True)
             mean, squares = (np.average(values, axis=0, weights=sizes) for values in moments)
-            layer.moving_mean.assign(mean)
-            layer.moving_variance.assign(squares - mean**2)
+            found[layer] = mean, np.maximum(squares - mean**2, 0.0)
+    return found
+
+
+def _taken(layer, names):
+    return [keras.ops.convert_to_numpy(getattr(layer, name)).astype(float) for name in names]
+
+
+def _give(layer, names, values):
+    for name, value in zip(names, values, strict=True):
+        getattr(layer, name).assign(value)
 
 
 def _normalizations(model):

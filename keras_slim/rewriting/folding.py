@@ -98,7 +98,7 @@ def fold_batch_normalization(model: keras.Model) -> keras.Model:
 def _plan(model):
     """Returns the folded weights of layers, by layer and name, and the batch normalizations that are left out."""
     weights, gone, left = {}, set(), {}
-    for layer, norm in _pairs(model):
+    for layer, norm in normalized_layers(model):
         reason = differs_because(layer, LINEAR) or differs_because(norm, (keras.layers.BatchNormalization,))
         if not reason:
             folded = _folded(layer, norm)
@@ -116,7 +116,7 @@ def _plan(model):
     return weights, gone
 
 
-def _pairs(model):
+def normalized_layers(model):
     """Yields linear layers, each with the batch normalization of its channels into which alone its output goes."""
     graphs = {each: walk(each) for each in (model, *filter(is_graph, operations(model)))}
     calls = Counter(node.operation for nodes in graphs.values() for node in nodes)
@@ -161,9 +161,7 @@ def _folded(layer, norm):
     values = {variable.name: keras.ops.convert_to_numpy(variable) for variable in layer.weights}
     name = "pointwise_kernel" if isinstance(layer, SEPARABLE) else "kernel"
     kernel, bias = (np.asarray(each, "float64") for each in (values[name], values.get("bias", 0)))
-    scale = 1 / np.sqrt(_precise(norm.moving_variance) + norm.epsilon)
-    if norm.scale:
-        scale = scale * _precise(norm.gamma)
+    scale = scale_of(norm)
     bias = (bias - _precise(norm.moving_mean)) * scale
     if norm.center:
         bias = bias + _precise(norm.beta)
@@ -172,6 +170,12 @@ def _folded(layer, norm):
         kernel = (kernel * _along_channels(scale, layer, kernel.shape)).astype(dtype)
         kernel[kernel == 0] = 0  # not -0.0, which is another number in a file
         return {**values, name: kernel, "bias": bias.astype(dtype)}
+
+
+def scale_of(norm: keras.layers.BatchNormalization) -> np.ndarray:
+    """Returns what a batch normalization multiplies each channel with, outside training."""
+    scale = 1 / np.sqrt(_precise(norm.moving_variance) + norm.epsilon)
+    return scale * _precise(norm.gamma) if norm.scale else scale
 
 
 def _along_channels(scale, layer, shape):

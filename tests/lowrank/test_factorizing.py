@@ -219,7 +219,7 @@ def test_the_rest_is_untouched_and_the_model_too(net, images, tmp_path):
     small = slim.factorize(net, ranks={"a": 3, "b": 3}, scheme="channel", data=images[:32])
     for old, weight in zip(before, net.weights, strict=True):
         np.testing.assert_array_equal(old, weight)
-    for name in ("stem", "norm", "depthwise", "wide", "grouped", "head"):
+    for name in ("stem", "depthwise", "wide", "grouped", "head"):
         for old, new in zip(net.get_layer(name).weights, small.get_layer(name).weights, strict=True):
             np.testing.assert_array_equal(old, new)
     small.save(tmp_path / "small.keras")
@@ -304,3 +304,74 @@ def test_of_all_schemes_the_one_that_keeps_most_for_what_it_saves(net, images):
     best = min(SCHEMES, key=lambda name: lost[name] / saved[name])
     assert slim.plan_factorization(net, ranks={"b": 4}, data=images[:32]).layers == found[best].layers
     assert best != min(SCHEMES, key=lambda name: -saved[name])
+
+
+def normalized_network(axis=-1):
+    """A network of convolutions whose outputs batch normalization scales up and down, and shifts."""
+    keras.utils.set_random_seed(3)
+    inputs = x = keras.Input((6, 6, 4), dtype="float64")
+    for number, filters in enumerate((9, 8)):
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, dtype="float64", name=f"conv_{number}")(x)
+        x = layers.ReLU(dtype="float64")(layers.BatchNormalization(dtype="float64", name=f"norm_{number}")(x))
+    x = layers.BatchNormalization(dtype="float64")(layers.Dense(7, use_bias=False, dtype="float64", name="dense")(x))
+    model = keras.Model(inputs, x)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            size = layer.gamma.shape
+            values = (
+                rng.normal(size=size),
+                rng.normal(size=size),
+                rng.normal(size=size),
+                rng.lognormal(sigma=2, size=size),
+            )
+            layer.set_weights(values)
+    return model
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_counts_is_what_batch_normalization_hands_on(scheme):
+    """Fitted to data, factors of a normalized layer are those of the layer into which the normalization is folded."""
+    model, x = normalized_network(), 2 + rng.normal(size=(60, 6, 6, 4))
+    folded = slim.fold_batch_normalization(model)
+    plans = [slim.plan_factorization(each, 0.5, scheme=scheme, data=x, verbose=0) for each in (model, folded)]
+    assert plans[0].layers
+    assert [each.ranks for each in plans[0].layers] == [each.ranks for each in plans[1].layers]
+    small, peer = (slim.factorize(each, plan, x, verbose=0) for each, plan in zip((model, folded), plans, strict=True))
+    want = peer.predict(x, verbose=0)
+    np.testing.assert_allclose(small.predict(x, verbose=0), want, atol=1e-6 * np.abs(want).max())
+    assert error(model, small, x) < error(model, slim.factorize(model, plans[0], verbose=0), x)
+
+
+def test_means_that_products_lose_are_mended_in_the_normalization():
+    model, x = normalized_network(), 2 + rng.normal(size=(60, 6, 6, 4))
+    small = slim.factorize(model, ranks={"conv_0": (3,)}, scheme="channel", data=x, verbose=0)
+    before, after = (
+        keras.Model(net.inputs, net.get_layer("norm_0").output).predict(x, verbose=0) for net in (model, small)
+    )
+    np.testing.assert_allclose(after.mean((0, 1, 2)), before.mean((0, 1, 2)), atol=1e-6)
+    assert np.abs(after - before).max() > 1e-2
+
+
+def test_a_normalization_that_others_read_too_or_that_hands_nothing_on():
+    inputs = keras.Input((8,))
+    value = layers.Dense(12, use_bias=False, name="shared")(inputs)
+    normalized = layers.BatchNormalization(name="norm")(value)
+    x = 1 + rng.normal(size=(40, 8))
+    model = keras.Model(inputs, [normalized, value])
+    small = slim.factorize(model, ranks={"shared": 3}, data=x, verbose=0)
+    answer, read = small.predict(x, verbose=0)
+    np.testing.assert_allclose(answer, model.get_layer("norm")(read), atol=1e-5)
+    model = keras.Model(inputs, normalized)
+    model.get_layer("norm").gamma.assign(np.zeros(12))
+    small = slim.factorize(model, ranks={"shared": 3}, data=x, verbose=0)
+    assert np.isfinite(small.get_layer("shared").kernel).all()
+
+
+def test_training_begins_where_the_products_stand():
+    """Batch statistics of what data is fitted to are those that the products are left with."""
+    model, x = normalized_network(), 2 + rng.normal(size=(64, 6, 6, 4))
+    small = slim.factorize(model, ratio=0.5, data=x, samples=64, verbose=0)
+    want = small.predict(x, verbose=0)
+    np.testing.assert_allclose(small(x, training=True), want, atol=2e-2 * want.std())
+    plain = slim.factorize(model, ratio=0.5, verbose=0)
+    assert np.abs(plain(x, training=True) - plain.predict(x, verbose=0)).std() > 0.2 * want.std()

@@ -14,6 +14,7 @@ from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph import analyse
 from keras_slim.layers import AdderConv1D, AdderConv2D, AdderDense
 from keras_slim.pruning import Calibration, Guards, moments
+from keras_slim.pruning.calibration import settle
 
 LOOSE = Guards(min_units=1, max_ratio=1.0, align=1)
 COMPENSATE = Calibration(recalibrate=False, ridge=1e-9)
@@ -311,6 +312,29 @@ def test_recalibrated_statistics_are_those_of_the_data():
     np.testing.assert_allclose(small.get_layer("norm").moving_mean, read.mean(axis=0), atol=1e-2)
     np.testing.assert_allclose(small.get_layer("norm").moving_variance, read.var(axis=0), rtol=0.05)
     assert small.get_layer("norm").momentum == 0.99
+
+
+def test_settled_statistics_are_those_of_the_data_and_answers_stay():
+    inner = keras.Sequential(
+        [keras.Input((5,)), layers.Dense(6), layers.BatchNormalization(name="within")], name="inner"
+    )
+    shared = layers.BatchNormalization(name="shared")
+    inputs = keras.Input((5,))
+    x = shared(layers.Dense(5)(shared(inputs)))
+    x = layers.BatchNormalization(name="frozen", trainable=False)(inner(x))
+    x = layers.BatchNormalization(name="plain", scale=False)(x)
+    model = randomise(keras.Model(inputs, layers.BatchNormalization(name="last")(layers.Dense(4, name="before")(x))))
+    x = 3 * inputs_for(model, samples=300)
+    norms = [inner.get_layer("within"), *(model.get_layer(name) for name in ("shared", "last", "frozen", "plain"))]
+    want, before = model.predict(x, verbose=0), [np.array(norm.moving_mean) for norm in norms]
+    settle(model, lambda: iter([[x[:100]], [x[100:]]]))
+    np.testing.assert_allclose(model.predict(x, verbose=0), want, atol=1e-4 * np.abs(want).max())
+    is_changed = [bool(np.any(norm.moving_mean != old)) for norm, old in zip(norms, before, strict=True)]
+    assert is_changed == [True, True, True, False, False]
+    read = keras.Model(model.input, model.get_layer("before").output).predict(x, verbose=0)
+    np.testing.assert_allclose(norms[2].moving_mean, read.mean(axis=0), atol=1e-4 * np.abs(read).max())
+    np.testing.assert_allclose(norms[2].moving_variance, read.var(axis=0), rtol=1e-3)
+    assert {norm.momentum for norm in norms} == {0.99}
 
 
 def norm_after(first, *others):
