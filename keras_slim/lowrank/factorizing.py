@@ -36,10 +36,10 @@ def factorize(
     gradients is of weights that are no more.
 
     With data, inputs alone, much less is lost: the factors of each layer are the best of their ranks for what it reads,
-    fitted from input to output on what the layers before it have become, and biases keep the means. Where batch
-    normalization alone reads a layer, what counts is what it hands on, and its mean keeps the means. In the end, batch
-    normalizations get the statistics of the data, with scales and offsets that keep what the copy answers: training
-    begins where it stands.
+    fitted from input to output on what the layers before it have become, and biases keep the means; the other half of
+    the data says how bold a fit to one half may be. Where batch normalization alone reads a layer, what counts is what
+    it hands on, and its mean keeps the means. In the end, batch normalizations get the statistics of the data, with
+    scales and offsets that keep what the copy answers: training begins where it stands.
 
     Args:
         model: A built model. It is not changed. A subclassed one, and layers that hold layers, are read as `functional`

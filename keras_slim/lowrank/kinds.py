@@ -183,7 +183,15 @@ class Factorable:
         output as much as it counts.
         """
         flat, scale = self.kernel.reshape(-1, self.shape[-1]), self.scale
-        factors = scheme.fit((seen.regressed(flat) * scale).reshape(self.shape), ranks, seen.gram())
+
+        def fit(wanted, gram):
+            return scheme.fit(wanted.reshape(self.shape), ranks, gram)
+
+        def product(wanted, gram):
+            return fit(wanted, gram).product().reshape(flat.shape)
+
+        ridge = seen.best_ridge(flat * scale, product) if isinstance(scheme, Scheme) else 0.0
+        factors = fit(seen.regressed(flat * scale, ridge), seen.gram(ridge))
         factors = factors if np.isscalar(scale) else factors.scaled(1 / scale)
         if self.offset is None:
             return factors, None

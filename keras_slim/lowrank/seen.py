@@ -19,10 +19,14 @@ ROWS_PER_COLUMN, FEWEST_ROWS = 8, 8192
 FLOOR = 1e-10
 RIDGE = 1e-6
 """Penalty on the squares of what a fitted kernel differs from the layer's own, as a share of the mean variance."""
+AS_GOOD = 1e-3
+"""By how much of what it explains a fit may be worse that is taken for as good."""
 PIECE = 2**26
 """Bytes of rows that are summed up at a time."""
-BYTES_PER_MOMENT = 16
-"""What second moments take for each pair of columns: their own, and those with another network."""
+BYTES_PER_MOMENT = 32
+"""What second moments take for each pair of columns: their own, and those with another network, of two halves."""
+RIDGES = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Penalties that are tried, as shares of the mean variance: on what factors make of inputs that hardly occur."""
 
 
 def looked_at(kinds: dict, memory: int, depth: int) -> dict:
@@ -123,19 +127,17 @@ class Seen:
         self._is_centered = is_centered
         self._rng = np.random.default_rng(0)
         size = kind.num_columns
-        self.count = 0
         self._origin_before, self._origin = np.zeros(size), np.zeros(size)  # so that large means take no digits
-        self._mean_before, self._mean = np.zeros(size), np.zeros(size)
-        self._gram = np.zeros((size, size))
-        self._cross: Any = 0.0
+        self._halves = [_Sums(size, is_centered) for _ in range(2)]
 
     def check(self) -> None:
         """Raises `ValueError` if what is read, here or in the other network, is not finite, or is padding alone."""
-        if not self.count:
+        whole = self._whole
+        if not whole.count:
             raise ValueError(
                 f"All that '{self._kind.layer.name}' reads of `data` is masked. Expected steps that are not padding."
             )
-        if not (np.isfinite(self._gram).all() and np.isfinite(self._cross).all()):
+        if not (np.isfinite(whole.gram).all() and np.isfinite(whole.cross).all()):
             raise ValueError(
                 f"What '{self._kind.layer.name}' reads holds values that are not finite. Expected finite activations "
                 "on `data`. Look for NaN in the data and in the weights."
@@ -149,33 +151,34 @@ class Seen:
             before: What goes in at the same places of the other network. Optional.
             share: The share of a batch.
         """
-        limit = max(1, int(share * max(FEWEST_ROWS, ROWS_PER_COLUMN * len(self._gram))))
+        size = self._kind.num_columns
+        limit = max(1, int(share * max(FEWEST_ROWS, ROWS_PER_COLUMN * size)))
         mask = self._mask(values if before is None else before)
         is_same = before is not None and before[0] is values[0]
-        seed, size = self._rng.integers(2**32), max(1, PIECE // (8 * len(self._gram)))
+        seed, length = self._rng.integers(2**32), max(1, PIECE // (8 * size))
+        one, other = self._halves
+        is_first_less = one.count <= other.count  # one row at a time goes into either in turn
         first, total = 0, 1
         while first < total:
-            picked = _Picked(limit, seed, first, size)
+            picked = _Picked(limit, seed, first, length)
             rows, self._origin = self._from(self._origin, self._rows(values, mask, picked))
+            others = None
             if is_same:
-                rows_before, self._origin_before = rows, self._origin
+                self._origin_before = self._origin
             elif before is not None:
-                rows_before, self._origin_before = self._from(self._origin_before, self._rows(before, mask, picked))
-            self._mean += rows.sum(axis=0)
-            gram = rows.T @ rows
-            self._gram += gram
-            if before is not None:
-                self._mean_before += rows_before.sum(axis=0)
-                self._cross = self._cross + (gram if is_same else rows.T @ rows_before)
-            self.count += len(rows)
-            first, total = first + size, picked.total
+                others, self._origin_before = self._from(self._origin_before, self._rows(before, mask, picked))
+            total = picked.total
+            middle = max(0, (total + is_first_less) // 2 - first)
+            for half, part in ((one, slice(middle)), (other, slice(middle, None))):
+                half.add(rows[part], None if others is None else others[part], is_same)
+            first += length
 
     def _from(self, origin, rows):
         """Returns rows as differences from an origin, which is the mean of the first ones, and the origin."""
         if not self._is_centered:
             return rows, origin
         with np.errstate(invalid="ignore"):  # infinities are told of in the end
-            origin = origin if self.count or not len(rows) else rows.mean(axis=0)
+            origin = origin if any(half.count for half in self._halves) or not len(rows) else rows.mean(axis=0)
             return rows - origin, origin
 
     def _mask(self, values):
@@ -189,35 +192,117 @@ class Seen:
         value = keras.ops.convert_to_numpy(values[0])
         return self._kind.rows(value if mask is None else value[mask], chosen).astype(float)
 
+    @property
+    def _whole(self):
+        one, other = self._halves
+        return one + other
+
     def means(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the mean of what is read in the other network, and in this one."""
-        return self._origin_before + self._mean_before / self.count, self._origin + self._mean / self.count
+        whole = self._whole
+        return self._origin_before + whole.mean_before / whole.count, self._origin + whole.mean / whole.count
 
-    def gram(self) -> np.ndarray:
-        """Returns the mean of `x x'`, without their means if these do not count, never below rounding."""
-        return self._with_floor(self._gram / self.count - self._outer(self._mean, self._mean))
+    def gram(self, ridge: float = 0.0) -> np.ndarray:
+        """Returns the mean of `x x'`, without their means if these do not count, never below rounding.
 
-    def cross(self) -> np.ndarray:
-        """Returns the mean of `x y'`, with `y` what is read in the other network; as if some rows were the same."""
-        return self._with_floor(self._cross / self.count - self._outer(self._mean, self._mean_before))
+        Args:
+            ridge: What is added to the squares, as a share of the mean variance.
+        """
+        return _raised(self._whole.moments(), ridge)
 
-    def regressed(self, matrix: np.ndarray) -> np.ndarray:
+    def regressed(self, matrix: np.ndarray, ridge: float = 0.0) -> np.ndarray:
         """Returns the matrix that makes of what is read here what another makes of what is read in the other network.
 
         It is that of least squares, near the other one where what is read does not tell.
+
+        Args:
+            matrix: The other matrix.
+            ridge: Penalty on the squares of what it differs from the other one, as a share of the mean variance.
         """
-        gram = self.gram()
-        ridge = (RIDGE * np.trace(gram) / len(gram) or 1.0) * np.eye(len(gram))
-        return scipy.linalg.solve(gram + ridge, (self.cross() + ridge) @ matrix, assume_a="pos")
+        return self._whole.regressed(matrix, ridge)
+
+    def best_ridge(self, matrix: np.ndarray, fit) -> float:
+        """Returns the penalty with which a fit to one half of the data is best for the other half.
+
+        Of those about as good it is the least. Without it, the fit to layers that read many numbers at few places makes
+        much of what hardly occurs.
+
+        Args:
+            matrix: As for `regressed`.
+            fit: Function of a regressed matrix and a Gram matrix that returns the matrix that stands for it.
+        """
+        one, other = self._halves
+        if not (one.count and other.count):
+            return RIDGES[0]
+        gram, wanted = other.moments(), other.between() @ matrix
+        errors = []
+        for ridge in RIDGES:
+            found = fit(one.regressed(matrix, ridge), _raised(one.moments(), ridge))
+            errors.append(np.vdot(found, gram @ found) - 2 * np.vdot(found, wanted))
+        good = min(errors) + AS_GOOD * abs(min(errors))
+        return next(ridge for ridge, error in zip(RIDGES, errors, strict=True) if error <= good)
+
+
+class _Sums:
+    """Sums over rows: of what is read, of its products, and of those with what is read in the other network.
+
+    Args:
+        size: The length of a row.
+        is_centered: Whether means do not count.
+    """
+
+    def __init__(self, size, is_centered):
+        self._is_centered = is_centered
+        self.count = 0
+        self.mean_before, self.mean = np.zeros(size), np.zeros(size)
+        self.gram = np.zeros((size, size))
+        self.cross: Any = 0.0
+
+    def __add__(self, other):
+        whole = _Sums(len(self.mean), self._is_centered)
+        for name in ("count", "mean_before", "mean", "gram", "cross"):
+            setattr(whole, name, getattr(self, name) + getattr(other, name))
+        return whole
+
+    def add(self, rows, before, is_same):
+        """Takes in rows, and those of the other network; `None` if there is no other, or they are the same."""
+        gram = rows.T @ rows
+        self.count += len(rows)
+        self.mean += rows.sum(axis=0)
+        self.gram += gram
+        if is_same or before is not None:
+            before = rows if is_same else before
+            self.mean_before += before.sum(axis=0)
+            self.cross = self.cross + (gram if is_same else rows.T @ before)
+
+    def moments(self):
+        """Returns the mean of `x x'`."""
+        return self._with_floor(self.gram / self.count - self._outer(self.mean, self.mean))
+
+    def between(self):
+        """Returns the mean of `x y'`, with `y` what is read in the other network; as if some rows were the same."""
+        return self._with_floor(self.cross / self.count - self._outer(self.mean, self.mean_before))
+
+    def regressed(self, matrix, ridge):
+        """Returns what `Seen.regressed` does, for these rows."""
+        gram = self.moments()
+        penalty = (max(ridge, RIDGE) * np.trace(gram) / len(gram) or 1.0) * np.eye(len(gram))
+        return scipy.linalg.solve(gram + penalty, (self.between() + penalty) @ matrix, assume_a="pos")
 
     def _with_floor(self, moments):
         """Returns second moments with what is more than rounding leaves of inputs that hardly vary."""
         size = len(moments)
-        moments.flat[:: size + 1] += FLOOR * np.trace(self._gram) / (size * self.count)
+        moments.flat[:: size + 1] += FLOOR * np.trace(self.gram) / (size * self.count)
         return moments
 
     def _outer(self, first, second):
         return np.outer(first, second) / self.count**2 if self._is_centered else 0.0
+
+
+def _raised(gram, ridge):
+    """Returns a Gram matrix with a share of its mean diagonal added to the diagonal."""
+    gram.flat[:: len(gram) + 1] += ridge * np.trace(gram) / len(gram)
+    return gram
 
 
 class _Picked:

@@ -251,7 +251,7 @@ def test_heads_that_share_keys_are_cut_together():
 
 def test_what_queries_keys_and_values_read_takes_memory_for_each():
     model, values, _ = made("across")
-    enough = 16 * (13**2 + 9**2 + 10**2)
+    enough = 32 * (13**2 + 9**2 + 10**2)
     with warnings.catch_warnings():
         warnings.simplefilter("error", SlimWarning)
         slim.plan_factorization(model, ranks=2, data=values, memory=enough)

@@ -7,7 +7,7 @@ from keras import layers
 
 import keras_slim as slim
 from keras_slim.errors import SlimWarning
-from keras_slim.lowrank import FactorizationPlan, LayerFactors, Size
+from keras_slim.lowrank import FactorizationPlan, LayerFactors, Size, seen
 
 rng = np.random.default_rng(0)
 x = rng.normal(size=(8, 5, 20)).astype("float32")
@@ -90,11 +90,11 @@ def test_penalties_go_to_factors_and_to_what_comes_out():
 
 
 def test_layers_whose_moments_are_too_large_are_told_and_cut_without_data():
-    memory = 16 * 30**2
+    memory = 32 * 30**2
     keras.utils.set_random_seed(0)
     flat = layers.Flatten()
     model = keras.Sequential([keras.Input((5, 20)), flat, layers.Dense(30, name="large"), layers.Dense(30, name="net")])
-    with pytest.warns(SlimWarning, match=r"Layers \['large'\] read so many numbers .* `memory=160000`"):
+    with pytest.warns(SlimWarning, match=r"Layers \['large'\] read so many numbers .* `memory=320000`"):
         plan = slim.plan_factorization(model, ranks=4, data=x, memory=memory)
     with pytest.warns(SlimWarning, match="'large'") as told:
         small = slim.factorize(model, plan, x, memory=memory)
@@ -110,14 +110,15 @@ def test_layers_whose_moments_are_too_large_are_told_and_cut_without_data():
 def test_nothing_is_told_of_large_layers_that_stay_whole_anyway(options):
     inputs = keras.Input((40,))
     model = keras.Model(inputs, layers.Dense(30, name="net")(layers.Dense(30, name="large")(inputs)))
-    plan = slim.plan_factorization(model, data=x[:, :2].reshape(8, 40), memory=16 * 30**2, **options)
+    plan = slim.plan_factorization(model, data=x[:, :2].reshape(8, 40), memory=32 * 30**2, **options)
     assert [each.path for each in plan.layers] == ["net"]
 
 
 @pytest.mark.parametrize(
     "layer", [layers.LSTM(6, name="net"), layers.SimpleRNN(6, name="net"), layers.GRU(6, reset_after=False, name="net")]
 )
-def test_the_bias_of_a_recurrent_layer_keeps_the_means(layer):
+def test_the_bias_of_a_recurrent_layer_keeps_the_means(layer, monkeypatch):
+    monkeypatch.setattr(seen, "RIDGES", (0.0,))
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((5, 20)), layer])
     values = x + 3

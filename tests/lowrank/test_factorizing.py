@@ -8,7 +8,7 @@ from keras import layers
 import keras_slim as slim
 from keras_slim.errors import PlanMismatchError, UnreachableTargetError
 from keras_slim.factorization import SCHEMES
-from keras_slim.lowrank import FactorizationPlan, LayerFactors, Size
+from keras_slim.lowrank import FactorizationPlan, LayerFactors, Size, seen
 
 rng = np.random.default_rng(0)
 CONVOLUTIONS = {
@@ -306,9 +306,10 @@ def test_of_all_schemes_the_one_that_keeps_most_for_what_it_saves(net, images):
     assert best != min(SCHEMES, key=lambda name: -saved[name])
 
 
-def normalized_network(axis=-1):
-    """A network of convolutions whose outputs batch normalization scales up and down, and shifts."""
+def normalized_network():
+    """A network of convolutions whose outputs batch normalization scales up and down, and shifts; and inputs."""
     keras.utils.set_random_seed(3)
+    rng = np.random.default_rng(3)
     inputs = x = keras.Input((6, 6, 4), dtype="float64")
     for number, filters in enumerate((9, 8)):
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False, dtype="float64", name=f"conv_{number}")(x)
@@ -325,13 +326,13 @@ def normalized_network(axis=-1):
                 rng.lognormal(sigma=2, size=size),
             )
             layer.set_weights(values)
-    return model
+    return model, 2 + rng.normal(size=(64, 6, 6, 4))
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_what_counts_is_what_batch_normalization_hands_on(scheme):
     """Fitted to data, factors of a normalized layer are those of the layer into which the normalization is folded."""
-    model, x = normalized_network(), 2 + rng.normal(size=(60, 6, 6, 4))
+    model, x = normalized_network()
     folded = slim.fold_batch_normalization(model)
     plans = [slim.plan_factorization(each, 0.5, scheme=scheme, data=x, verbose=0) for each in (model, folded)]
     assert plans[0].layers
@@ -343,7 +344,7 @@ def test_what_counts_is_what_batch_normalization_hands_on(scheme):
 
 
 def test_means_that_products_lose_are_mended_in_the_normalization():
-    model, x = normalized_network(), 2 + rng.normal(size=(60, 6, 6, 4))
+    model, x = normalized_network()
     small = slim.factorize(model, ranks={"conv_0": (3,)}, scheme="channel", data=x, verbose=0)
     before, after = (
         keras.Model(net.inputs, net.get_layer("norm_0").output).predict(x, verbose=0) for net in (model, small)
@@ -369,9 +370,22 @@ def test_a_normalization_that_others_read_too_or_that_hands_nothing_on():
 
 def test_training_begins_where_the_products_stand():
     """Batch statistics of what data is fitted to are those that the products are left with."""
-    model, x = normalized_network(), 2 + rng.normal(size=(64, 6, 6, 4))
+    model, x = normalized_network()
     small = slim.factorize(model, ratio=0.5, data=x, samples=64, verbose=0)
     want = small.predict(x, verbose=0)
     np.testing.assert_allclose(small(x, training=True), want, atol=2e-2 * want.std())
     plain = slim.factorize(model, ratio=0.5, verbose=0)
     assert np.abs(plain(x, training=True) - plain.predict(x, verbose=0)).std() > 0.2 * want.std()
+
+
+def test_what_hardly_occurs_in_little_data_is_not_made_much_of(monkeypatch):
+    keras.utils.set_random_seed(5)
+    kinds = [layers.Dense(80, "relu", name="a"), layers.Dense(80, "relu", name="b"), layers.Dense(20)]
+    model = keras.Sequential([keras.Input((10,)), *kinds])
+    x = np.random.default_rng(5).normal(size=(2100, 10))
+    few, fresh = x[:100], x[100:]
+    made = slim.factorize(model, ranks={"a": 4, "b": 15}, data=few, verbose=0)
+    monkeypatch.setattr(seen, "RIDGES", (0.0,))
+    bold = slim.factorize(model, ranks={"a": 4, "b": 15}, data=few, verbose=0)
+    assert error(model, bold, few) < error(model, made, few)
+    assert error(model, made, fresh) < 0.9 * error(model, bold, fresh)

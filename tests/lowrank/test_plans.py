@@ -146,7 +146,7 @@ def test_second_moments_that_take_more_than_the_memory_are_taken_pass_by_pass_an
     expected = slim.plan_factorization(model, 0.4, data=Images())
     passes = len(batches)
     monkeypatch.setattr(seen, "PIECE", 8 * 72 * 50)  # 50 rows, of 8 * 49 in the first layer
-    found = slim.plan_factorization(model, 0.4, data=Images(), memory=16 * 72**2 + 1)
+    found = slim.plan_factorization(model, 0.4, data=Images(), memory=32 * 72**2 + 1)
     assert len(batches) == passes + 4 * passes
     assert [(each.path, each.ranks) for each in found.layers] == [(each.path, each.ranks) for each in expected.layers]
     np.testing.assert_allclose([each.lost for each in found.layers], [each.lost for each in expected.layers], rtol=1e-6)
