@@ -26,6 +26,7 @@ RANKS = {
     "remaking": 0,
     "own_state": 0,
     "whole_files": 1,
+    "tensorflow_process": 1,
     "progress_display": 1,
     "plain_text": 1,
     "plain_values": 1,

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from keras_slim.errors import MissingExtraError, first_sentence
+from keras_slim.tensorflow_process import environment, too_soon
 
 SCRIPT = pathlib.Path(__file__).with_name("old_process.py")
 NUM_SAMPLES = 32
@@ -98,10 +99,10 @@ def _run(request, folder, python):
     pathlib.Path(path).write_text(json.dumps(request), encoding="utf-8")
     # As text, since a script's own folder is where Python looks for modules first, and ours has names of all kinds.
     command = [python, "-c", SCRIPT.read_text(encoding="utf-8"), path]
-    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    variables = environment(TF_USE_LEGACY_KERAS="1")
     try:
         with open(os.path.join(folder, "said"), "w", encoding="utf-8") as said:
-            subprocess.run(command, cwd=folder, env=environment, stdout=said, stderr=said, check=False)
+            subprocess.run(command, cwd=folder, env=variables, stdout=said, stderr=said, check=False)
     except OSError as error:
         raise ValueError(f"{python} cannot be run: {error}. Give the path of a Python that has TFMOT.") from error
 
@@ -110,9 +111,8 @@ def _read(folder, path, python):
     try:
         answer = json.loads(pathlib.Path(folder, "answer.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        said = pathlib.Path(folder, "said").read_text(encoding="utf-8", errors="replace").strip()
-        last = said.splitlines()[-1] if said else "nothing"
-        raise RuntimeError(f"The process that reads {path} ended before it was done. It said: {last}") from None
+        said = pathlib.Path(folder, "said").read_text(encoding="utf-8", errors="replace")
+        raise RuntimeError(too_soon(f"reads {path}", said)) from None
     if "missing" in answer:
         there = f" in {python}" if python else ""
         raise MissingExtraError(
