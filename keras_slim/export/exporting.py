@@ -6,29 +6,24 @@ import tempfile
 import keras
 
 from keras_slim.errors import ExportError, invalid_argument
-from keras_slim.export.adder_forms import AdderForms
-from keras_slim.export.argmax import without_guarded_argmax
-from keras_slim.export.conversion import QUANTIZATIONS, SIGNATURE, convert
+from keras_slim.export.checked_conversion import convert_model
+from keras_slim.export.conversion import QUANTIZATIONS
 from keras_slim.export.dense_twin import is_sparse, sparsity_of, without_zeros
 from keras_slim.export.islands import find_islands
 from keras_slim.export.latency import time_file
 from keras_slim.export.learned_ranges import check_ranges, has_ranges, spread
-from keras_slim.export.left_real import with_real_apart
 from keras_slim.export.microcontroller import check_target, run_beside_litert
-from keras_slim.export.precision import check_not_quantized, in_float32
+from keras_slim.export.precision import check_not_quantized
 from keras_slim.export.report import ExportReport, warn_of_weaknesses, weigh, weigh_in_float32
 from keras_slim.export.samples import check_numbers, draw_samples, fix_shapes, read_samples
 from keras_slim.export.signature import read_signature
 from keras_slim.export.tflite_file import TfliteFile, describe
-from keras_slim.export.tracing import Trace, check_backend
 from keras_slim.export.verification import check_tolerance, least_db, measure_agreement
 from keras_slim.export.within_drop import round_within
 from keras_slim.validation import check_choice, check_writable
 
 _OWNER = "export_tflite"
-_NUM_RANDOM_SAMPLES = 16
 _MOST_CHECKED_SAMPLES = 128
-_BYTES_PER_WEIGHT = {None: 4, "float16": 2, "dynamic": 1, "int8": 1}
 _TIMED_RUNS, _WARMUP_RUNS = 20, 3
 
 
@@ -47,7 +42,7 @@ def export_tflite(
     The file has a fixed batch of one and built-in operations only. Before it takes its place it is run beside Keras on
     samples; when it lies, or would not run on a phone, it is deleted and an error raised. A file that was at `path`
     before is replaced at once or not at all. The model is left as it is; one of half or mixed precision is converted
-    from a float32 copy.
+    from a float32 copy. Where Keras runs on JAX or PyTorch, a process of TensorFlow converts the model as saved.
 
     Args:
         model: A Functional or Sequential model, or a subclassed one that has been called.
@@ -78,9 +73,10 @@ def export_tflite(
         ValueError: If an argument is wrong, `data` is missing or does not fit, the model is not built or was changed
             by `model.quantize`, or a free dimension has no size.
         ExportError: If the model does not convert with built-in operations, the file does not answer like it, a
-            learned range has collapsed to 0, or the target does not run the file.
+            learned range has collapsed to 0, or the target does not run the file; or, on JAX and PyTorch, if the model
+            cannot be saved, or loaded on TensorFlow.
         MissingExtraError: If the target is a microcontroller, and `tflite-micro` is not installed.
-        RuntimeError: If Keras does not run on TensorFlow, or the ranges of a model with few bits were never learned.
+        RuntimeError: If the ranges of a model with few bits were never learned.
         UnreachableTargetError: If the metric does not hold before all layers are left in floats.
 
     Example:
@@ -95,7 +91,6 @@ def export_tflite(
     check_tolerance(tolerance, _OWNER)
     signature = read_signature(model, _OWNER)
     check_not_quantized(model, _OWNER)
-    check_backend(_OWNER)
     check_numbers(signature, _OWNER)
     left = ()
     if max_drop is not None:
@@ -108,7 +103,7 @@ def export_tflite(
     # In the same folder, so that the file can take its place in one step.
     with tempfile.TemporaryDirectory(prefix=".export_tflite_", dir=os.path.dirname(path)) as folder:
         scratch = os.path.join(folder, "model.tflite")
-        _convert_checked(model, scratch, signature, quantize, samples, verbose)
+        convert_model(model, scratch, signature, quantize, samples, verbose)
         file = TfliteFile(scratch)
         if takes_ranges and data is None:
             samples = spread(file, samples)
@@ -139,39 +134,6 @@ def export_tflite(
     return report
 
 
-def write_unproved(model, path, quantize, owner) -> None:
-    """Writes the file that `export_tflite` would write, without the proof that it answers like the model.
-
-    For its size and its speed, which do not depend on samples: random ones give the ranges of activations.
-
-    Args:
-        model: As for `export_tflite`.
-        path: Path of the file.
-        quantize: As for `export_tflite`.
-        owner: Name of what needs the file, for error messages.
-    """
-    check_backend(owner)
-    signature = read_signature(model, owner)
-    check_not_quantized(model, owner)
-    samples = draw_samples(signature, _NUM_RANDOM_SAMPLES)
-    _convert_checked(model, path, signature, quantize, samples, verbose=0)
-
-
-def load_unproved(model, quantize, owner, threads=1) -> TfliteFile:
-    """Returns that file, loaded.
-
-    Args:
-        model: As for `export_tflite`.
-        quantize: As for `export_tflite`.
-        owner: Name of what needs the file, for error messages.
-        threads: Number of threads the runtime may use.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "model.tflite")
-        write_unproved(model, path, quantize, owner)
-        return TfliteFile(path, threads)
-
-
 def choose_samples(signature, data, is_needed, owner):
     """Returns the user's samples by input name, or random ones where none came and none are needed."""
     if data is not None:
@@ -186,37 +148,7 @@ def choose_samples(signature, data, is_needed, owner):
                 hint="Give e.g. data=x_train[:200], or quantize='dynamic', which needs none.",
             )
         )
-    return draw_samples(signature, _NUM_RANDOM_SAMPLES)
-
-
-def _convert_checked(model, scratch, signature, quantize, samples, verbose):
-    model = without_guarded_argmax(in_float32(model))
-    takes_ranges = quantize == "int8" and has_ranges(model)
-    if takes_ranges:
-        model = with_real_apart(model)
-    forms = AdderForms(model)
-    with forms.by_filter():
-        trace = chosen = Trace(model, signature)
-    if quantize == "int8" and not takes_ranges:
-        check_loops(trace)
-    if forms.were_called:
-        with forms.fastest(quantize, lambda layer: load_unproved(layer, quantize, _OWNER)):
-            chosen = Trace(model, signature)
-    samples = None if takes_ranges else samples
-    convert({SIGNATURE: (chosen, samples)}, scratch, quantize, verbose=verbose > 1)
-    check_size(os.path.getsize(scratch), trace.num_kernel_weights, quantize)
-
-
-def check_loops(trace):
-    """Raises `ExportError` if a model holds a loop, on which the converter's calibration crashes."""
-    if trace.has_loop:
-        raise ExportError(
-            f"The model '{trace.model.name}' holds a loop, such as a recurrent layer has, and the converter's int8 "
-            "calibration crashes on loops. Give quantize='dynamic' for int8 weights. Or export "
-            "`slim.calibrate(slim.quantize(model, 'int', 'int', skip=()), data)`: the loop alone stays in floats "
-            "there, as nothing in it has a range. Layers built with unroll=True do convert, but the file holds every "
-            "step by itself: it is often larger than the float32 file with the loop."
-        )
+    return draw_samples(signature)
 
 
 def _weigh_dense_twin(model, folder, signature, quantize, samples):
@@ -226,7 +158,7 @@ def _weigh_dense_twin(model, folder, signature, quantize, samples):
     path = os.path.join(folder, "dense.tflite")
     try:
         with without_zeros(model):
-            _convert_checked(model, path, signature, quantize, samples, verbose=0)
+            convert_model(model, path, signature, quantize, samples, verbose=0)
     except ExportError:  # the twin is for comparison only
         return None
     return weigh(path)[1]
@@ -237,11 +169,3 @@ def prove(model, file, signature, quantize, samples, tolerance):
     checked = {name: array[:_MOST_CHECKED_SAMPLES] for name, array in samples.items()}
     agreement = measure_agreement(model, file, signature, checked)
     return agreement.check(least_db(model, quantize, tolerance)), time_file(file, 1, _TIMED_RUNS, _WARMUP_RUNS)
-
-
-def check_size(size, num_weights, quantize):
-    """Raises `ExportError` if a file is smaller than its weights alone can be."""
-    needed = num_weights * _BYTES_PER_WEIGHT[quantize]
-    # Half is allowed for: equal constants are stored once, and products of constants are folded into one.
-    if size < needed / 2:
-        raise ExportError(f"The file has {size:,} bytes where the weights alone need {needed:,}: it is not this model.")

@@ -10,6 +10,8 @@ from keras_slim.export.signature import valid_name
 
 MOST = 500
 """Samples that are taken from data that comes in batches."""
+DRAWN = 16
+"""Samples that stand for the user's where none came."""
 
 
 def read_samples(data, signature, name, owner):
@@ -51,7 +53,7 @@ def check_numbers(signature, owner):
             )
 
 
-def draw_samples(signature, count, seed=0):
+def draw_samples(signature, count=DRAWN, seed=0):
     """Returns `count` random samples, the same for the same seed: normal numbers, 0 or 1 for integers.
 
     Raises:

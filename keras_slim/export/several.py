@@ -4,19 +4,17 @@ import os
 import re
 
 from keras_slim.errors import invalid_argument
-from keras_slim.export.adder_forms import AdderForms
-from keras_slim.export.argmax import without_guarded_argmax
-from keras_slim.export.conversion import QUANTIZATIONS, convert
+from keras_slim.export.checked_conversion import convert_models
+from keras_slim.export.conversion import QUANTIZATIONS
 from keras_slim.export.dense_twin import sparsity_of
-from keras_slim.export.exporting import check_loops, check_size, choose_samples, prove
+from keras_slim.export.exporting import choose_samples, prove
 from keras_slim.export.islands import find_islands
 from keras_slim.export.learned_ranges import has_ranges
-from keras_slim.export.precision import check_not_quantized, in_float32
+from keras_slim.export.precision import check_not_quantized
 from keras_slim.export.report import ExportReport, warn_of_weaknesses, weigh
 from keras_slim.export.samples import check_numbers, fix_shapes
 from keras_slim.export.signature import read_signature
 from keras_slim.export.tflite_file import TfliteFile, describe
-from keras_slim.export.tracing import Trace, check_backend
 from keras_slim.export.verification import check_tolerance
 from keras_slim.held import layers_within
 from keras_slim.layers.adder import Adder
@@ -61,21 +59,18 @@ def export_signatures(
     """
     check_choice(quantize, "quantize", _OWNER, QUANTIZATIONS)
     check_tolerance(tolerance, _OWNER)
-    check_backend(_OWNER)
     _check_names(models, data)
     data = data or {}
-    parts = {name: _prepare(name, model, data, quantize) for name, model in models.items()}
+    signatures, samples = {}, {}
+    for name, model in models.items():
+        signatures[name], samples[name] = _prepare(name, model, data, quantize)
     with written_whole(path, _OWNER, ".tflite") as scratch:
-        with AdderForms(next(iter(models.values()))).by_filter():
-            traces = {name: (Trace(model, takes), samples) for name, (model, takes, samples) in parts.items()}
-        if quantize == "int8":
-            for trace, _ in traces.values():
-                check_loops(trace)
-        convert(traces, scratch, quantize, verbose=verbose > 1)
-        check_size(os.path.getsize(scratch), max(trace.num_kernel_weights for trace, _ in traces.values()), quantize)
+        convert_models(models, scratch, signatures, quantize, samples, verbose=verbose)
         reports = {
-            name: _report(models, name, scratch, path, quantize, takes, samples, tolerance, data.get(name) is None)
-            for name, (_, takes, samples) in parts.items()
+            name: _report(
+                models, name, scratch, path, quantize, takes, samples[name], tolerance, data.get(name) is None
+            )
+            for name, takes in signatures.items()
         }
     for report in reports.values():
         warn_of_weaknesses(report)
@@ -96,7 +91,7 @@ def _check_names(models, data):
 
 
 def _prepare(name, model, data, quantize):
-    """Returns a model as it is converted, its `Signature` with every shape fixed, and samples."""
+    """Returns the `Signature` of a model with every shape fixed, and samples."""
     takes = read_signature(model, _OWNER)
     check_not_quantized(model, _OWNER)
     check_numbers(takes, _OWNER)
@@ -111,7 +106,7 @@ def _prepare(name, model, data, quantize):
         expected += " take their ranges from them with quantize='int8'"
         raise ValueError(invalid_argument("data", _OWNER, expected=expected, received=list(data) or None))
     samples = choose_samples(takes, data.get(name), False, _OWNER)
-    return without_guarded_argmax(in_float32(model)), fix_shapes(takes, samples), samples
+    return fix_shapes(takes, samples), samples
 
 
 def _report(models, name, scratch, path, quantize, takes, samples, tolerance, is_random):

@@ -60,12 +60,3 @@ def _one_deep(outputs):
     """Returns outputs as a file can name them: a dictionary as it is, any other structure as a flat list."""
     flat = keras.tree.flatten(outputs)
     return outputs if isinstance(outputs, dict) and len(outputs) == len(flat) else flat
-
-
-def check_backend(owner):
-    """Raises `RuntimeError` unless Keras runs on TensorFlow, whose converter makes the file."""
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            f"`{owner}` needs the TensorFlow backend of Keras; this is '{keras.backend.backend()}'. Save the model, "
-            "set KERAS_BACKEND=tensorflow in a new process, and load it there."
-        )

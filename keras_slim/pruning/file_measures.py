@@ -5,8 +5,8 @@ import pathlib
 import tempfile
 
 from keras_slim.errors import invalid_argument
+from keras_slim.export.checked_conversion import load_unproved, write_unproved
 from keras_slim.export.conversion import QUANTIZATIONS
-from keras_slim.export.exporting import load_unproved, write_unproved
 from keras_slim.export.latency import relative_time, time_file
 from keras_slim.pruning.costs import unknown_cost
 from keras_slim.pruning.measures import Measure, measures

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from keras_slim.errors import SlimWarning, did_you_mean, first_sentence, invalid_argument
-from keras_slim.export.exporting import load_unproved
+from keras_slim.export.checked_conversion import load_unproved
 from keras_slim.export.latency import time_file
 from keras_slim.profiling import profile
 from keras_slim.profiling.sizes import UnknownDimensionError

@@ -6,7 +6,7 @@ import pytest
 
 import keras_slim as slim
 from keras_slim.errors import ExportError, SlimWarning
-from keras_slim.export import adder_forms, exporting
+from keras_slim.export import adder_forms, checked_conversion
 from keras_slim.layers import AdderConv1D, AdderConv2D, AdderDense, AdderDepthwiseConv2D
 
 # Keras need not wait for XLA at each layer to be compared with: that compiled layers answer alike is tested elsewhere.
@@ -128,13 +128,13 @@ def test_a_masked_model_goes_to_the_phone(tmp_path, monkeypatch):
 
 
 def test_the_dense_twin_is_computed_in_the_same_form(tmp_path, monkeypatch):
-    forms, trace = [], exporting.Trace
+    forms, trace = [], checked_conversion.Trace
 
     def seen(*args):
         forms.append(adder_forms.FORMS.get())
         return trace(*args)
 
-    monkeypatch.setattr(exporting, "Trace", seen)
+    monkeypatch.setattr(checked_conversion, "Trace", seen)
     model = plain()
     adder = model.get_layer("adder")
     kernel, bias = adder.get_weights()

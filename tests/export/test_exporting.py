@@ -7,9 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-import keras_slim.export.exporting as exporting
 from keras_slim.errors import ExportError, SlimWarning
-from keras_slim.export import export_tflite
+from keras_slim.export import checked_conversion, export_tflite, exporting
 from keras_slim.export.tflite_file import TfliteFile
 
 
@@ -106,7 +105,9 @@ def test_folder_must_exist(classifier, tmp_path):
 @pytest.fixture
 def converted(exported, monkeypatch):
     """Lets a conversion come to the classifier's file, at once: its end is what matters."""
-    monkeypatch.setattr(exporting, "convert", lambda _, path, *__, **___: shutil.copyfile(exported[None].path, path))
+    monkeypatch.setattr(
+        checked_conversion, "convert", lambda _, path, *__, **___: shutil.copyfile(exported[None].path, path)
+    )
 
 
 @pytest.mark.usefixtures("converted")
@@ -150,7 +151,7 @@ def test_nothing_is_printed_that_the_report_says(classifier, tmp_path, capfd):
 
 @pytest.mark.usefixtures("converted")
 def test_too_small_a_file_is_refused(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "_BYTES_PER_WEIGHT", {None: 400})
+    monkeypatch.setattr(checked_conversion, "_BYTES_PER_WEIGHT", {None: 400})
     with pytest.raises(ExportError, match="the weights alone need 633,600"):
         export_tflite(classifier, tmp_path / "model.tflite", verbose=0)
     assert os.listdir(tmp_path) == []

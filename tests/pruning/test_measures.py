@@ -213,11 +213,3 @@ def test_inputs_of_unknown_size_have_no_file(of):
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)))
     with pytest.raises(ValueError, match=f"The (macs|{of}) are not known.*unknown size.*fixed input shape"):
         slim.plan_pruning(model, 0.5, of=of)
-
-
-@pytest.mark.parametrize("of", ["bytes", "latency"])
-def test_without_the_tensorflow_backend_there_is_no_file(of, monkeypatch):
-    model = perceptron()
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(RuntimeError, match="needs the TensorFlow backend"):
-        slim.plan_pruning(model, 0.5, of=of)
