@@ -16,7 +16,7 @@ from typing import Any
 from keras_slim import errors
 
 IDLE_SECONDS = 60.0
-"""How long the process waits for another call, as it holds half a gigabyte of memory meanwhile."""
+"""How long the process waits for another call; it holds a gigabyte of memory meanwhile."""
 
 _HAS_LEFT = 75
 _START = "from keras_slim.tensorflow_process import serve; serve({!r})"
@@ -123,7 +123,7 @@ def environment(**settings: str) -> dict[str, str]:
     """
     # TensorFlow aborts on flags that are meant for a JAX with a newer XLA.
     inherited = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    return inherited | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"} | settings
+    return inherited | {"CUDA_VISIBLE_DEVICES": "-1"} | settings
 
 
 def too_soon(what: str, said: str, code: int = 0) -> str:

@@ -99,7 +99,7 @@ def _run(request, folder, python):
     pathlib.Path(path).write_text(json.dumps(request), encoding="utf-8")
     # As text, since a script's own folder is where Python looks for modules first, and ours has names of all kinds.
     command = [python, "-c", SCRIPT.read_text(encoding="utf-8"), path]
-    variables = environment(TF_USE_LEGACY_KERAS="1")
+    variables = environment(TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3")
     try:
         with open(os.path.join(folder, "said"), "w", encoding="utf-8") as said:
             subprocess.run(command, cwd=folder, env=variables, stdout=said, stderr=said, check=False)

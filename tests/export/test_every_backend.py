@@ -152,7 +152,7 @@ class Raised(keras.layers.Layer):
 
 class Fickle(keras.layers.Layer):
     def call(self, inputs):
-        return inputs if keras.backend.backend() == "tensorflow" else inputs[:, ::-1]
+        return inputs if keras.backend.backend() == "tensorflow" else keras.ops.flip(inputs, axis=-1)
 
 class Demanding(keras.layers.Layer):
     def __init__(self):
