@@ -81,6 +81,7 @@ WITHIN_RANK_0 = {
 
 MAY_IMPORT_TENSORFLOW = (
     "export/",
+    "distribution.py",
     "kernels/backends.py",
     "scoring/gradients/on_tensorflow.py",
     "callbacks/garbage.py",

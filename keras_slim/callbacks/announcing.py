@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_slim.callbacks.companions import beside, calling
 from keras_slim.callbacks.count import Count
+from keras_slim.distribution import check_distribution
 from keras_slim.profiling.stored_bits import bits_of_one, rounded_to
 from keras_slim.rewriting.calibration import rounding_layers
 
@@ -42,6 +43,10 @@ class Announcing(keras.callbacks.Callback):
     def _scores(self) -> dict[str, np.ndarray] | None:
         """Returns the scores of all units at the last cut, by layer; `None` before the first, or if there are none."""
         return None
+
+    def set_model(self, model):
+        check_distribution(model, type(self).__name__)
+        super().set_model(model)
 
     def set_params(self, params):
         super().set_params(params)

@@ -16,6 +16,7 @@ import keras
 
 from keras_slim.callbacks.companions import beside
 from keras_slim.callbacks.saying import warn
+from keras_slim.distribution import of_first_process, sum_over_processes
 from keras_slim.sparsity.arrays_file import read_arrays, write_arrays
 
 WEIGHTS = "latest.weights.h5"
@@ -45,6 +46,18 @@ class Backup:
             raise ValueError(
                 f"`{self._owner}` can be taken up at the beginning of an epoch only. Expected "
                 f"`BackupAndRestore(save_freq='epoch')`. Received: save_freq={received[0]!r}."
+            )
+
+    def check_alike(self) -> None:
+        """Raises `RuntimeError`, in all processes that train together, if they are in different epochs."""
+        if not self.is_needed:
+            return
+        mine = self._next_epoch() or 0
+        if sum_over_processes(int(mine != of_first_process(mine))):
+            raise RuntimeError(
+                f"`{self._owner}` cannot go on with a `fit` that was killed: not all of its processes were in the same "
+                f"epoch. Expected that of the first in the folder of each. Received {mine} in {self._folder}. Copy the "
+                "folder of one process over those of the others: they hold the same."
             )
 
     def warn_if_unknown(self) -> None:

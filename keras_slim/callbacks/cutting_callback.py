@@ -132,6 +132,7 @@ class CuttingCallback(Alone):
     def _take_up(self):
         """Goes on where a `fit` was killed, if it was."""
         backup = Backup(self)
+        backup.check_alike()
         with scope_of(self.model):
             if backup.weights:
                 build(self)

@@ -78,6 +78,7 @@ class HoldingCallback(Alone):
         self._check_alone()
         self._backup = Backup(self)
         self._backup.check_by_epoch()
+        self._backup.check_alike()
         # Known now or never: where no epoch is left, the folder may be gone when `fit` ends.
         self._last_state = self._backup.read(self.params["epochs"]) if self._backup.is_needed else None
         self._weights = self._choose()

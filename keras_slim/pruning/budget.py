@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_slim.distribution import of_first_process
 from keras_slim.errors import invalid_argument
 from keras_slim.pruning.costs import Cost, CostModel, target_cost
 from keras_slim.pruning.measured_target import reach
@@ -67,7 +68,7 @@ class Budget:
             return select_weighed(*chosen, lambda keep: costs.savings(counted, keep), self._measure.weigh)
 
         def measure(keep):
-            return self._meter(rebuild(graph, keep)[0])
+            return of_first_process(self._meter(rebuild(graph, keep)[0]))
 
         if self._meter is None:
             keep, measured = choose(target), None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_slim.distribution import each_alone, sum_over_processes
 from keras_slim.errors import invalid_argument
 from keras_slim.graph.channels_first import clear_about_channels_first
 from keras_slim.graph.nodes import is_graph
@@ -176,7 +177,7 @@ def _statistics(model, batches, in_training):
     try:
         for layer in layers.values():
             layer.momentum = 0.0  # so that the moving statistics are those of the last batch
-        with clear_about_channels_first(model), KeptState(model):
+        with clear_about_channels_first(model), each_alone(model), KeptState(model):
             for inputs in batches():
                 run(model, inputs, call)
     finally:
@@ -186,7 +187,9 @@ def _statistics(model, batches, in_training):
     for key, layer in layers.items():
         if seen[key]:
             sizes, *moments = zip(*seen[key], strict=True)
-            mean, squares = (np.average(values, axis=0, weights=sizes) for values in moments)
+            weighed = [np.tensordot(sizes, np.array(values), axes=1) for values in moments]
+            total, mean, squares = sum_over_processes([sum(sizes), *weighed])
+            mean, squares = mean / total, squares / total
             found[layer] = mean, np.maximum(squares - mean**2, 0.0)
     return found
 

@@ -23,6 +23,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_slim.distribution import each_alone, of_first_process
 from keras_slim.errors import SlimWarning
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.program import Program
@@ -71,22 +72,22 @@ def compensated_weights(graph, keep, batches, calibration, verbose=0):
 
     early = [step for step in steps if step.is_early]
     later = sorted((step for step in steps if not step.is_early), key=lambda step: step.call)
-    state = KeptState(graph.model)
-    with state:
+    state, model = KeptState(graph.model), graph.model
+    with each_alone(model), state:
         networks = LockStep(program, twin, batches, [step.call for step in later], calibration.memory)
     if early:
         reads = defaultdict(list)
         for step in early:
             for source in step.sources:
                 reads[source.place].append((step, source))
-        with state, progress("Looking at what is cut", "batches", verbose) as counted:
+        with each_alone(model), state, progress("Looking at what is cut", "batches", verbose) as counted:
             for piece in counted(networks.pieces(batches)):
                 for place, value in networks.alone(piece, reads):
                     for step, source in reads[place]:
                         step.add(source, value, value, piece.share)
         for step in early:
             fold(step)
-    with state, progress("Making up for the cut", "sums", verbose) as counted:
+    with each_alone(model), state, progress("Making up for the cut", "sums", verbose) as counted:
         for step in counted(later):
             (source,) = step.sources
             for piece in networks.carry_to(step.call):
@@ -101,7 +102,7 @@ def compensated_weights(graph, keep, batches, calibration, verbose=0):
             SlimWarning,
             stacklevel=4,
         )
-    return values
+    return dict(zip(values, of_first_process(list(values.values())), strict=True))
 
 
 def _steps(graph, keep, program, norms):
@@ -207,6 +208,7 @@ class _Step:
         """Changes the values of the weights, and yields each variable of which the value is another now."""
         for part, readings in self.parts.items():
             for moment in self.moments[part]:
+                moment.total()
                 for reading in readings:
                     yield from _fold(reading, moment, ridge, norms, values)
         del self.moments

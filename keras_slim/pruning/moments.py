@@ -5,6 +5,7 @@ from collections import defaultdict
 
 import numpy as np
 
+from keras_slim.distribution import sum_over_processes
 from keras_slim.graph.channels import WHOLE
 
 ROWS_PER_COLUMN, FEWEST_ROWS = 8, 4096
@@ -82,6 +83,11 @@ class Moments:
         for half, part in zip(self._halves, (slice(middle), slice(middle, None)), strict=True):
             half.add(_table(before[part], self.columns), _table(after[part], self.columns[self.kept]))
 
+    def total(self):
+        """Adds what the other processes have taken in that train the same model."""
+        for half in self._halves:
+            vars(half).update(sum_over_processes(vars(half)))
+
     def fit(self, ridge, intercept):
         """Returns the `Fit` of the ridge regression."""
         first, second = self._halves
@@ -154,6 +160,10 @@ class Spread:
         self.count += len(before)
         pair = (each.astype(float) for each in (before, after))
         self._sums = self._sums + [[each.sum(axis=0), np.square(each).sum(axis=0)] for each in pair]
+
+    def total(self):
+        """Adds what the other processes have taken in that train the same model."""
+        vars(self).update(sum_over_processes(vars(self)))
 
     def means(self):
         """Returns the means before and after."""

@@ -59,10 +59,9 @@ class SilentProgram:
 
     def _call(self, call, values):
         variables = getattr(call.operation, "variables", ())
-        changed = [(each, self._values[id(each)]) for each in variables if id(each) in self._values]
-        if not changed:
+        if not any(id(each) in self._values for each in variables):
             return call(values)
-        with keras.StatelessScope(changed):
+        with keras.StatelessScope([(each, self._values.get(id(each), each)) for each in variables]):
             return call(values)
 
     def _copy(self, call, program, own):

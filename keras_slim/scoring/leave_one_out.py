@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_slim.distribution import each_alone, sum_over_processes
 from keras_slim.graph.replay import Replay
 from keras_slim.graph.silencing import silent_twin, silent_value
 from keras_slim.remaking import config_of
@@ -31,19 +32,21 @@ def loss_rises(graph, units, data, verbose=0):
     weights = {key: ops.convert_to_numpy(variable) for key, variable in readers.items()} if len(units) else {}
     changes = [_Silence(graph, unit, weights) for unit in units]
     rises, samples = np.zeros(len(changes)), 0
-    for x, y, sample_weight in data() if changes else ():
-        x, y, sample_weight = keras.tree.map_structure(_as_tensor, (x, y, sample_weight))
-        replay = Replay(graph.model, flat_inputs(graph.model, x))
-        before = float(loss_of(x, y, replay.outputs, sample_weight))
-        bar = keras.utils.Progbar(len(changes), verbose=verbose, unit_name="unit")
-        size = num_samples(x)
-        for index, change in enumerate(changes):
-            with change as replace:
-                rises[index] += size * (float(loss_of(x, y, replay.again(replace), sample_weight)) - before)
-            bar.update(index + 1)
-        samples += size
+    with each_alone(graph.model):
+        for x, y, sample_weight in data() if changes else ():
+            x, y, sample_weight = keras.tree.map_structure(_as_tensor, (x, y, sample_weight))
+            replay = Replay(graph.model, flat_inputs(graph.model, x))
+            before = float(loss_of(x, y, replay.outputs, sample_weight))
+            bar = keras.utils.Progbar(len(changes), verbose=verbose, unit_name="unit")
+            size = num_samples(x)
+            for index, change in enumerate(changes):
+                with change as replace:
+                    rises[index] += size * (float(loss_of(x, y, replay.again(replace), sample_weight)) - before)
+                bar.update(index + 1)
+            samples += size
     if changes and not samples:
         raise ValueError(NO_BATCH)
+    rises, samples = sum_over_processes((rises, samples))
     return rises / max(1, samples)
 
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_slim.distribution import each_alone, sum_over_processes
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph.running import KeptState, observed_run
 from keras_slim.scoring.data import NO_BATCH, flat_inputs, num_samples
@@ -39,7 +40,7 @@ def observe(graph, data, summed, gradients, name=None):
     hidden = _hidden_slots(graph, gradients)
     step = _step(graph, hidden, summed, gradients, name)
     totals, samples = None, 0
-    with KeptState(graph.model):
+    with each_alone(graph.model), KeptState(graph.model):
         for x, y, sample_weight in data():
             sums = step(x, y, sample_weight)
             sums = keras.tree.map_structure(lambda value: ops.convert_to_numpy(value).astype(float), sums)
@@ -47,6 +48,7 @@ def observe(graph, data, summed, gradients, name=None):
             samples += num_samples(x)
     if not samples:
         raise ValueError(NO_BATCH)
+    totals, samples = sum_over_processes((totals, samples))
     means = keras.tree.map_structure(lambda total: total / samples, totals)
     return [(place.units, each) for place, each in zip([*graph.sites, *hidden], means, strict=True)]
 

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 
+from keras_slim.distribution import of_first_process
 from keras_slim.errors import invalid_argument
 from keras_slim.graph.channels_first import clear_about_channels_first
 from keras_slim.graph.nodes import is_graph, walk
@@ -48,7 +49,8 @@ def unit_scores(graph, criterion, debias, data=None, *, steps=None, owner="unit_
         raw = _checked(criterion.score(graph, shown), graph.num_units, "criterion", criterion, owner, graph=graph)
         factors = _checked(debias.factors(graph, raw, shown), len(graph.groups), "debias", debias, owner, "group")
     parts = [_checked(debias(raw[group.units]), group.size, "debias", debias, owner) for group in graph.groups]
-    return np.concatenate([np.zeros(0), *(factor * part for factor, part in zip(factors, parts, strict=True))])
+    scores = np.concatenate([np.zeros(0), *(factor * part for factor, part in zip(factors, parts, strict=True))])
+    return of_first_process(scores)
 
 
 def check_data(graph, criterion, data, *, debias=None, steps=None, owner):

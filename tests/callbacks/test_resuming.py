@@ -272,6 +272,17 @@ def test_a_model_that_was_cut_is_refused(build, halve, train):
         train(lambda: model, halve, [3])
 
 
+@pytest.mark.parametrize("make", ["cutting", "holding"])
+def test_processes_in_different_epochs_are_refused(build, halve, train, monkeypatch, make):
+    ours = {"cutting": halve, "holding": lambda: slim.callbacks.GradualPruning(0.5, verbose=0)}[make]
+
+    def others_are_ahead(folder):
+        monkeypatch.setattr("keras_slim.callbacks.backup.of_first_process", lambda epoch: epoch + 1)
+
+    with pytest.raises(RuntimeError, match="same epoch. .*Received 3 in .*Copy the folder"):
+        train(build, ours, [3], between=others_are_ahead)
+
+
 def test_a_missing_part_is_told(build, prune, train):
     def lose(folder):
         for path in folder.glob("*-kept-*.npz"):
