@@ -47,6 +47,12 @@ def check_distribution(model, owner) -> None:
         )
 
 
+def parts_along(variable, axis) -> int:
+    """Returns into how many equal parts an axis of a variable is divided among devices, as by `ModelParallel`."""
+    sharding = getattr(variable.value, "sharding", None)
+    return 1 if sharding is None else variable.shape[axis] // sharding.shard_shape(tuple(variable.shape))[axis]
+
+
 @contextlib.contextmanager
 def each_alone(model):
     """A context in which a process computes by itself, on its own part of the data, with weights of its own.

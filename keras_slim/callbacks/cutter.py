@@ -18,6 +18,7 @@ from keras_slim.graph.channel_graph import ChannelGraph
 from keras_slim.pruning.budget import Budget
 from keras_slim.pruning.calibration import Calibration, calibrated, calibration_inputs, check_calibration
 from keras_slim.pruning.costs import Cost
+from keras_slim.pruning.guards import parts_of_groups
 from keras_slim.pruning.last_look import check_rebuilt
 from keras_slim.pruning.selection import protect
 from keras_slim.pruning.snapshot import Snapshot
@@ -178,7 +179,8 @@ class Cutter:
 
     def _ranking(self, graph, scores, fewest, data=None):
         """Returns a ranking; numbers are rounded by the sizes that groups had before the first cut."""
-        align = self._asked.guards.aligner([self._groups.get(group.name, group.size) for group in graph.groups])
+        sizes = [self._groups.get(group.name, group.size) for group in graph.groups]
+        align = self._asked.guards.aligner(sizes, parts_of_groups(graph))
         return Ranking(graph, scores, protect(scores, graph, fewest), align, data)
 
     def _calibration_inputs(self, data):

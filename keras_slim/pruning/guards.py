@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_slim.distribution import parts_along
 from keras_slim.validation import check_count, check_share
 
 
@@ -50,21 +51,32 @@ class Guards:
             fewest = np.maximum(fewest, _share(sizes, 1 - self.max_ratio_per_round))
         return np.minimum(sizes, fewest)
 
-    def aligner(self, original_sizes):
+    def aligner(self, original_sizes, parts=1):
         """Returns the function that rounds numbers of kept units up to the alignment, at most to the groups' sizes.
 
         Args:
             original_sizes: The groups' sizes before the first cut. Small ones are not aligned.
+            parts: Into how many equal parts the numbers must be divisible too, by group. Defaults to 1.
 
         Returns:
             Function of two integer arrays, numbers of kept units and sizes now, to an integer array.
         """
         is_small = np.asarray(original_sizes, int) <= self.align
+        multiple = np.lcm(np.where(is_small, 1, self.align), parts)
 
         def align(kept, sizes):
-            return np.where(is_small, kept, np.minimum(-(-kept // self.align) * self.align, sizes))
+            return np.minimum(-(-kept // multiple) * multiple, sizes)
 
         return align
+
+
+def parts_of_groups(graph):
+    """Returns into how many equal parts devices divide what stands along the units of each group, an integer array."""
+    parts, group_of = np.ones(len(graph.groups), int), graph.group_of()
+    for slot in graph.slots:
+        groups = np.unique(group_of[slot.units[slot.units >= 0]])
+        parts[groups] = np.lcm(parts[groups], parts_along(slot.variable, slot.axis))
+    return parts
 
 
 def _share(sizes, share):

@@ -12,7 +12,7 @@ from keras_slim.graph.opening import opened, read_to_prune
 from keras_slim.pruning.budget import Budget
 from keras_slim.pruning.calibration import Calibration, check_calibration
 from keras_slim.pruning.costs import target_cost
-from keras_slim.pruning.guards import Guards
+from keras_slim.pruning.guards import Guards, parts_of_groups
 from keras_slim.pruning.measures import measures
 from keras_slim.pruning.plan import GroupPlan, PruningPlan
 from keras_slim.pruning.selection import protect
@@ -87,7 +87,7 @@ def plan_pruning(
     keep, after = np.ones(graph.num_units, bool), budget.original
     if ratio and graph.groups:
         protected = protect(scores, graph, guards.fewest([len(units) for units in graph.layers.values()]))
-        align = guards.aligner([group.size for group in graph.groups])
+        align = guards.aligner([group.size for group in graph.groups], parts_of_groups(graph))
         keep, after = budget.cut(graph, scores, protected, align, budget.target(ratio), budget.original)
     check_reached(owner, budget.of, ratio, budget.original, after, guards)
     warn_if_rounded(owner, budget.of, ratio, budget.original.amount(budget.of), after.amount(budget.of), guards)

@@ -26,6 +26,12 @@ def test_a_group_that_was_cut_to_the_alignment_stays_aligned():
     assert Guards(align=8).aligner([16])(np.array([5]), np.array([8])).tolist() == [8]
 
 
+def test_numbers_divide_into_the_parts_of_several_devices_small_groups_too():
+    sizes = np.array([48, 48, 8])
+    align = Guards(align=8).aligner(sizes, parts=[1, 3, 2])
+    assert align(np.array([5, 5, 5]), sizes).tolist() == [8, 24, 6]
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
