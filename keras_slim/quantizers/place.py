@@ -37,8 +37,9 @@ class Place:
         self.axes = tuple(axis % self.rank for axis in self.axes)
         self.per_channel = tuple(shape[axis] for axis in self.axes)
         for name, options in self.quantizer.variables(self).items():
+            # Several devices, which see a part of each batch, keep the mean of what they find.
             self.variables[name] = layer.add_weight(
-                **{"initializer": "zeros", **options}, name=f"{self.name}_{name}", autocast=False
+                **{"initializer": "zeros", **options}, name=f"{self.name}_{name}", autocast=False, aggregation="mean"
             )
         if self.quantizer.draws:
             self.seed = keras.random.SeedGenerator(self.quantizer.seed)
