@@ -56,6 +56,16 @@ def test_one_worker_is_as_good_as_a_mirror(strategy):
     assert np.count_nonzero(model.get_layer("first").kernel.numpy()) == 16
 
 
+def test_a_fit_within_the_scope_follows_the_loss_back(strategy):
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    guards = slim.pruning.Guards(align=1)
+    pruning = slim.callbacks.ProgressiveGlobalPruning(0.5, rounds=1, data=(x, x[:, :2]), guards=guards, verbose=0)
+    with strategy.scope():
+        model = small_model()
+        model.fit(x, x[:, :2], epochs=2, verbose=0, callbacks=[pruning])
+    assert model.get_layer("first").units == 4
+
+
 def test_a_process_alone_has_nobody_to_sum_with():
     model, values = small_model(), {"count": 3, "sums": np.arange(4.0)}
     assert num_processes() == 1

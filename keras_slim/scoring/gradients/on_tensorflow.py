@@ -41,14 +41,19 @@ def sums_of(model, scaled_loss, finished, weights):
     def sums(scale, x, y, sample_weight):
         with tf.GradientTape() as tape:
             # Watched one by one, so that gradients pass frozen layers too.
-            tape.watch([variable.value for variable in model.weights])
+            tape.watch([part for variable in model.weights for part in _parts(model, variable)])
             tape.watch([tensor for tensor in keras.tree.flatten(x) if tensor.dtype.is_floating])
             loss, observed = scaled_loss(None, scale, x, y, sample_weight)
-        sources = observed, [weight.value for weight in weights]
+        sources = observed, [_parts(model, weight)[0] for weight in weights]
         slopes = tape.gradient(loss, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return finished(observed, slopes, scale, x)
 
     return sums
+
+
+def _parts(model, variable):
+    """Returns the variables of all devices; within the scope of a strategy, only these can be followed."""
+    return model.distribute_strategy.experimental_local_results(variable.value)
 
 
 def step_of_descent(objective, variable, optimizer):
