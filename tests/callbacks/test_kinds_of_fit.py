@@ -1,9 +1,6 @@
 """The ways in which `fit` can be run, each of which prunes as the plain one does."""
 
 import itertools
-import subprocess
-import sys
-import textwrap
 
 import keras
 import numpy as np
@@ -236,40 +233,3 @@ def test_layers_that_a_model_holds_beside_its_graph_stay_and_train_on(build, pru
     assert model.teacher is teacher
     assert len({found[0] for found in seen.at_end}) == 1
     assert (seen.at_end[-1][1] != seen.at_end[-2][1]).any()
-
-
-@pytest.mark.slow
-def test_two_devices_train_one_network(tmp_path):
-    """Logical devices must be made before TensorFlow starts, hence in a process of its own."""
-    program = textwrap.dedent("""
-        import keras, numpy as np, tensorflow as tf
-        import keras_slim as slim
-
-        (cpu,) = tf.config.list_physical_devices("CPU")
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-        x = np.random.default_rng(0).normal(size=(48, 4)).astype("float32")
-        y = x[:, :2]
-        with strategy.scope():
-            model = keras.Sequential([
-                keras.Input((4,)), keras.layers.Dense(16, "relu"), keras.layers.BatchNormalization(),
-                keras.layers.Dense(2),
-            ])
-            model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
-        pruning = slim.callbacks.ProgressiveGlobalPruning(
-            ratio=0.5, rounds=2, data=(x, y), guards=slim.pruning.Guards(align=1), verbose=0
-        )
-        history = model.fit(x, y, epochs=6, batch_size=16, verbose=0, validation_data=(x, y), callbacks=[pruning])
-        assert model.layers[0].units == 8, model.layers[0].units
-        assert history.history["val_loss"][-1] < history.history["val_loss"][0]
-        assert model.optimizer.iterations.numpy() == 18
-        for variable in [*model.trainable_variables, *model.optimizer.variables]:
-            copies = [copy.numpy() for copy in variable.value.values] if hasattr(variable.value, "values") else []
-            assert len(copies) == 2, variable.path
-            np.testing.assert_array_equal(copies[0], copies[1])
-        print("trained")
-    """)
-    # TensorFlow's mirrored variables do not know NumPy's argument `copy` yet.
-    strict = ["-W", "error", "-W", "ignore:__array__ implementation:DeprecationWarning"]
-    done = subprocess.run([sys.executable, *strict, "-c", program], capture_output=True, text=True, timeout=240)
-    assert done.stdout.strip() == "trained", done.stderr[-3000:]
