@@ -22,7 +22,8 @@ def network():
             x = layers.MaxPooling2D()(x)
     model = keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, metrics=["accuracy"], jit_compile=False)
+    graph_mode = {"jit_compile": False} if keras.backend.backend() == "tensorflow" else {}
+    model.compile("adam", loss, metrics=["accuracy"], **graph_mode)
     return model
 
 

@@ -268,3 +268,23 @@ def test_the_table_of_sizes_counts_without_drawing_weights(results, monkeypatch)
     (found,) = json.loads((results / "survey_table.json").read_text())["measured"].values()
     assert found == {"input": 28, "bytes": 4 * 431_080, "macs": 2_293_000, "parameters": 431_080, "unknown": []}
     assert "| LeNet | 28 | 1.7 | 2 | 431,080 |  |" in (results / "survey_table.md").read_text()
+
+
+def test_the_table_of_what_holds_where_numbers_the_reasons(results):
+    everywhere = importlib.import_module("everywhere")
+    found = {"here": {"a": None, "b": "ValueError: no"}, "there": {"a": "ValueError: no", "c": "TypeError: never"}}
+    rows, reasons = everywhere.rows_of(found)
+    assert rows == [["a", "yes", "no (1)"], ["b", "no (1)", ""], ["c", "", "no (2)"]]
+    assert reasons == ["ValueError: no", "TypeError: never"]
+
+
+@pytest.mark.slow
+def test_checks_of_a_backend_say_what_holds_and_why_not(results, monkeypatch):
+    everywhere = importlib.import_module("everywhere")
+    checks = FOLDER / "everywhere_checks.py"
+    found = everywhere.run(sys.executable, "tensorflow", checks, "alone", "`profile`", "`hash`", "unknown")
+    assert [(each["name"], each["why"]) for each in found] == [
+        ("`profile`", None),
+        ("`hash`", None),
+        ("unknown", "KeyError: 'unknown'"),
+    ]

@@ -1,0 +1,125 @@
+"""What holds on which backend and under which strategy, and what an epoch and the callbacks take on each backend."""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from results_file import spread, write
+
+HERE = pathlib.Path(__file__).parent
+PLACES = {
+    "TensorFlow": ("tensorflow", "alone"),
+    "JAX": ("jax", "alone"),
+    "PyTorch": ("torch", "alone"),
+    "TensorFlow, `MirroredStrategy`": ("tensorflow", "mirrored"),
+    "JAX, `DataParallel`": ("jax", "parallel"),
+}
+SECONDS = {
+    "plain": "`fit`",
+    "idle": "with an idle callback",
+    "ratio": "ratio",
+    "cut": "a cut",
+    "first": "first epoch after it",
+    "others": "other epochs after it",
+}
+
+
+def run(python, backend, script, *arguments):
+    """Yields what a script prints on a backend, line by line, read as JSON.
+
+    Args:
+        python: The interpreter that has the backend.
+        backend: Its name.
+        script: The script.
+        *arguments: Its arguments.
+    """
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2" if "parallel" in arguments else "",
+    }
+    command = [python, HERE / script, *arguments]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith("{"):
+                yield json.loads(line)
+    if process.returncode:
+        raise RuntimeError(f"{script} ended with {process.returncode} on {backend}.")
+
+
+def checked(pythons):
+    """Returns, by place, what each check says: `None` if all is well, else why not."""
+    found = {}
+    for place, (backend, strategy) in PLACES.items():
+        if backend in pythons:
+            found[place] = {}
+            for each in run(pythons[backend], backend, "everywhere_checks.py", strategy):
+                print(f"{place}: {each['name']}: {each['why'] or 'yes'} ({each['seconds']:.0f} s)", flush=True)
+                found[place][each["name"]] = each["why"]
+    return found
+
+
+def rows_of(found):
+    """Returns the table of what holds, with a number for each reason, and the reasons."""
+    names = dict.fromkeys(name for checks in found.values() for name in checks)
+    reasons = []
+    rows = []
+    for name in names:
+        row = [name]
+        for checks in found.values():
+            why = checks.get(name)
+            if name not in checks:
+                row.append("")
+            elif why is None:
+                row.append("yes")
+            else:
+                if why not in reasons:
+                    reasons.append(why)
+                row.append(f"no ({reasons.index(why) + 1})")
+        rows.append(row)
+    return rows, reasons
+
+
+def seconds_rows(times):
+    for backend, fits in times.items():
+        yield [backend, *(spread([each[name] for each in fits], 2) for name in SECONDS)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-dir", required=True, help="folder with cifar10.npz")
+    parser.add_argument("--jax-python", help="interpreter that has JAX beside what this one has")
+    parser.add_argument("--torch-python", help="interpreter that has PyTorch beside what this one has")
+    parser.add_argument("--images", type=int, default=1000, help="images of an epoch (default: 1000)")
+    parser.add_argument("--fits", type=int, default=3, help="fits with and without a callback (default: 3)")
+    options = parser.parse_args()
+    pythons = {"tensorflow": sys.executable, "jax": options.jax_python, "torch": options.torch_python}
+    pythons = {backend: python for backend, python in pythons.items() if python}
+    arguments = options.data_dir, str(options.images), str(options.fits)
+    times = {backend: list(run(pythons[backend], backend, "everywhere_times.py", *arguments)) for backend in pythons}
+    found = checked(pythons)
+    rows, reasons = rows_of(found)
+    write(
+        "everywhere",
+        "What holds where",
+        [
+            ("What holds", ["", *found], rows),
+            *([("Why not", ["", ""], [[number, why] for number, why in enumerate(reasons, 1)])] if reasons else []),
+            ("Seconds of an epoch", ["backend", *SECONDS.values()], list(seconds_rows(times))),
+        ],
+        "Each verb and callback is run on a small network for the digits that come with the library, and has to leave "
+        "a network that is smaller, or trains, or answers as before; under a strategy, on two devices of a processor. "
+        f"*Seconds*: the network of five convolutions of the cost of callbacks, {options.images:,} images of CIFAR-10, "
+        "batch 64, TensorFlow in graph mode, the others as Keras compiles them. An epoch is the fastest but the "
+        "first of a fit; a cut is one round of `ProgressiveGlobalPruning` with Taylor scores from 512 images, "
+        f"compensated. Median (lowest to highest) of {options.fits} fits.",
+        {"holds": found, "seconds": times},
+    )
+
+
+if __name__ == "__main__":
+    main()
