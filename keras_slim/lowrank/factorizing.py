@@ -31,9 +31,9 @@ def factorize(
 
     That is fewer numbers, and less to compute. Each is two or three stock layers of Keras, the last with the name, bias
     and activation of the one they stand for; a tensor train is one layer, a `keras_slim.layers.TensorTrainDense`, and
-    attention is one layer with smaller heads. All other layers keep their weights. The copy is best trained on for some
-    epochs. It is plain and not compiled, as those of `prune` are: an optimizer begins anew, as what it knows of
-    gradients is of weights that are no more.
+    attention is one layer with smaller heads. All other layers keep their weights, but for what is said of batch
+    normalizations below. The copy is best trained on for some epochs. It is plain and not compiled, as those of `prune`
+    are: an optimizer begins anew, as what it knows of gradients is of weights that are no more.
 
     With data, inputs alone, much less is lost: the factors of each layer are the best of their ranks for what it reads,
     fitted from input to output on what the layers before it have become, and biases keep the means; the other half of

@@ -14,7 +14,7 @@ from keras_slim.pruning.silent_program import SilentProgram
 
 
 def fitted(model, planned, batches, memory, verbose):
-    """Returns the factors of each layer, and its bias, with which the network answers most as the model does.
+    """Returns the factors of each layer, and its offset, with which the network answers most as the model does.
 
     The model and a twin whose kernels are those products go through the data side by side. Before each layer both stop;
     the kernel is fitted that makes of the twin's inputs what the model's makes of its own, by least squares, then the

@@ -24,7 +24,7 @@ OF_A_FACTOR = {
 }
 """What a layer has no more that is not the last in the place of another."""
 LEAST_SCALE = 1e-3
-"""How much outputs count at least that a batch normalization hardly hands on, as a share of the most."""
+"""How much outputs count at least that a batch normalization hardly hands on, as a share of the median."""
 FRESH = {"kernel_initializer": "glorot_uniform", "embeddings_initializer": "uniform"}
 """What is for a kernel of another shape, such as a constant array, and of no use where weights are given."""
 
@@ -77,9 +77,14 @@ class Factorable:
         return self.layer.bias if self.layer.use_bias else None
 
     @property
+    def is_mended_behind(self) -> bool:
+        """Whether it is a batch normalization behind that makes up for means, as there is no bias."""
+        return self.norm is not None and self.bias is None
+
+    @property
     def offset(self) -> keras.Variable | None:
         """The variable that makes up for means: the bias, or the mean that a batch normalization behind takes away."""
-        return self.norm.moving_mean if self.bias is None and self.norm is not None else self.bias
+        return self.norm.moving_mean if self.is_mended_behind else self.bias
 
     @property
     def scale(self) -> Any:
@@ -201,7 +206,7 @@ class Factorable:
     def shifted(self, shift: np.ndarray) -> np.ndarray:
         """Returns the offset with which what comes out, channel by channel, is shifted."""
         offset = keras.ops.convert_to_numpy(self.offset).astype(float)
-        return offset + shift if self.offset is self.bias else offset - shift
+        return offset - shift if self.is_mended_behind else offset + shift
 
     def values(self, factors: Any, offset: Any) -> list[tuple[keras.Variable, np.ndarray]]:
         """Returns the variables of the layer, and their values with which it computes what its factors do."""
@@ -225,15 +230,18 @@ class Factorable:
 def tell_norms(kinds: dict[keras.layers.Layer, Factorable], model: keras.Model) -> None:
     """Tells the kinds of layers which batch normalization alone reads what they put out."""
     for layer, norm in normalized_layers(model):
-        if layer in kinds and type(norm) is keras.layers.BatchNormalization:
+        is_plain = type(norm) is keras.layers.BatchNormalization and not getattr(norm, "renorm", False)
+        if layer in kinds and is_plain:
             kinds[layer].norm = norm
 
 
 def output_scale(norm: keras.layers.BatchNormalization) -> np.ndarray:
-    """Returns what a batch normalization multiplies each output with, none of it much less than the largest."""
+    """Returns what a batch normalization multiplies each output with, about 1, and none much less than others."""
     scale = np.abs(scale_of(norm))
-    least = LEAST_SCALE * scale.max()
-    return np.maximum(scale, least) if np.isfinite(least) and least > 0 else np.ones_like(scale)
+    if not (np.isfinite(scale).all() and scale.any()):
+        return np.ones_like(scale)
+    scale = np.maximum(scale, LEAST_SCALE * np.median(scale[scale > 0]))
+    return scale / np.exp(np.log(scale).mean())
 
 
 class FactorableConvolution(Factorable):

@@ -28,6 +28,6 @@ def replaced(model, planned, found=None):
     for layer, (factors, offset) in (found or {}).items():
         kind, *_ = planned[layer]
         kind.fill(stacks[layer], factors, offset)
-        if kind.norm is not None and kind.bias is None and offset is not None:
+        if kind.is_mended_behind and offset is not None:
             stacks[kind.norm][0].moving_mean.assign(offset)
     return copy

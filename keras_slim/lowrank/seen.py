@@ -170,7 +170,8 @@ class Seen:
             total = picked.total
             middle = max(0, (total + is_first_less) // 2 - first)
             for half, part in ((one, slice(middle)), (other, slice(middle, None))):
-                half.add(rows[part], None if others is None else others[part], is_same)
+                if len(rows[part]):
+                    half.add(rows[part], None if others is None else others[part], is_same)
             first += length
 
     def _from(self, origin, rows):
@@ -219,7 +220,8 @@ class Seen:
             matrix: The other matrix.
             ridge: Penalty on the squares of what it differs from the other one, as a share of the mean variance.
         """
-        return self._whole.regressed(matrix, ridge)
+        whole = self._whole
+        return _regressed(whole.moments(), whole.between(), matrix, ridge)
 
     def best_ridge(self, matrix: np.ndarray, fit) -> float:
         """Returns the penalty with which a fit to one half of the data is best for the other half.
@@ -234,10 +236,11 @@ class Seen:
         one, other = self._halves
         if not (one.count and other.count):
             return RIDGES[0]
+        moments, between = one.moments(), one.between()
         gram, wanted = other.moments(), other.between() @ matrix
         errors = []
         for ridge in RIDGES:
-            found = fit(one.regressed(matrix, ridge), _raised(one.moments(), ridge))
+            found = fit(_regressed(moments, between, matrix, ridge), _raised(moments.copy(), ridge))
             errors.append(np.vdot(found, gram @ found) - 2 * np.vdot(found, wanted))
         good = min(errors) + AS_GOOD * abs(min(errors))
         return next(ridge for ridge, error in zip(RIDGES, errors, strict=True) if error <= good)
@@ -283,12 +286,6 @@ class _Sums:
         """Returns the mean of `x y'`, with `y` what is read in the other network; as if some rows were the same."""
         return self._with_floor(self.cross / self.count - self._outer(self.mean, self.mean_before))
 
-    def regressed(self, matrix, ridge):
-        """Returns what `Seen.regressed` does, for these rows."""
-        gram = self.moments()
-        penalty = (max(ridge, RIDGE) * np.trace(gram) / len(gram) or 1.0) * np.eye(len(gram))
-        return scipy.linalg.solve(gram + penalty, (self.between() + penalty) @ matrix, assume_a="pos")
-
     def _with_floor(self, moments):
         """Returns second moments with what is more than rounding leaves of inputs that hardly vary."""
         size = len(moments)
@@ -297,6 +294,12 @@ class _Sums:
 
     def _outer(self, first, second):
         return np.outer(first, second) / self.count**2 if self._is_centered else 0.0
+
+
+def _regressed(gram, between, matrix, ridge):
+    """Returns what `Seen.regressed` does, for these moments."""
+    penalty = (max(ridge, RIDGE) * np.trace(gram) / len(gram) or 1.0) * np.eye(len(gram))
+    return scipy.linalg.solve(gram + penalty, (between + penalty) @ matrix, assume_a="pos")
 
 
 def _raised(gram, ridge):

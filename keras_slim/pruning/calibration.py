@@ -22,6 +22,9 @@ from keras_slim.pruning.compensation import compensated_weights
 from keras_slim.scoring.data import as_batches, flat_inputs, num_samples
 from keras_slim.validation import check_count, check_positive
 
+LEAST_VARIANCE = 1e-2
+"""What a channel is taken to vary at least by `settle`, as a share of what it did: it may be dead on little data."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -129,7 +132,9 @@ def settle(model: keras.Model, batches) -> None:
 
     What varies less than it did is made up for by the scale, means by the offset. Training then begins where the model
     stands: a step normalises by the statistics of its batch, and what is fitted to be most like something else varies
-    less than that, layer by layer. Normalizations that are frozen stay as they are, and those without scale or offset.
+    less than that, layer by layer. What hardly varies on the data is taken to vary a little. Normalizations stay as
+    they are that are frozen, are called in training mode, have no scale or offset, or one with a constraint, or
+    renormalise.
 
     Args:
         model: A Functional or built Sequential model.
@@ -137,11 +142,22 @@ def settle(model: keras.Model, batches) -> None:
     """
     names = "gamma", "beta", "moving_mean", "moving_variance"
     for layer, (mean, variance) in _statistics(model, batches, in_training=False).items():
-        if layer.scale and layer.center:
-            gamma, beta, old_mean, old_variance = _taken(layer, names)
+        if not _can_be_settled(layer):
+            continue
+        gamma, beta, old_mean, old_variance = before = _taken(layer, names)
+        with np.errstate(all="ignore"):  # what is not finite stays as it is
             scale = gamma / np.sqrt(old_variance + layer.epsilon)
+            _give(layer, names[2:], (mean, np.maximum(variance, LEAST_VARIANCE * old_variance)))
+            mean, variance = _taken(layer, names[2:])  # as rounded
             gamma, beta = scale * np.sqrt(variance + layer.epsilon), beta + scale * (mean - old_mean)
-            _give(layer, names, (gamma, beta, mean, variance))
+            _give(layer, names[:2], (gamma, beta))
+        if not all(np.isfinite(value).all() for value in _taken(layer, names)):
+            _give(layer, names, before)
+
+
+def _can_be_settled(layer):
+    is_known = type(layer) is keras.layers.BatchNormalization and not getattr(layer, "renorm", False)
+    return is_known and layer.scale and layer.center and not (layer.gamma_constraint or layer.beta_constraint)
 
 
 @without_gradients()
@@ -151,18 +167,24 @@ def _statistics(model, batches, in_training):
     Args:
         model: A Functional or built Sequential model.
         batches: Function of no argument that returns an iterator over flat lists of its inputs.
-        in_training: Whether each hands on what it normalises by the statistics of the batch.
+        in_training: Whether each hands on what it normalises by the statistics of the batch. If not, those are left out
+            that do so in any case.
     """
     names = "moving_mean", "moving_variance"
     layers = {id(layer): layer for layer in _normalizations(model)}
     before = {key: (layer.momentum, _taken(layer, names)) for key, layer in layers.items()}
     seen: dict[int, list] = {key: [] for key in layers}
+    left: set[int] = set()
     if not layers:
         return {}
 
     def call(node, given, args, kwargs):
         operation = node.operation
-        if is_graph(operation) and find_rule(operation) is None:
+        is_inner = is_graph(operation) and find_rule(operation) is None
+        if kwargs.get("training") and not in_training:
+            left.update(map(id, _normalizations(operation) if is_inner else [operation]))
+            return called(operation, args, kwargs)
+        if is_inner:
             return run(operation, given, call)
         if id(operation) not in layers:
             return called(operation, args, kwargs)
@@ -185,7 +207,7 @@ def _statistics(model, batches, in_training):
             layer.momentum, _ = before[key]
     found = {}
     for key, layer in layers.items():
-        if seen[key]:
+        if seen[key] and key not in left:
             sizes, *moments = zip(*seen[key], strict=True)
             weighed = [np.tensordot(sizes, np.array(values), axes=1) for values in moments]
             total, mean, squares = sum_over_processes([sum(sizes), *weighed])

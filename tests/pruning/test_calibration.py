@@ -337,6 +337,38 @@ def test_settled_statistics_are_those_of_the_data_and_answers_stay():
     assert {norm.momentum for norm in norms} == {0.99}
 
 
+@keras.saving.register_keras_serializable("tests")
+class OwnNormalization(layers.BatchNormalization):
+    """Scales by one more than its `gamma`."""
+
+    def call(self, inputs, training=None, mask=None):
+        return inputs + super().call(inputs, training=training)
+
+
+def test_what_normalizes_in_its_own_way_or_varies_too_little_is_not_settled_out_of_shape():
+    inputs = keras.Input((4,))
+    inner = keras.Sequential([keras.Input((4,)), layers.BatchNormalization(name="within")], name="inner")
+    x = layers.BatchNormalization(name="always")(inputs, training=True)
+    x = OwnNormalization(name="own")(inner(x, training=True))
+    x = layers.BatchNormalization(name="constrained", gamma_constraint=keras.constraints.UnitNorm())(x)
+    dead = layers.Dense(4, name="dead", kernel_initializer="zeros")
+    outputs = layers.BatchNormalization(name="settled")(dead(inputs))
+    model = randomise(keras.Model(inputs, [x, outputs]))
+    dead.kernel.assign(np.zeros((4, 4)))
+    x = inputs_for(model, samples=60)
+    want, before = model.predict(x, verbose=0), {each.path: np.array(each) for each in model.variables}
+    settle(model, lambda: iter([[x]]))
+    for one, other in zip(model.predict(x, verbose=0), want, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    changed = {each.path.split("/")[0] for each in model.variables if np.any(np.array(each) != before[each.path])}
+    assert changed == {"settled"}
+    assert np.all(np.array(model.get_layer("settled").moving_variance) > 0)
+    before = [np.array(each) for each in model.weights]
+    settle(model, lambda: iter([[np.full((8, 4), np.nan, "float32")]]))
+    for old, new in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 def norm_after(first, *others):
     """Returns a model whose `first` layer is read by something without a bias, and then normalised."""
     inputs = keras.Input((6, 6, 2))
