@@ -84,7 +84,7 @@ class Factorable:
     @property
     def offset(self) -> keras.Variable | None:
         """The variable that makes up for means: the bias, or the mean that a batch normalization behind takes away."""
-        return self.norm.moving_mean if self.is_mended_behind else self.bias
+        return self.bias if self.norm is None or self.bias is not None else self.norm.moving_mean
 
     @property
     def scale(self) -> Any:
