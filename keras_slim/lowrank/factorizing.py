@@ -7,6 +7,7 @@ from keras_slim.graph.opening import opened
 from keras_slim.lowrank.asked import factorable, why_not
 from keras_slim.lowrank.fitting import fitted, plain
 from keras_slim.lowrank.kinds import tell_norms
+from keras_slim.lowrank.layers import ignored
 from keras_slim.lowrank.plan import FactorizationPlan
 from keras_slim.lowrank.planning import plan_factorization
 from keras_slim.lowrank.replacing import replaced
@@ -23,6 +24,7 @@ def factorize(
     *,
     steps: int | None = None,
     samples: int = 1024,
+    ignore=(),
     memory: int = 2**30,
     verbose: int = 1,
     **options,
@@ -49,11 +51,12 @@ def factorize(
         data: Inputs to look at, in any form `fit` takes; some hundreds of samples will do. Optional.
         steps: Number of batches to look at. Defaults to all; a generator needs it.
         samples: Samples to look at, at most.
+        ignore: Names of layers that stay as they are, batch normalizations too, or of models inside the model.
         memory: Bytes of activations to hold at most while factors are fitted, in both networks; and of second moments,
             as for `plan_factorization`.
         verbose: 0 shows nothing, 1 how far it is, where that takes more than five seconds.
-        **options: Without a plan, those of `plan_factorization`: `ratio`, `of`, `ranks`, `scheme`, `ignore`, and
-            `max_drop`, `validation_data`, `metric`, `mode`.
+        **options: Without a plan, those of `plan_factorization`: `ratio`, `of`, `ranks`, `scheme`, and `max_drop`,
+            `validation_data`, `metric`, `mode`.
 
     Returns:
         The copy: Sequential if the model is, else Functional.
@@ -78,16 +81,17 @@ def factorize(
     data = drawn(data, steps, owner)
     if plan is None:
         looking = {"data": data, "steps": steps, "samples": samples, "memory": memory, "verbose": verbose}
-        plan = plan_factorization(given, **options, **looking)
+        plan = plan_factorization(given, **options, **looking, ignore=ignore)
     elif options or not isinstance(plan, FactorizationPlan):
         expected = "a `FactorizationPlan`, without options of its own, or options alone"
         raise TypeError(invalid_argument("plan", owner, expected=expected, received=[plan, *options]))
     planned = _planned(model, plan)
+    tell_norms({layer: kind for layer, (kind, *_) in planned.items()}, model, ignored(model, ignore, owner))
     if data is None or not planned:
         return replaced(model, planned, plain(planned))
     batches = calibration_inputs(data, model, steps, owner, samples)
     small = replaced(model, planned, fitted(model, planned, batches, memory, verbose))
-    settle(small, batches)
+    settle(small, batches, ignored(small, ignore, owner))
     return small
 
 
@@ -107,6 +111,5 @@ def _planned(model, plan):
             f"these have, from 1 to full. Received: {[(each.path, each.scheme, each.ranks) for each in wrong]} (path, "
             "scheme, ranks). Make a new plan with `plan_factorization(model, ...)`."
         )
-    tell_norms({layers[path]: kind for path, kind in kinds.items()}, model)
     found = ((layers[each.path], kinds[each.path], each) for each in plan.layers)
     return {layer: (kind, kind.schemes[each.scheme], each.ranks) for layer, kind, each in found}

@@ -227,11 +227,11 @@ class Factorable:
             stack[-1].bias.assign(self.bias if bias is None else bias)
 
 
-def tell_norms(kinds: dict[keras.layers.Layer, Factorable], model: keras.Model) -> None:
-    """Tells the kinds of layers which batch normalization alone reads what they put out."""
+def tell_norms(kinds: dict[keras.layers.Layer, Factorable], model: keras.Model, ignored) -> None:
+    """Tells the kinds of layers which batch normalization alone reads what they put out, unless it is ignored."""
     for layer, norm in normalized_layers(model):
         is_plain = type(norm) is keras.layers.BatchNormalization and not getattr(norm, "renorm", False)
-        if layer in kinds and is_plain:
+        if layer in kinds and is_plain and not ignored(norm):
             kinds[layer].norm = norm
 
 

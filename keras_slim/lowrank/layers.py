@@ -34,14 +34,14 @@ class Layers:
         self.program = Program(model)
         calls = _calls(self.program)
         self._schemes = PerLayer(model, scheme, lambda option: _check_scheme(option, owner), "scheme", owner)
-        ignored = PerLayer(model, dict.fromkeys(ignore, True), bool, "ignore", owner)
+        is_ignored = ignored(model, ignore, owner)
         self._reasons = {
-            layer: "it is ignored" if ignored.of(layer) else why_not(layer, self._schemes.of(layer)) for layer in calls
+            layer: "it is ignored" if is_ignored(layer) else why_not(layer, self._schemes.of(layer)) for layer in calls
         }
         self.kinds = {
             layer: factorable(layer, self._schemes.of(layer)) for layer, reason in self._reasons.items() if not reason
         }
-        tell_norms(self.kinds, model)
+        tell_norms(self.kinds, model, is_ignored)
         self.calls = {
             layer: [_shapes(kind.reads(call)[0], call, self.program) for call in calls[layer]]
             for layer, kind in self.kinds.items()
@@ -76,6 +76,11 @@ class Layers:
         )
         left = (LeftWhole(names[layer], whole[layer]) for layer in self._reasons if layer not in products)
         return FactorizationPlan(tuple(factors), tuple(left), before, after, settings)
+
+
+def ignored(model, ignore, owner):
+    """Returns a function of a layer that tells whether it stays as it is, by the names that were given to `owner`."""
+    return PerLayer(model, dict.fromkeys(ignore, True), bool, "ignore", owner).of
 
 
 def _check_scheme(option, owner):

@@ -127,7 +127,7 @@ def recalibrate(model: keras.Model, batches) -> None:
         _give(layer, ("moving_mean", "moving_variance"), statistics)
 
 
-def settle(model: keras.Model, batches) -> None:
+def settle(model: keras.Model, batches, ignored=lambda layer: False) -> None:
     """Makes the means and variances of batch normalizations those of data, while the model answers as it did, in place.
 
     What varies less than it did is made up for by the scale, means by the offset. Training then begins where the model
@@ -139,10 +139,11 @@ def settle(model: keras.Model, batches) -> None:
     Args:
         model: A Functional or built Sequential model.
         batches: Function of no argument that returns an iterator over flat lists of its inputs.
+        ignored: Function of a normalization that tells whether it stays as it is.
     """
     names = "gamma", "beta", "moving_mean", "moving_variance"
     for layer, (mean, variance) in _statistics(model, batches, in_training=False).items():
-        if not _can_be_settled(layer):
+        if ignored(layer) or not _can_be_settled(layer):
             continue
         gamma, beta, old_mean, old_variance = before = _taken(layer, names)
         with np.errstate(all="ignore"):  # what is not finite stays as it is

@@ -52,6 +52,7 @@ class Factorize(Step):
         return dataclasses.replace(self, ratio=self.ratio * strength) if strength and self.ratio else None
 
     def run(self, state, place):
+        untouched = [path for path in paths(state.model).values() if is_within(path, place.untouched)]
         plan = plan_factorization(
             state.model,
             self.ratio,
@@ -59,8 +60,9 @@ class Factorize(Step):
             ranks=self.ranks,
             scheme=self.scheme,
             data=place.data,
-            ignore=[path for path in paths(state.model).values() if is_within(path, place.untouched)],
+            ignore=untouched,
             verbose=place.verbose,
         )
         notes = (f"Products: {', '.join(repr(each.path) for each in plan.layers) or 'none'}.",)
-        return State(factorize(state.model, plan, place.data, verbose=place.verbose), state.holding, notes)
+        small = factorize(state.model, plan, place.data, ignore=untouched, verbose=place.verbose)
+        return State(small, state.holding, notes)
