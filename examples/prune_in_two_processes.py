@@ -1,7 +1,7 @@
 """Prune a network that several processes train together, each on its part of the data.
 
 Run it with `python examples/prune_in_two_processes.py`: it starts itself twice on this machine. On a cluster, start it
-on each machine with the variables that `start_both` sets. It takes half a minute, and needs `pip install jax`.
+on each machine with the variables that `start_both` sets. It takes a minute, and needs `pip install jax`.
 """
 
 import os
