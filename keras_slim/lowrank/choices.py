@@ -186,7 +186,8 @@ def _by_rule(kind, calls, schemes, gram, rule):
     if rule is None or not schemes:
         return [whole], NO_SCHEME if rule else NO_RANKS
     kernel, given = kind.weighed(gram), gram if rule.sees_data else None
-    ranks = {name: rule.ranks(kind.weighed(given), scheme, given) for name, scheme in schemes.items()}
+    shown = kernel if rule.sees_data else kind.kernel
+    ranks = {name: rule.ranks(shown, scheme, given) for name, scheme in schemes.items()}
     found = []
     for name, each in ranks.items():
         if each is not None:

@@ -12,6 +12,7 @@ from keras_slim.graph.copying import copied
 from keras_slim.graph.program import Call
 from keras_slim.lowrank.seen import Seen
 from keras_slim.own_state import give, variables_of
+from keras_slim.pruning.calibration import is_plain
 from keras_slim.rewriting.folding import normalized_layers, scale_of
 
 OF_A_FACTOR = {
@@ -49,7 +50,7 @@ class Factorable:
     """Whether the matrix is the kernel of the layer as it stands, not several of them or another order of its axes."""
     leaves_out_padding = False
     """Whether it does not read steps that are masked."""
-    norm: keras.layers.BatchNormalization | None = None
+    norm: Any = None
     may_compute_more = False
     """Whether it has nothing to compute as it is, so that factors are taken for fewer parameters alone."""
 
@@ -84,7 +85,7 @@ class Factorable:
     @property
     def offset(self) -> keras.Variable | None:
         """The variable that makes up for means: the bias, or the mean that a batch normalization behind takes away."""
-        return self.bias if self.norm is None or self.bias is not None else self.norm.moving_mean
+        return self.norm.moving_mean if self.is_mended_behind else self.bias
 
     @property
     def scale(self) -> Any:
@@ -230,8 +231,7 @@ class Factorable:
 def tell_norms(kinds: dict[keras.layers.Layer, Factorable], model: keras.Model, ignored) -> None:
     """Tells the kinds of layers which batch normalization alone reads what they put out, unless it is ignored."""
     for layer, norm in normalized_layers(model):
-        is_plain = type(norm) is keras.layers.BatchNormalization and not getattr(norm, "renorm", False)
-        if layer in kinds and is_plain and not ignored(norm):
+        if layer in kinds and is_plain(norm) and not ignored(norm):
             kinds[layer].norm = norm
 
 

@@ -132,12 +132,11 @@ class Seen:
 
     def check(self) -> None:
         """Raises `ValueError` if what is read, here or in the other network, is not finite, or is padding alone."""
-        whole = self._whole
-        if not whole.count:
+        if not self.count:
             raise ValueError(
                 f"All that '{self._kind.layer.name}' reads of `data` is masked. Expected steps that are not padding."
             )
-        if not (np.isfinite(whole.gram).all() and np.isfinite(whole.cross).all()):
+        if not all(np.isfinite(half.gram).all() and np.isfinite(half.cross).all() for half in self._halves):
             raise ValueError(
                 f"What '{self._kind.layer.name}' reads holds values that are not finite. Expected finite activations "
                 "on `data`. Look for NaN in the data and in the weights."
@@ -179,7 +178,7 @@ class Seen:
         if not self._is_centered:
             return rows, origin
         with np.errstate(invalid="ignore"):  # infinities are told of in the end
-            origin = origin if any(half.count for half in self._halves) or not len(rows) else rows.mean(axis=0)
+            origin = origin if self.count or not len(rows) else rows.mean(axis=0)
             return rows - origin, origin
 
     def _mask(self, values):
@@ -194,14 +193,19 @@ class Seen:
         return self._kind.rows(value if mask is None else value[mask], chosen).astype(float)
 
     @property
+    def count(self) -> int:
+        """How many rows there were."""
+        return sum(half.count for half in self._halves)
+
+    @property
     def _whole(self):
         one, other = self._halves
         return one + other
 
     def means(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the mean of what is read in the other network, and in this one."""
-        whole = self._whole
-        return self._origin_before + whole.mean_before / whole.count, self._origin + whole.mean / whole.count
+        before, after = (sum(getattr(half, name) for half in self._halves) for name in ("mean_before", "mean"))
+        return self._origin_before + before / self.count, self._origin + after / self.count
 
     def gram(self, ridge: float = 0.0) -> np.ndarray:
         """Returns the mean of `x x'`, without their means if these do not count, never below rounding.

@@ -22,6 +22,7 @@ from keras_slim.pruning.compensation import compensated_weights
 from keras_slim.scoring.data import as_batches, flat_inputs, num_samples
 from keras_slim.validation import check_count, check_positive
 
+STATISTICS = "moving_mean", "moving_variance"
 LEAST_VARIANCE = 1e-2
 """What a channel is taken to vary at least by `settle`, as a share of what it did: it may be dead on little data."""
 
@@ -124,7 +125,7 @@ def recalibrate(model: keras.Model, batches) -> None:
         batches: Function of no argument that returns an iterator over flat lists of its inputs.
     """
     for layer, statistics in _statistics(model, batches, in_training=True).items():
-        _give(layer, ("moving_mean", "moving_variance"), statistics)
+        _give(layer, STATISTICS, statistics)
 
 
 def settle(model: keras.Model, batches, ignored=lambda layer: False) -> None:
@@ -141,24 +142,28 @@ def settle(model: keras.Model, batches, ignored=lambda layer: False) -> None:
         batches: Function of no argument that returns an iterator over flat lists of its inputs.
         ignored: Function of a normalization that tells whether it stays as it is.
     """
-    names = "gamma", "beta", "moving_mean", "moving_variance"
+    trained = "gamma", "beta"
     for layer, (mean, variance) in _statistics(model, batches, in_training=False).items():
         if ignored(layer) or not _can_be_settled(layer):
             continue
-        gamma, beta, old_mean, old_variance = before = _taken(layer, names)
+        gamma, beta, old_mean, old_variance = before = _taken(layer, trained + STATISTICS)
         with np.errstate(all="ignore"):  # what is not finite stays as it is
             scale = gamma / np.sqrt(old_variance + layer.epsilon)
-            _give(layer, names[2:], (mean, np.maximum(variance, LEAST_VARIANCE * old_variance)))
-            mean, variance = _taken(layer, names[2:])  # as rounded
+            _give(layer, STATISTICS, (mean, np.maximum(variance, LEAST_VARIANCE * old_variance)))
+            mean, variance = _taken(layer, STATISTICS)  # as rounded
             gamma, beta = scale * np.sqrt(variance + layer.epsilon), beta + scale * (mean - old_mean)
-            _give(layer, names[:2], (gamma, beta))
-        if not all(np.isfinite(value).all() for value in _taken(layer, names)):
-            _give(layer, names, before)
+            _give(layer, trained, (gamma, beta))
+        if not all(np.isfinite(value).all() for value in _taken(layer, trained + STATISTICS)):
+            _give(layer, trained + STATISTICS, before)
+
+
+def is_plain(norm: keras.layers.BatchNormalization) -> bool:
+    """Tells whether a batch normalization is Keras's own, and a mean and a variance are all that it keeps."""
+    return type(norm) is keras.layers.BatchNormalization and not getattr(norm, "renorm", False)
 
 
 def _can_be_settled(layer):
-    is_known = type(layer) is keras.layers.BatchNormalization and not getattr(layer, "renorm", False)
-    return is_known and layer.scale and layer.center and not (layer.gamma_constraint or layer.beta_constraint)
+    return is_plain(layer) and layer.scale and layer.center and not (layer.gamma_constraint or layer.beta_constraint)
 
 
 @without_gradients()
@@ -171,9 +176,8 @@ def _statistics(model, batches, in_training):
         in_training: Whether each hands on what it normalises by the statistics of the batch. If not, those are left out
             that do so in any case.
     """
-    names = "moving_mean", "moving_variance"
     layers = {id(layer): layer for layer in _normalizations(model)}
-    before = {key: (layer.momentum, _taken(layer, names)) for key, layer in layers.items()}
+    before = {key: (layer.momentum, _taken(layer, STATISTICS)) for key, layer in layers.items()}
     seen: dict[int, list] = {key: [] for key in layers}
     left: set[int] = set()
     if not layers:
@@ -190,11 +194,11 @@ def _statistics(model, batches, in_training):
         if id(operation) not in layers:
             return called(operation, args, kwargs)
         outputs = called(operation, args, {**kwargs, "training": True})
-        mean, variance = _taken(operation, names)
+        mean, variance = _taken(operation, STATISTICS)
         seen[id(operation)].append((len(given[0]), mean, variance + mean**2))
         if in_training:
             return outputs
-        _give(operation, names, before[id(operation)][1])
+        _give(operation, STATISTICS, before[id(operation)][1])
         return called(operation, args, kwargs)
 
     try:
