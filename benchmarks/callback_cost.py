@@ -45,15 +45,15 @@ class TimedPruning(slim.callbacks.ProgressiveGlobalPruning):
         self.own_seconds.append(self._own + time.perf_counter() - start)
 
 
-def pruning(train, **options):
-    sample = train[0][:512], train[1][:512]
+def pruning(train, samples=512, **options):
+    sample = train[0][:samples], train[1][:samples]
     return TimedPruning(of="macs", data=sample, verbose=0, **options)
 
 
-def seconds_of(model, train, epochs, callbacks):
+def seconds_of(model, train, epochs, callbacks, batch_size=64):
     """Returns the seconds of each epoch; the timer comes last, so that a cut counts in no epoch."""
     timer = EpochTimer()
-    model.fit(*train, batch_size=64, epochs=epochs, verbose=0, callbacks=[*callbacks, timer])
+    model.fit(*train, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[*callbacks, timer])
     return timer.seconds
 
 

@@ -1,9 +1,11 @@
 """What holds on which backend and under which strategy, and what an epoch and the callbacks take on each backend."""
 
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -27,7 +29,7 @@ SECONDS = {
 }
 
 
-def run(python, backend, script, *arguments):
+def run(python, backend, script, *arguments, **variables):
     """Yields what a script prints on a backend, line by line, read as JSON.
 
     Args:
@@ -35,9 +37,11 @@ def run(python, backend, script, *arguments):
         backend: Its name.
         script: The script.
         *arguments: Its arguments.
+        **variables: Of its environment.
     """
     environment = {
         **os.environ,
+        **variables,
         "KERAS_BACKEND": backend,
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "XLA_FLAGS": "--xla_force_host_platform_device_count=2" if "parallel" in arguments else "",
@@ -49,6 +53,25 @@ def run(python, backend, script, *arguments):
                 yield json.loads(line)
     if process.returncode:
         raise RuntimeError(f"{script} ended with {process.returncode} on {backend}.")
+
+
+def times_of_two_workers(python, *arguments):
+    """Returns what the first of two processes measures that train together on JAX."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{found.getsockname()[1]}"
+    together = {
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": address,
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": "2",
+        "JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo",
+    }
+    call = python, "jax", "everywhere_times.py", *arguments
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        both = [
+            pool.submit(lambda rank: list(run(*call, **together, KERAS_DISTRIBUTION_PROCESS_ID=str(rank))), rank)
+            for rank in range(2)
+        ]
+        return both[0].result()
 
 
 def checked(pythons):
@@ -101,6 +124,8 @@ def main():
     pythons = {backend: python for backend, python in pythons.items() if python}
     arguments = options.data_dir, str(options.images), str(options.fits)
     times = {backend: list(run(pythons[backend], backend, "everywhere_times.py", *arguments)) for backend in pythons}
+    if "jax" in pythons:
+        times["jax, two processes"] = times_of_two_workers(pythons["jax"], *arguments)
     found = checked(pythons)
     rows, reasons = rows_of(found)
     write(
@@ -109,14 +134,15 @@ def main():
         [
             ("What holds", ["", *found], rows),
             *([("Why not", ["", ""], [[number, why] for number, why in enumerate(reasons, 1)])] if reasons else []),
-            ("Seconds of an epoch", ["backend", *SECONDS.values()], list(seconds_rows(times))),
+            ("Seconds of an epoch and of a cut", ["backend", *SECONDS.values()], list(seconds_rows(times))),
         ],
         "Each verb and callback is run on a small network for the digits that come with the library, and has to leave "
         "a network that is smaller, or trains, or answers as before; under a strategy, on two devices of a processor. "
         f"*Seconds*: the network of five convolutions of the cost of callbacks, {options.images:,} images of CIFAR-10, "
         "batch 64, TensorFlow in graph mode, the others as Keras compiles them. An epoch is the fastest but the "
         "first of a fit; a cut is one round of `ProgressiveGlobalPruning` with Taylor scores from 512 images, "
-        f"compensated. Median (lowest to highest) of {options.fits} fits.",
+        "compensated; *two processes* share the cores, and each has half of every batch and of these images. "
+        f"Median (lowest to highest) of {options.fits} fits.",
         {"holds": found, "seconds": times},
     )
 

@@ -11,6 +11,8 @@ import importlib
 import sys
 from typing import TYPE_CHECKING
 
+from keras_slim.versions import warn_of_untried
+
 if TYPE_CHECKING:
     from keras_slim import (
         callbacks,
@@ -168,6 +170,8 @@ def __getattr__(name):
 def __dir__():
     return sorted({*__all__, *_HOMES})
 
+
+warn_of_untried()
 
 if "keras" in sys.modules:
     importlib.import_module("keras_slim.layers")

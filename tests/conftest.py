@@ -14,6 +14,7 @@ import hypothesis
 import keras
 import pytest
 from kernels_kept import clear_kernels, keep_kernels
+from since import NEWER_MODULES, why_not
 
 # At Python's own thresholds, looking for garbage is a tenth of the time of tests: each model is tens of thousands of
 # objects, and nearly all that was made for a test lives as long as the test.
@@ -23,6 +24,8 @@ hypothesis.settings.register_profile("keras_slim", deadline=None, derandomize=Tr
 hypothesis.settings.load_profile("keras_slim")
 
 keep_kernels()
+
+collect_ignore = NEWER_MODULES
 
 
 @pytest.fixture(autouse=True)
@@ -41,6 +44,12 @@ def less_to_collect():
     clear_kernels()
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if isinstance(item, pytest.Function) and (reason := why_not(item)):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_runtest_setup(item):

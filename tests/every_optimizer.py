@@ -1,13 +1,14 @@
 """Every optimizer that Keras has, and ways to use them that keep other state."""
 
 import keras
+from since import since
 
 OPTIMIZERS = sorted(
     name
     for name, cls in vars(keras.optimizers).items()
     if isinstance(cls, type)
     and issubclass(cls, keras.optimizers.Optimizer)
-    and cls not in (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer, keras.optimizers.MultiOptimizer)
+    and name not in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
 )
 VARIANTS = {
     **{name: lambda name=name: getattr(keras.optimizers, name)(learning_rate=0.01) for name in OPTIMIZERS},
@@ -17,11 +18,12 @@ VARIANTS = {
     "Adam with EMA": lambda: keras.optimizers.Adam(0.01, use_ema=True),
     "Adam with accumulation": lambda: keras.optimizers.Adam(0.01, gradient_accumulation_steps=2),
     "Adam with a schedule": lambda: keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)),
-    "several": lambda: keras.optimizers.MultiOptimizer(
-        keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.01, momentum=0.9), {"hidden/.*": keras.optimizers.Adam()})
-    ),
     "Adam with loss scaling": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
 }
+if since(3, 15):
+    VARIANTS["several"] = lambda: keras.optimizers.MultiOptimizer(
+        keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.01, momentum=0.9), {"hidden/.*": keras.optimizers.Adam()})
+    )
 # Those that decide something within the step: only in one that is compiled is that a branch of a graph.
 IN_GRAPH = {"Adam", "Adam with EMA", "Adam with accumulation", "Adam with loss scaling", "several"}
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 from keras import layers, ops
+from since import since
 
 
 def arithmetic():
@@ -95,7 +96,8 @@ def parts():
     x = layers.Conv2D(20, 1)(x[:, 1:-1, ::2])
     y = ops.take(x, [3, 7, 7, -1, 11, 12, 0, 5], axis=-1) + x[..., 8:16]
     z = ops.take(x, 2, axis=-1) + x[:, :, :, 5]
-    x = ops.concatenate([ops.mean(y, axis=(1, 2)), ops.slice(x, (0, 0, 0, 4), (-1, 1, 1, 12))[:, 0, 0]], axis=-1)
+    x = ops.slice(x, (0, 0, 0, 4), (-1, 1, 1, 12)) if since(3, 14) else x[:, :1, :1, 4:]
+    x = ops.concatenate([ops.mean(y, axis=(1, 2)), x[:, 0, 0]], axis=-1)
     return keras.Model(inputs, layers.Dense(3)(ops.concatenate([x, layers.Flatten()(z)], axis=1)))
 
 
@@ -186,7 +188,7 @@ BUILDERS = [
     activations,
     reductions,
     channel_shuffle,
-    moved_axes,
+    *([moved_axes] if since(3, 15) else []),  # `ops.squeeze` and `ops.flip` over several axes
     units_as_positions,
     parts,
     stacked,

@@ -6,6 +6,7 @@ made up for, more steps are more data.
 
 import keras
 from keras import layers
+from since import GATE
 
 
 def recurrent():
@@ -90,7 +91,7 @@ def transformer():
     x = layers.Add()([x, y])
     y = layers.Dense(16)(layers.Dense(24, "gelu")(x))
     x = layers.Add()([x, y])
-    x = layers.Add()([x, layers.MultiHeadAttention(3, 6, use_bias=False, use_gate=True)(x, x)])
+    x = layers.Add()([x, layers.MultiHeadAttention(3, 6, use_bias=False, **GATE)(x, x)])
     return keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(x)))
 
 
@@ -116,7 +117,7 @@ def grouped_query_attention():
     inputs = keras.Input((6, 5))
     x = layers.Dense(12)(inputs)
     x = layers.Add()([x, layers.GroupQueryAttention(6, num_query_heads=6, num_key_value_heads=3)(x, x)])
-    y = layers.GroupQueryAttention(4, 4, 4, use_bias=False, use_gate=True)(x, x, layers.Dense(7)(inputs))
+    y = layers.GroupQueryAttention(4, 4, 4, use_bias=False, **GATE)(x, x, layers.Dense(7)(inputs))
     return keras.Model(inputs, layers.Dense(3)(y))
 
 

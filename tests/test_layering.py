@@ -25,6 +25,7 @@ RANKS = {
     "likeness": 0,
     "remaking": 0,
     "own_state": 0,
+    "versions": 0,
     "whole_files": 1,
     "tensorflow_process": 1,
     "progress_display": 1,
@@ -77,6 +78,7 @@ WITHIN_RANK_0 = {
     ("remaking", "likeness"),
     ("own_state", "held"),
     ("own_state", "likeness"),
+    ("versions", "errors"),
 }
 
 MAY_IMPORT_TENSORFLOW = (

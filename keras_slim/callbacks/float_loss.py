@@ -41,6 +41,7 @@ class FloatLoss:
         """Returns the mean loss as the model rounds now."""
         losses, sizes = [], []
         for x, *others in self._batches():
+            self._model.reset_metrics()  # Keras before 3.15 answers with the mean of all batches so far
             losses.append(self._model.test_on_batch(x, *others, return_dict=True)["loss"])
             sizes.append(num_samples(x))
         self._model.reset_metrics()

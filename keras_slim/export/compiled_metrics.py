@@ -22,8 +22,9 @@ class CompiledMetrics:
     def __init__(self, metrics, names, owner):
         self._metrics = metrics if isinstance(metrics, list | tuple | dict) else [metrics]
         self._names, self._owner = list(names), owner
-        tensors = [keras.Input((1,), name=name) for name in names]
-        self._model = keras.Model(tensors, tensors)
+        answers = [keras.Input((1,)) for _ in names]
+        handed_on = [keras.layers.Identity(name=name)(each) for name, each in zip(names, answers, strict=True)]
+        self._model = keras.Model(answers, handed_on)
         self._model.compile(metrics=self._metrics)
 
     def add(self, targets, answers, sample_weight=None):

@@ -195,7 +195,7 @@ def _hands_on(signature):
         model_input.name: keras.Input(model_input.shape, dtype=model_input.dtype, name=model_input.name)
         for model_input in signature.inputs
     }
-    return keras.Model(signature.pack(tensors), [*tensors.values()])
+    return keras.Model(signature.pack(tensors), [keras.layers.Identity()(each) for each in tensors.values()])
 
 
 def _check_named(x, signature):

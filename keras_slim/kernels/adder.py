@@ -158,7 +158,7 @@ def _input_gradient(kind, inputs, kernel, upstream):
         near = [at + pad[0] for at, pad in zip(first, kind.paddings, strict=True)]
         taps = [slice(at % stride, None, stride) for at, stride in zip(near, kind.strides, strict=True)]
         phase = images[:, first[0] :: kind.strides[0], first[1] :: kind.strides[1]]
-        met = ops.flip(weights[taps[0], taps[1]], axis=(0, 1))
+        met = ops.flip(ops.flip(weights[taps[0], taps[1]], axis=0), axis=1)  # one by one, for Keras before 3.14
         places = {
             "starts": [
                 at // stride + margin - (number - 1) * dilation

@@ -131,7 +131,7 @@ def adopt(
         if trained is not model:
             exchange_attributes(trained, {number: new for number, new in known.items() if number != id(model)})
         if trained.compiled:
-            vars(trained)[COMPILED] = {layer: layer.trainable for layer in trained._flatten_layers()}
+            _remember_layers(trained)
             for cut in cuts:
                 cut.exchange()
             compile_anew(trained)
@@ -150,9 +150,14 @@ def become(model: keras.Model, other: keras.Model) -> None:
     for each in own:
         vars(model)[TRACKER].track(each)
     if model.compiled:
-        vars(model)[COMPILED] = {layer: layer.trainable for layer in model._flatten_layers()}
+        _remember_layers(model)
         model.optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
         model.train_function = model.test_function = model.predict_function = None
+
+
+def _remember_layers(model):
+    if COMPILED in vars(model):  # not before Keras 3.15
+        vars(model)[COMPILED] = {layer: layer.trainable for layer in model._flatten_layers()}
 
 
 def compile_anew(model: keras.Model) -> None:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from since import GATE
 
 import keras_slim as slim
 from keras_slim.errors import PlanMismatchError, SlimWarning, UnsupportedLayerError
@@ -72,7 +73,7 @@ CASES = {
     "scores": (across, MULTI, {}, {"return_attention_scores": True}),
     "no bias": (across, MULTI, {"use_bias": False}, {"return_attention_scores": True}),
     "output shape": (itself, MULTI, {"output_shape": (3, 2), "dropout": 0.1}, {}),
-    "gate": (itself, MULTI, {"use_gate": True, "value_dim": 5, "dropout": 0.1}, {}),
+    "gate": (itself, MULTI, {**GATE, "value_dim": 5, "dropout": 0.1}, {}),
     "plane": (in_a_plane, MULTI, {"attention_axes": (2,)}, {}),
     "whole plane": (in_a_plane, MULTI, {}, {}),
     "grouped": (itself, GROUPED, {"dropout": 0.1}, {}),
@@ -307,7 +308,7 @@ def test_evbmf_finds_the_ranks_of_heads():
     ("layer", "reason"),
     [
         (MULTI(2, 4, kernel_constraint="non_neg", name="net"), "constraint"),
-        (GROUPED(4, 4, 2, use_gate=True, name="net"), "its gate"),
+        *([(GROUPED(4, 4, 2, **GATE, name="net"), "its gate")] if GATE else []),
     ],
 )
 def test_what_stays_whole_and_why(layer, reason):

@@ -1,6 +1,7 @@
 import keras
 import pytest
 from keras import layers
+from since import GATE
 
 from keras_slim.profiling import profile, weight_uses
 
@@ -33,10 +34,10 @@ def test_attention_over_some_axes_only():
     assert cost.macs == 4 * 5 * 6 * 8 * 2 * 4 + 5 * 2 * 6 * 6 * (4 + 4)
 
 
-@pytest.mark.parametrize("gates", [0, 1])
+@pytest.mark.parametrize("gates", [0, len(GATE)])
 def test_grouped_query_attention(gates):
     """Four heads of 4 for queries share two for keys and values."""
-    cost = cost_of(layers.GroupQueryAttention(4, 4, 2, use_gate=bool(gates)), (5, 8), (7, 8))
+    cost = cost_of(layers.GroupQueryAttention(4, 4, 2, **(GATE if gates else {})), (5, 8), (7, 8))
     projections = (1 + gates) * 5 * 8 * 4 * 4 + 2 * 7 * 8 * 2 * 4 + 5 * 4 * 4 * 8
     assert cost.macs == projections + 4 * 5 * 7 * (4 + 4)
 
