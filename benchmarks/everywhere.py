@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 
+from cells import cell
 from results_file import spread, write
 
 HERE = pathlib.Path(__file__).parent
@@ -55,6 +56,11 @@ def run(python, backend, script, *arguments, **variables):
         raise RuntimeError(f"{script} ended with {process.returncode} on {backend}.")
 
 
+def times_of(python, backend, *arguments):
+    """Returns what is measured of each fit on a backend."""
+    return list(run(python, backend, "everywhere_times.py", *arguments))
+
+
 def times_of_two_workers(python, *arguments):
     """Returns what the first of two processes measures that train together on JAX."""
     with socket.socket() as found:
@@ -74,15 +80,12 @@ def times_of_two_workers(python, *arguments):
         return both[0].result()
 
 
-def checked(pythons):
-    """Returns, by place, what each check says: `None` if all is well, else why not."""
+def checked(python, backend, strategy):
+    """Returns what each check says on a backend and under a strategy: `None` if all is well, else why not."""
     found = {}
-    for place, (backend, strategy) in PLACES.items():
-        if backend in pythons:
-            found[place] = {}
-            for each in run(pythons[backend], backend, "everywhere_checks.py", strategy):
-                print(f"{place}: {each['name']}: {each['why'] or 'yes'} ({each['seconds']:.0f} s)", flush=True)
-                found[place][each["name"]] = each["why"]
+    for each in run(python, backend, "everywhere_checks.py", strategy):
+        print(f"{backend}, {strategy}: {each['name']}: {each['why'] or 'yes'} ({each['seconds']:.0f} s)", flush=True)
+        found[each["name"]] = each["why"]
     return found
 
 
@@ -123,10 +126,20 @@ def main():
     pythons = {"tensorflow": sys.executable, "jax": options.jax_python, "torch": options.torch_python}
     pythons = {backend: python for backend, python in pythons.items() if python}
     arguments = options.data_dir, str(options.images), str(options.fits)
-    times = {backend: list(run(pythons[backend], backend, "everywhere_times.py", *arguments)) for backend in pythons}
+    found = {
+        place: cell("everywhere", f"checks {backend} {strategy}", {}, checked, pythons[backend], backend, strategy)
+        for place, (backend, strategy) in PLACES.items()
+        if backend in pythons
+    }
+    size = {"images": options.images, "fits": options.fits}
+    times = {
+        backend: cell("everywhere", f"times {backend}", size, times_of, python, backend, *arguments)
+        for backend, python in pythons.items()
+    }
     if "jax" in pythons:
-        times["jax, two processes"] = times_of_two_workers(pythons["jax"], *arguments)
-    found = checked(pythons)
+        times["jax, two processes"] = cell(
+            "everywhere", "times jax two processes", size, times_of_two_workers, pythons["jax"], *arguments
+        )
     rows, reasons = rows_of(found)
     write(
         "everywhere",
