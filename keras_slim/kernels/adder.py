@@ -14,7 +14,8 @@ import math
 import keras
 from keras import ops
 
-from keras_slim.kernels.backends import compiled, gradient, maximum, minimum
+from keras_slim.kernels import torch_adder
+from keras_slim.kernels.backends import compiled, gradient
 
 TERMS = 24
 """A pass over the output sums at most so many terms, if it can: more are slower than another pass."""
@@ -25,6 +26,7 @@ PASS = 4
 """What a pass over the output costs beside its terms, in terms."""
 CHAINS = 4
 """A pass sums its terms in so many independent chains, which a processor adds up side by side."""
+ON_TORCH = keras.backend.backend() == "torch"
 
 
 def adder_convolution(
@@ -60,6 +62,8 @@ def adder_convolution(
 
     @ops.custom_gradient
     def distance(inputs, kernel):
+        inputs, kernel = ops.stop_gradient(inputs), ops.stop_gradient(kernel)
+
         def gradients(*args, upstream=None):
             if upstream is None:
                 (upstream,) = args
@@ -74,7 +78,7 @@ def adder_convolution(
                 of_kernel *= goal / ops.maximum(ops.sqrt(ops.sum(ops.square(of_kernel))), 1e-12)
             return input_gradient(inputs, kernel, upstream), of_kernel
 
-        return forward(ops.stop_gradient(inputs), ops.stop_gradient(kernel)), gradients
+        return forward(inputs, kernel), gradients
 
     return ops.cast(distance(inputs, kernel), dtype)
 
@@ -136,7 +140,9 @@ def _forward(kind, inputs, kernel):
         "sizes": [(size - (taps - 1) * dilation - 1) // stride + 1 for size, taps, stride, dilation in axes],
     }
     inputs, weights = kind.by_group(inputs), kind.by_group(kernel)
-    larger = _sum_over_taps(inputs, weights, maximum, **places)
+    if ON_TORCH:
+        return _ungrouped(-_sum_over_taps(inputs, weights, torch_adder.distance, (), **places))
+    larger = _sum_over_taps(inputs, weights, ops.maximum, (), **places)
     sums = _sum_of_patches(inputs, kind.shape, **places) + ops.sum(weights, axis=(0, 1, 2))
     return _ungrouped(sums - 2 * larger)
 
@@ -170,15 +176,16 @@ def _input_gradient(kind, inputs, kernel, upstream):
             "strides": (1, 1),
             "sizes": ops.shape(phase)[1:3],
         }
-        low, high = phase - 1, phase + 1
-        clipped = _sum_over_taps(
-            upstream,
-            met,
-            lambda gradient, weight, low=low, high=high: gradient * minimum(maximum(weight, low), high),
-            **places,
-        )
-        phases.append(clipped - phase * _sum_of_patches(upstream, met.shape, **places))
+        if ON_TORCH:
+            phases.append(_sum_over_taps(upstream, met, torch_adder.clipped_difference, (phase,), **places))
+        else:
+            clipped = _sum_over_taps(upstream, met, _clipped, (phase - 1, phase + 1), **places)
+            phases.append(clipped - phase * _sum_of_patches(upstream, met.shape, **places))
     return _interleaved([_ungrouped(phase) for phase in phases], kind.strides, ops.shape(inputs))
+
+
+def _clipped(gradient, weight, low, high):
+    return gradient * ops.minimum(ops.maximum(weight, low), high)
 
 
 def _ungrouped(images):
@@ -207,7 +214,9 @@ def _interleaved(phases, strides, shape):
 def _kernel_gradient(kind, inputs, kernel, upstream):
     """Returns the gradient of the kernel: that of a convolution, less the kernel times the sum of the gradient."""
     inputs = kind.padded(inputs)
-    if kind.groups == 1:
+    if ON_TORCH:
+        products = torch_adder.products(kind, inputs, upstream)
+    elif kind.groups == 1:
         options = kind.strides, "valid", "channels_last", kind.dilation_rate
         products = gradient(lambda kernel: ops.conv(inputs, kernel, *options), kernel, upstream)
     else:
@@ -229,16 +238,17 @@ def _products_by_group(kind, inputs, upstream):
     return ops.reshape(ops.stack(taps), kind.shape)
 
 
-def _sum_over_taps(inputs, weights, term, starts, steps, strides, sizes):
+def _sum_over_taps(inputs, weights, term, at, starts, steps, strides, sizes):
     """Returns the sum of a term over the taps of a kernel and over channels.
 
-    `y[n, i, j, g, l]` is the sum of `term(inputs[n, i', j', g, k], weights[u, v, k, g, l])` over `u`, `v` and `k`, with
-    `i' = starts[0] + u * steps[0] + i * strides[0]`, and `j'` alike.
+    `y[n, i, j, g, l]` is the sum of `term(inputs[n, i', j', g, k], weights[u, v, k, g, l], *at[n, i, j, g, l])` over
+    `u`, `v` and `k`, with `i' = starts[0] + u * steps[0] + i * strides[0]`, and `j'` alike.
 
     Args:
         inputs: Tensor of shape `(batch, height, width, groups, channels)`.
         weights: Tensor of shape `(rows, columns, channels, groups, ...)`.
         term: Function that is zero of zeros, and of inputs that are zero if its other tensors are not.
+        at: Tensors of the shape of the result that each term reads.
         starts: Two integers, as `steps` and `strides`.
         sizes: Height and width of the result.
 
@@ -250,6 +260,10 @@ def _sum_over_taps(inputs, weights, term, starts, steps, strides, sizes):
     total = ops.zeros((batch, *sizes, groups, units), inputs.dtype)
     if not rows * columns:
         return total
+    if ON_TORCH:
+        fused = torch_adder.sum_over_taps(inputs, weights, term, at, starts, steps, strides, sizes)
+        if fused is not None:
+            return fused
     block = _block(channels, columns)
     blocks = -(-channels // block)
     extra = (0, blocks * block - channels)
@@ -266,7 +280,8 @@ def _sum_over_taps(inputs, weights, term, starts, steps, strides, sizes):
         terms = []
         for column, channel in itertools.product(range(columns), range(block)):
             places = _places(starts[1] + column * steps[1], sizes[1], strides[1])
-            terms.append(term(patches[:, :: strides[0], places, :, channel : channel + 1], taps[0, column, channel]))
+            patch = patches[:, :: strides[0], places, :, channel : channel + 1]
+            terms.append(term(patch, taps[0, column, channel], *at))
         return total + _sum_in_chains(terms)
 
     if block * columns < LEAST:  # few channels, a pass for each row: cut at places that XLA knows

@@ -1,4 +1,4 @@
-"""What each backend does in its own way: compiling a function, its gradient, types, and doing without gradients."""
+"""What each backend does in its own way: compiling a function, its gradient, and doing without gradients."""
 
 import contextlib
 
@@ -36,20 +36,6 @@ def gradient(function, at, upstream):
     with torch.enable_grad():
         at = at.detach().requires_grad_()
         return torch.autograd.grad(function(at), at, upstream)[0]
-
-
-def maximum(first, second):
-    """Returns the larger of each two elements, in their type: Keras's own makes float32 of float64 on PyTorch."""
-    if keras.backend.backend() == "torch":
-        return keras.ops.where(first > second, first, second)
-    return keras.ops.maximum(first, second)
-
-
-def minimum(first, second):
-    """Returns the smaller of each two elements, in their type."""
-    if keras.backend.backend() == "torch":
-        return keras.ops.where(first < second, first, second)
-    return keras.ops.minimum(first, second)
 
 
 @contextlib.contextmanager

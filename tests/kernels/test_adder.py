@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_slim.kernels import adder_convolution
+from keras_slim.errors import SlimWarning
+from keras_slim.kernels import adder_convolution, torch_adder
 from keras_slim.kernels.backends import gradient
 
 ON_TENSORFLOW = keras.backend.backend() == "tensorflow"
@@ -32,12 +33,13 @@ def step_by_step():
         import tensorflow as tf
 
         tf.config.run_functions_eagerly(True)
-        try:
-            yield
-        finally:
-            tf.config.run_functions_eagerly(False)
-    else:
+    torch_adder.step_by_step.add("cpu")
+    try:
         yield
+    finally:
+        torch_adder.step_by_step.discard("cpu")
+        if ON_TENSORFLOW:
+            tf.config.run_functions_eagerly(False)
 
 
 def check(dtype, tolerance, size, kernel, strides, padding, dilation, groups, channels, filters, seed=0, batch=2):
@@ -113,7 +115,8 @@ DEFAULTS = {"strides": (1, 1), "padding": "valid", "dilation": (1, 1), "groups":
     ("name", "dtype", "tolerance"),
     [(name, "float64", 1e-10) for name in COMPILED] + [(name, "float32", 1e-4) for name in ("strides", "depthwise")],
 )
-def test_compiled_convolutions_are_the_formulas(name, dtype, tolerance):
+def test_compiled_convolutions_are_the_formulas(name, dtype, tolerance, monkeypatch):
+    monkeypatch.setattr(torch_adder, "FEW", 0)
     check(dtype, tolerance, **{**DEFAULTS, **COMPILED[name]})
 
 
@@ -149,6 +152,23 @@ def test_the_local_learning_rate_scales_the_gradient_of_the_kernel_alone():
     np.testing.assert_array_equal(of_x, same_of_x)
     np.testing.assert_allclose(np.linalg.norm(scaled), 0.2 * np.sqrt(60))
     np.testing.assert_allclose(scaled / np.linalg.norm(scaled), of_w / np.linalg.norm(of_w), atol=1e-12)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="a matter of PyTorch alone")
+def test_where_pytorch_does_not_compile_it_is_told_once_and_goes_step_by_step(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch_adder, "FEW", 0)
+    monkeypatch.setattr(torch_adder, "step_by_step", set())
+    x, w = np.ones((2, 4, 4, 3), "float32"), np.zeros((2, 2, 3, 5), "float32")
+    torch.compiler.set_stance("force_eager")
+    try:
+        with pytest.warns(SlimWarning, match="needs a C\\+\\+ compiler") as told:
+            y, *_ = value_and_gradients(x, w, np.ones((2, 3, 3, 5), "float32"))
+    finally:
+        torch.compiler.set_stance("default")
+    assert [each.category for each in told].count(SlimWarning) == 1
+    np.testing.assert_array_equal(y, np.full((2, 3, 3, 5), -12))
 
 
 def test_a_gradient_of_zero_stays_zero():
