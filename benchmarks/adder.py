@@ -7,12 +7,15 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 
 import adder_shapes
 import adder_training
+import keras
 from results_file import spread, write
 
 HERE = pathlib.Path(__file__).parent
+BACKEND = keras.backend.backend()
 OTHERS = "adder", "published", "cdist"
 AVX2 = {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 MODES = {
@@ -22,6 +25,17 @@ MODES = {
     "oneDNN off, AVX2 at most": {"TF_ENABLE_ONEDNN_OPTS": "0", **AVX2},
 }
 """What TensorFlow's convolutions and XLA compute with, each in a process of its own."""
+XLA = (
+    "A maximum and an addition stand where a convolution has one fused instruction, and for the gradient of the inputs "
+    "a minimum, a maximum and that instruction."
+)
+COSTS = {
+    "tensorflow": f"{XLA} *AVX2 at most* forbids XLA and oneDNN wider vectors, as on a processor that has none.",
+    "jax": XLA,
+    "torch": "A subtraction, an absolute value and an addition stand where a convolution has one fused instruction, "
+    "and for the gradient of the inputs a subtraction, a minimum, a maximum, a product and an addition. One thread: "
+    "threads that wait would count as well.",
+}
 
 
 def asked(python, script, *arguments, backend="tensorflow", mode=()):
@@ -43,7 +57,12 @@ def train(batch, steps):
             seconds = adder_training.timed_step(model, data)
             if number:
                 found["seconds"][kind].append(seconds)
-    found["alone"] = {kind: asked(sys.executable, "adder_training.py", kind, batch, 3) for kind in models}
+    with tempfile.TemporaryDirectory() as empty:
+        fresh = {"TORCHINDUCTOR_CACHE_DIR": empty}  # PyTorch keeps there what it has compiled
+        found["alone"] = {
+            kind: asked(sys.executable, "adder_training.py", kind, batch, 3, backend=BACKEND, mode=fresh)
+            for kind in models
+        }
     return found
 
 
@@ -80,6 +99,21 @@ def range_of(found, direction):
     return f"{min(ratios):.1f} to {max(ratios):.1f} ({statistics.median(ratios):.1f})"
 
 
+def shapes_by_mode(options):
+    """Returns what every shape takes: on TensorFlow in each mode, and where else is asked for; or on our backend."""
+    if BACKEND != "tensorflow":
+        return {BACKEND: adder_shapes.measured(options.runs)}
+    found = {}
+    for mode, environment in MODES.items():
+        print(f"adder: {mode} ...", flush=True)
+        found[f"tensorflow, {mode}"] = asked(sys.executable, "adder_shapes.py", options.runs, mode=environment)
+    for backend, python in {"jax": options.jax_python, "torch": options.torch_python}.items():
+        if python:
+            print(f"adder: {backend} ...", flush=True)
+            found[backend] = asked(python, "adder_shapes.py", options.runs, backend=backend)
+    return found
+
+
 def columns(backend):
     others = OTHERS if backend == "torch" else OTHERS[:2]
     both = [name for name in others if name != "published"]
@@ -97,14 +131,7 @@ def main():
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=15, help="training steps of each network (default: 15)")
     options = parser.parse_args()
-    shapes = {}
-    for mode, environment in MODES.items():
-        print(f"adder: {mode} ...", flush=True)
-        shapes[f"tensorflow, {mode}"] = asked(sys.executable, "adder_shapes.py", options.runs, mode=environment)
-    for backend, python in {"jax": options.jax_python, "torch": options.torch_python}.items():
-        if python:
-            print(f"adder: {backend} ...", flush=True)
-            shapes[backend] = asked(python, "adder_shapes.py", options.runs, backend=backend)
+    shapes = shapes_by_mode(options)
     print("adder: ResNet-20 ...", flush=True)
     training = train(options.batch, options.steps)
     tables = [
@@ -112,23 +139,20 @@ def main():
         for backend, found in shapes.items()
     ]
     heading = ["ResNet-20 of", "ms a step", "of the other, pair by pair", "peak memory, MiB", "of the other's"]
-    tables.append(("Training, TensorFlow", [*heading, "first step, s"], list(training_rows(training))))
+    tables.append((f"Training, {BACKEND}", [*heading, "first step, s"], list(training_rows(training))))
     ranges = [
         f"{mode}: {range_of(found, 'forward')} forward, {range_of(found, 'forward and backward')} both ways"
         for mode, found in shapes.items()
     ]
     write(
-        "adder",
-        "Convolution by L1 distance",
+        "adder" if BACKEND == "tensorflow" else f"adder_{BACKEND}",
+        f"Convolution by L1 distance, {BACKEND}",
         tables,
-        "Medians of processor time, of runs in turns in one process. A maximum and an addition stand where a "
-        "convolution has one fused instruction, and for the gradient of the inputs a minimum, a maximum and that "
-        f"instruction. Times as long as a convolution (median), {'; '.join(ranges)}. *AVX2 at most* forbids XLA and "
-        "oneDNN wider vectors, as on a processor that has none. "
-        "*published* is the formulation of the paper's own code, all differences of patches and filters "
-        "at once, forward only and in three runs; *cdist* is `torch.cdist` of patches and filters. On PyTorch the loop "
-        "of keras_slim is not compiled. The training steps of both networks are taken in turns in one process, batch "
-        f"{options.batch}; memory is that of a process that does nothing else, TensorFlow itself included.",
+        f"Medians of processor time, of runs in turns in one process. {COSTS[BACKEND]} Times as long as a convolution "
+        f"(median), {'; '.join(ranges)}. *published* is the formulation of the paper's own code, all differences of "
+        "patches and filters at once, forward only and in three runs; *cdist* is `torch.cdist` of patches and filters. "
+        "The training steps of both networks are taken in turns in one process, batch "
+        f"{options.batch}; memory is that of a process that does nothing else, {BACKEND} itself included.",
         {"shapes": shapes, "training": training},
     )
 

@@ -22,8 +22,9 @@ VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sse4_2": "SSE4.2
 def surroundings():
     """Returns the machine, the versions, the command, and what ratios of times depend on, as a dictionary."""
     backend = keras.backend.backend()
+    on = "" if backend == "tensorflow" else f"KERAS_BACKEND={backend} "
     return {
-        "command": "python " + shlex.join([f"benchmarks/{pathlib.Path(sys.argv[0]).name}", *_shown(sys.argv[1:])]),
+        "command": f"{on}python " + shlex.join([f"benchmarks/{pathlib.Path(sys.argv[0]).name}", *_shown(sys.argv[1:])]),
         "date": datetime.date.today().isoformat(),
         "processor": _accelerator() or _processor(),
         **({} if _accelerator() else _vectors()),
