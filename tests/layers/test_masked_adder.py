@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from keras import ops
 
+from keras_slim.kernels.backends import gradient
 from keras_slim.layers import (
     AdderConv1D,
     AdderConv2D,
@@ -47,7 +48,8 @@ def pair(name):
 @pytest.mark.parametrize("name", CASES)
 def test_it_answers_as_without_the_channels(name):
     masked, plain, x, small, _ = pair(name)
-    np.testing.assert_allclose(masked(x), plain(small), rtol=1e-6)
+    one, other = map(ops.convert_to_numpy, (masked(x), plain(small)))
+    np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["conv2d", "groups", "dense"])
@@ -56,9 +58,13 @@ def test_it_learns_as_without_the_channels(name):
     masked, plain, x, small, of_group = pair(name)
     gradients = []
     for layer, inputs in ((masked, x), (plain, small)):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(tf.square(layer(inputs)))
-        gradients.append(tf.convert_to_tensor(tape.gradient(loss, layer.kernel.value)).numpy())
+
+        def loss(kernel, layer=layer, inputs=inputs):
+            variables = [kernel if each is layer.kernel else each.value for each in layer.trainable_variables]
+            return ops.sum(ops.square(layer.stateless_call(variables, [], inputs)[0]))
+
+        found = gradient(loss, ops.convert_to_tensor(ops.convert_to_numpy(layer.kernel)), ops.ones(()))
+        gradients.append(ops.convert_to_numpy(found))
     left = np.take(gradients[0], of_group, axis=-2)
     np.testing.assert_allclose(left, gradients[1], rtol=1e-4, atol=1e-6)
     assert np.count_nonzero(gradients[0]) == np.count_nonzero(left)
@@ -71,10 +77,10 @@ def test_it_comes_back_from_its_file(name, tmp_path):
     model = keras.Model(inputs, masked(inputs))
     model.save(tmp_path / "masked.keras")
     loaded = keras.saving.load_model(tmp_path / "masked.keras")
-    np.testing.assert_array_equal(loaded(x), model(x))
+    np.testing.assert_array_equal(*map(ops.convert_to_numpy, (loaded(x), model(x))))
 
 
 def test_it_has_the_precision_of_the_layer():
     masked = MaskedAdderDense(3, kept={1: [0, 2]}, dtype="mixed_bfloat16")
-    assert masked(np.zeros((2, 4), "float32")).dtype == "bfloat16"
+    assert keras.backend.standardize_dtype(masked(np.zeros((2, 4), "float32")).dtype) == "bfloat16"
     assert masked.kernel.dtype == "float32"
