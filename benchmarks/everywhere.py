@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from cells import cell
+from everywhere_checks import IN_FIT, OUTSIDE
 from results_file import spread, write
 
 HERE = pathlib.Path(__file__).parent
@@ -110,6 +111,16 @@ def rows_of(found):
     return rows, reasons
 
 
+def how_many(found):
+    """Yields how many of the checks in `fit`, and of those of a model, hold in each place."""
+    for label, names in {"in `fit`": IN_FIT, "verbs": OUTSIDE}.items():
+        row = [label]
+        for checks in found.values():
+            whys = [why for name, why in checks.items() if name in names]
+            row.append(f"{whys.count(None)} of {len(whys)}" if whys else "")
+        yield row
+
+
 def seconds_rows(times):
     for backend, fits in times.items():
         yield [backend, *(spread([each[name] for each in fits], 2) for name in SECONDS)]
@@ -145,6 +156,7 @@ def main():
         "everywhere",
         "What holds where",
         [
+            ("How many hold", ["", *found], list(how_many(found))),
             ("What holds", ["", *found], rows),
             *([("Why not", ["", ""], [[number, why] for number, why in enumerate(reasons, 1)])] if reasons else []),
             ("Seconds of an epoch and of a cut", ["backend", *SECONDS.values()], list(seconds_rows(times))),
