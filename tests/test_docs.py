@@ -37,6 +37,12 @@ def test_what_was_measured_stands_on_one_page_of_results(path):
     assert len(pages) == 1, f"Include {relative(path)} in one page of docs/results: {pages}"
 
 
+def test_the_readme_says_what_holds_where_as_it_was_measured():
+    measured = text_of(ROOT / "benchmarks" / "results" / "everywhere.md")
+    (table,) = re.findall(r"\*\*How many hold\*\*\n\n((?:\|.*\n)+)", measured)
+    assert table in text_of(ROOT / "README.md")
+
+
 def test_each_page_of_results_stands_in_the_table_of_findings():
     index = (DOCS / "results" / "index.md").read_text(encoding="utf-8")
     linked = [target.removesuffix(".md") for target in LINK.findall(index) if "/" not in target]
