@@ -9,9 +9,12 @@ import socket
 import subprocess
 import sys
 
+import keras
 from cells import cell
 from everywhere_checks import IN_FIT, OUTSIDE
 from results_file import spread, write
+
+import keras_slim as slim
 
 HERE = pathlib.Path(__file__).parent
 PLACES = {
@@ -78,7 +81,8 @@ def times_of_two_workers(python, *arguments):
             pool.submit(lambda rank: list(run(*call, **together, KERAS_DISTRIBUTION_PROCESS_ID=str(rank))), rank)
             for rank in range(2)
         ]
-        return both[0].result()
+        first, _ = (each.result() for each in both)
+        return first
 
 
 def checked(python, backend, strategy):
@@ -137,8 +141,9 @@ def main():
     pythons = {"tensorflow": sys.executable, "jax": options.jax_python, "torch": options.torch_python}
     pythons = {backend: python for backend, python in pythons.items() if python}
     arguments = options.data_dir, str(options.images), str(options.fits)
+    listed = {"checks": [*IN_FIT, *OUTSIDE], "keras": keras.__version__, "keras_slim": slim.__version__}
     found = {
-        place: cell("everywhere", f"checks {backend} {strategy}", {}, checked, pythons[backend], backend, strategy)
+        place: cell("everywhere", f"checks {backend} {strategy}", listed, checked, pythons[backend], backend, strategy)
         for place, (backend, strategy) in PLACES.items()
         if backend in pythons
     }

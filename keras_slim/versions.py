@@ -1,6 +1,7 @@
 """The versions that keras_slim was tried on: the oldest in `tox -e oldest`, the newest in all other environments."""
 
 import importlib.metadata
+import re
 import warnings
 
 from keras_slim.errors import SlimWarning
@@ -15,7 +16,8 @@ def warn_of_untried() -> None:
             installed = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:  # under another name, such as `tensorflow-cpu`
             continue
-        if not first <= tuple(int(part) for part in installed.split(".")[:2]) <= last:
+        found = re.match(r"(\d+)\.(\d+)", installed)
+        if not found or not first <= tuple(map(int, found.groups())) <= last:
             tried = " to ".join(".".join(map(str, version)) for version in (first, last))
             warnings.warn(
                 f"keras_slim was never tried on {name} {installed}, but on {tried}. If anything fails, install one of "

@@ -17,7 +17,7 @@ def installed(monkeypatch, **found):
     monkeypatch.setattr(importlib.metadata, "version", found.__getitem__)
 
 
-@pytest.mark.parametrize("version", ["3.12.4", "3.99.0.dev1", "4.0"])
+@pytest.mark.parametrize("version", ["3.12.4", "3.99.0.dev1", "4.0rc1", "nightly"])
 def test_a_version_never_tried_is_told(monkeypatch, version):
     installed(monkeypatch, keras=version, tensorflow="2.20.1")
     with pytest.warns(SlimWarning, match=rf"keras {re.escape(version)}, but on 3\.\d+ to 3\.\d+") as told:
@@ -37,6 +37,12 @@ def test_nothing_is_said_of_a_package_of_another_name(monkeypatch):
 
     monkeypatch.setattr(importlib.metadata, "version", version)
     versions.warn_of_untried()
+
+
+def test_the_page_of_backends_says_what_was_tried():
+    page = (ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
+    for name, (first, last) in zip(("Keras", "TensorFlow"), versions.TRIED.values(), strict=True):
+        assert "| {} | {}.{} | {}.{} |\n".format(name, *first, *last) in page
 
 
 def test_the_packages_wanted_begin_with_the_oldest_tried_and_tox_tries_it():

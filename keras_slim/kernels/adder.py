@@ -62,8 +62,6 @@ def adder_convolution(
 
     @ops.custom_gradient
     def distance(inputs, kernel):
-        inputs, kernel = ops.stop_gradient(inputs), ops.stop_gradient(kernel)
-
         def gradients(*args, upstream=None):
             if upstream is None:
                 (upstream,) = args
@@ -78,7 +76,7 @@ def adder_convolution(
                 of_kernel *= goal / ops.maximum(ops.sqrt(ops.sum(ops.square(of_kernel))), 1e-12)
             return input_gradient(inputs, kernel, upstream), of_kernel
 
-        return forward(inputs, kernel), gradients
+        return forward(ops.stop_gradient(inputs), ops.stop_gradient(kernel)), gradients
 
     return ops.cast(distance(inputs, kernel), dtype)
 

@@ -9,7 +9,7 @@ def compiled(function):
     """Returns a function of tensors, compiled by XLA on TensorFlow even where the model around it is not.
 
     On a processor, a whole convolutional network is slower under XLA than in TensorFlow's own graph, so that only what
-    TensorFlow has no operation for should be compiled. JAX compiles whole training steps; PyTorch runs step by step.
+    TensorFlow has no operation for should be compiled. JAX compiles whole training steps; PyTorch has `torch_adder`.
     """
     if keras.backend.backend() != "tensorflow":
         return function

@@ -16,8 +16,8 @@ MOST_LOOPS = 64
 FEW = 1 << 18
 """Fewer terms are summed step by step: that takes milliseconds, compiling takes seconds."""
 
-step_by_step: set[str] = set()
-"""Kinds of devices that PyTorch has no compiler for here."""
+step_by_step = {"meta"}
+"""Kinds of devices that PyTorch does not compile for here; on `meta` there is nothing to compute."""
 
 
 def distance(x, weight):
@@ -39,9 +39,12 @@ def sum_over_taps(inputs, weights, term, at, starts, steps, strides, sizes):
     Returns:
         Tensor of shape `(batch, *sizes, groups, units)`. No term is stored, and no patch.
     """
+    import torch
+
     device = inputs.device.type
     if device in step_by_step:
         return None
+    inputs, weights, *at = (each.detach() for each in (inputs, weights, *at))
     rows, columns, channels, groups, _ = weights.shape
     if len(inputs) * math.prod(sizes) * weights.numel() < FEW:
         return None
@@ -55,11 +58,14 @@ def sum_over_taps(inputs, weights, term, at, starts, steps, strides, sizes):
         weights = weights.contiguous()
     try:
         return _compiled(term)(patches, weights, *(each[..., None, None, None] for each in at))
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         step_by_step.add(device)
         warnings.warn(
-            f"PyTorch does not compile for '{device}' here, so adder layers run step by step, ten times as long or "
-            f"longer. It needs a C++ compiler, or Triton on a GPU: {first_sentence(error)}",
+            f"Adder layers run step by step on '{device}', ten times as long or longer, since PyTorch does not compile "
+            "them. Expected PyTorch 2.13 or later, and a C++ compiler, or Triton on a GPU. Received: "
+            f"{first_sentence(error)}",
             SlimWarning,
             stacklevel=2,
         )
@@ -71,7 +77,7 @@ def products(kind, inputs, upstream):
     from torch.nn.grad import conv2d_weight
 
     rows, columns, channels, filters = kind.shape
-    images, upstream = (each.permute(0, 3, 1, 2) for each in (inputs, upstream))
+    images, upstream = (each.detach().permute(0, 3, 1, 2) for each in (inputs, upstream))
     shape, options = (filters, channels, rows, columns), (kind.strides, 0, kind.dilation_rate, kind.groups)
     return conv2d_weight(images, shape, upstream, *options).permute(2, 3, 1, 0)
 
@@ -83,7 +89,7 @@ def _compiled(term):
 
     def summed(patches, weights, *at):
         if not torch.compiler.is_compiling():  # it would store every term
-            raise RuntimeError("compiling is turned off, or there are too many kinds of layers.")
+            raise RuntimeError(f"compiling is turned off, or there are more than {MOST_LOOPS} kinds of layers.")
         return term(patches, weights, *at).sum(TAPS)
 
     return torch.compile(summed, dynamic=True, recompile_limit=MOST_LOOPS)

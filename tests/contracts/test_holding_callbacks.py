@@ -69,7 +69,7 @@ COMPILED = {
     "jax": {"jit_compile": True, "steps_per_execution": 2},
     "torch": {"jit_compile": False},
 }
-"""How steps are compiled on each backend; PyTorch takes one at a time."""
+"""How steps are compiled on each backend; PyTorch takes one at a time, eagerly."""
 
 
 def make(name):

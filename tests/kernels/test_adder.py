@@ -160,15 +160,32 @@ def test_where_pytorch_does_not_compile_it_is_told_once_and_goes_step_by_step(mo
 
     monkeypatch.setattr(torch_adder, "FEW", 0)
     monkeypatch.setattr(torch_adder, "step_by_step", set())
-    x, w = np.ones((2, 4, 4, 3), "float32"), np.zeros((2, 2, 3, 5), "float32")
+    rng = np.random.default_rng(0)
+    x, w, upstream = rng.normal(size=(2, 4, 4, 3)), rng.normal(size=(2, 2, 3, 5)), rng.normal(size=(2, 3, 3, 5))
+    with step_by_step():
+        known = value_and_gradients(x, w, upstream)
     torch.compiler.set_stance("force_eager")
     try:
-        with pytest.warns(SlimWarning, match="needs a C\\+\\+ compiler") as told:
-            y, *_ = value_and_gradients(x, w, np.ones((2, 3, 3, 5), "float32"))
+        with pytest.warns(SlimWarning, match="Received: compiling is turned off") as told:
+            found = value_and_gradients(x, w, upstream)
     finally:
         torch.compiler.set_stance("default")
     assert [each.category for each in told].count(SlimWarning) == 1
-    np.testing.assert_array_equal(y, np.full((2, 3, 3, 5), -12))
+    for one, other in zip(found, known, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="a matter of PyTorch alone")
+def test_nothing_is_compiled_while_pytorch_looks_for_shapes(monkeypatch):
+    class Around(keras.layers.Layer):
+        def build(self, shape):
+            self.kernel = self.add_weight(shape=(3, 3, 16, 8))
+
+        def call(self, inputs):
+            return adder_convolution(inputs, self.kernel)
+
+    monkeypatch.setattr(torch_adder, "_compiled", None)
+    assert Around()(keras.Input((32, 32, 16))).shape == (None, 30, 30, 8)
 
 
 def test_a_gradient_of_zero_stays_zero():

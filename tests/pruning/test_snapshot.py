@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from batching import batches
+from every_optimizer import VARIANTS
 from keras import layers
 from since import since
 
@@ -24,9 +25,7 @@ OPTIMIZERS = {
     "loss scaled": lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01)),
 }
 if since(3, 15):
-    OPTIMIZERS["several"] = lambda: keras.optimizers.MultiOptimizer(
-        keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.01, momentum=0.9), {"hidden/.*": keras.optimizers.Adam()})
-    )
+    OPTIMIZERS["several"] = VARIANTS["several"]
 TIME = {"iteration", "iterations", "learning_rate"}
 
 
