@@ -255,13 +255,13 @@ def _sum_over_taps(inputs, weights, term, at, starts, steps, strides, sizes):
     """
     rows, columns, channels, groups, units = weights.shape
     batch, _, width, _, _ = ops.shape(inputs)
-    total = ops.zeros((batch, *sizes, groups, units), inputs.dtype)
-    if not rows * columns:
-        return total
-    if ON_TORCH:
+    if ON_TORCH and rows * columns:
         fused = torch_adder.sum_over_taps(inputs, weights, term, at, starts, steps, strides, sizes)
         if fused is not None:
             return fused
+    total = ops.zeros((batch, *sizes, groups, units), inputs.dtype)
+    if not rows * columns:
+        return total
     block = _block(channels, columns)
     blocks = -(-channels // block)
     extra = (0, blocks * block - channels)
