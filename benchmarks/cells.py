@@ -50,14 +50,20 @@ def kept_network(name, make):
         name: Name of its file, with everything that it depends on.
         make: Function without arguments that returns a trained network.
     """
-    path = FOLDER / "networks" / f"{name}.keras"
+    path = network_path(name)
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         print(f"training {name} ...", flush=True)
         half = path.with_suffix(".part.keras")
         make().save(half)
         half.replace(path)
     return keras.models.load_model(path, compile=False)
+
+
+def network_path(name):
+    """Returns the path of a kept network, in a folder that is there; what is no word in its name becomes a hyphen."""
+    folder = FOLDER / "networks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / (re.sub(r"\W+", "-", name) + ".keras")
 
 
 def dense_network(seed, samples, epochs, classes="all"):

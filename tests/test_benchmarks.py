@@ -5,7 +5,9 @@ import json
 import os
 import pathlib
 import sys
+from unittest.mock import ANY
 
+import keras
 import numpy as np
 import pytest
 
@@ -212,28 +214,71 @@ def test_data_is_worth_nothing_where_plain_factors_lose_nothing(results):
     assert next(benchmark.undone({"net": {"seeds": runs[:1]}}))[2:] == ["no drop", "0.0"]
 
 
+@pytest.fixture
+def proof(data_dir, results, monkeypatch):
+    """Runs an experiment of the proof with some options, and returns what it measured."""
+    command = importlib.import_module("proof")
+    monkeypatch.setattr(command, "DRAWING", "--version")
+
+    def run(experiment, *options):
+        monkeypatch.setattr(importlib.import_module("proof_resnet20"), "FOLDER", results)
+        monkeypatch.setattr(
+            sys, "argv", ["proof.py", experiment, "--data-dir", str(data_dir), "--seeds", "1", *options]
+        )
+        command.main()
+        written = (results / f"proof_{experiment}.md").read_text()
+        assert "nan" not in written
+        return json.loads((results / f"proof_{experiment}.json").read_text())["measured"]
+
+    return run
+
+
 @pytest.mark.slow
-def test_the_proof_on_a_residual_network_runs_and_resumes(data_dir, results, monkeypatch, capsys):
-    benchmark = importlib.import_module("proof")
+def test_the_proof_on_a_residual_network_runs_and_resumes(proof, results, monkeypatch, capsys):
+    benchmark = importlib.import_module("proof_resnet20")
     residual = benchmark.networks.residual
-    monkeypatch.setattr(benchmark, "FOLDER", results)
     monkeypatch.setattr(benchmark.networks, "residual", lambda width, blocks: residual(16, 1))
-    options = ["--images", "128", "--epochs", "1", "--tune-epochs", "1", "--speed-ups", "3", "--seeds", "1"]
-    monkeypatch.setattr(sys, "argv", ["proof.py", "resnet20", "--data-dir", str(data_dir), *options])
-    benchmark.main()
+    options = ["--images", "128", "--epochs", "1", "--tune-epochs", "2", "--speed-ups", "3"]
+    (run,) = proof("resnet20", *options)
     assert "proof: resnet20 in fit 3x 0 ..." in capsys.readouterr().out
-    (run,) = json.loads((results / "proof_resnet20.json").read_text())["measured"]
-    dense = run.pop("dense")
+    dense = run.pop("dense 1x")
+    assert run.pop("dense, sparse, dense 1x")["macs"] == dense["macs"]
     assert {*run} == {"in fit 3x", "at once 3x", "from scratch 3x"}
     for name, each in run.items():
         assert 0.2 * dense["macs"] < each["macs"] <= dense["macs"] / 3, name
+    assert run["in fit 3x"]["files"]["int8"]["bytes"] < dense["files"]["int8"]["bytes"]
 
-    written = (results / "proof_resnet20.md").read_text()
-    assert all(f"| 3x | {way} |" in written for way in ("in fit", "at once", "from scratch"))
-    assert "nan" not in written
-    benchmark.main()
+    assert proof("resnet20", *options) == [{"dense 1x": dense, "dense, sparse, dense 1x": ANY, **run}]
     assert " ..." not in capsys.readouterr().out
-    assert (results / "proof_resnet20.md").read_text() == written
+
+
+@pytest.mark.slow
+def test_the_proof_of_transfer_runs_and_resumes(proof, results, monkeypatch, capsys):
+    benchmark = importlib.import_module("proof_transfer")
+    conv = keras.layers.Conv2D
+
+    def network(seed, samples, epochs, data_dir):
+        stack = [conv(16, 3, 4, activation="relu"), conv(16, 3, activation="relu"), conv(16, 3, 2, activation="relu")]
+        stack += [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
+        return keras.Sequential([keras.Input((96, 96, 3)), *stack])
+
+    monkeypatch.setattr(benchmark.pretrained, "fine_tuned", network)
+    ways = benchmark.DENSE, benchmark.GLOBAL, benchmark.BY_LAYER, benchmark.SEARCH
+    monkeypatch.setitem(benchmark.TASKS, "cat against dog", ways)
+    options = ["--images", "256", "--validation", "100", "--test", "100", "--tune-epochs", "1", "--search-epochs", "3"]
+    options += ["--samples", "32", "--file-test", "8", "--tasks", "cat against dog"]
+    found = proof("transfer", *options)
+    assert "proof: transfer cat against dog dense 0 ..." in capsys.readouterr().out
+    (run,) = found["cat against dog"]
+    for way in (benchmark.GLOBAL, benchmark.BY_LAYER):
+        before, after = run["ways"][way]["before"], run["ways"][way]["after"]
+        assert [each["macs"] <= left * before["macs"] for each, left in zip(after, (0.5, 0.3), strict=True)] == [
+            True
+        ] * 2
+    assert run["files"]["taylor, global 1 int8"]["bytes"] < run["files"]["dense 0 int8"]["bytes"]
+
+    assert proof("transfer", *options) == found
+    assert " ..." not in capsys.readouterr().out
 
 
 ALIKE = {
