@@ -172,13 +172,13 @@ def files(keys, seed, data, options):
     paths, found = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         for (way, speed_up), kind in itertools.product(keys, (None, "int8")):
-            name = f"proof resnet20 {way} {speed_up}x {kind or 'float32'}"
+            name = f"{way} {speed_up}x {kind or 'float32'}"
             paths[name] = Path(folder) / f"{name}.tflite"
             model = keras.models.load_model(kept(way, speed_up, seed, options), compile=False)
             slim.export_tflite(model, paths[name], kind, data["x_train"][:SAMPLES], verbose=0)
             told = slim.evaluate_tflite(paths[name], (data["x_test"], data["y_test"]), verbose=0)
             found[name] = {"bytes": paths[name].stat().st_size, "accuracy": 100 * told.metrics["accuracy"], "all": []}
-        for (name, path), _ in itertools.product(paths.items(), range(ROUNDS)):
+        for _, (name, path) in itertools.product(range(ROUNDS), paths.items()):
             found[name]["all"].append(slim.benchmark_tflite(path, threads=1).median_ms)
     return {name: {**each, "ms": float(np.median(each["all"]))} for name, each in found.items()}
 
@@ -193,7 +193,7 @@ def measure(options):
     for seed in range(options.seeds):
         found.append({})
         for way, speed_up in keys:
-            name = f"proof resnet20 {way} {speed_up}x"
+            name = f"{way} {speed_up}x"
             found[-1][name] = cell(
                 "proof", f"resnet20 {name} {seed}", settings, examine, way, speed_up, seed, data, options
             )

@@ -20,9 +20,10 @@ def load(monkeypatch):
     return importlib.import_module
 
 
-def test_hero_is_up_to_date(load):
-    hero = load("draw_hero")
-    assert hero.PATH.read_text(encoding="utf-8") == hero.draw(), "Draw it again: python docs/draw_hero.py"
+@pytest.mark.parametrize("script", ["draw_hero", "draw_proof"])
+def test_what_was_measured_is_drawn(load, script):
+    drawing = load(script)
+    assert drawing.PATH.read_text(encoding="utf-8") == drawing.draw(), f"Draw it again: python docs/{script}.py"
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
