@@ -94,7 +94,7 @@ def fit(model, stretches, data, callbacks, options):
 def search(arm, seed, data, options):
     """Returns what was measured in each stretch of a `fit` that looks for tickets, or removes weights at random."""
     control = None if arm == "ticket" else arm
-    lottery = slim.callbacks.LotteryTicket(options.rounds, NETWORKS[options.network][3], control=control, seed=seed)
+    lottery = slim.callbacks.LotteryTicket(options.rounds, removed(options), control=control, seed=seed)
     fit(compiled(seed, options), options.rounds + 1, data, [lottery], options)
     if arm == "ticket":
         path_of(seed, 0, options).parent.mkdir(parents=True, exist_ok=True)
@@ -117,9 +117,15 @@ def reinitialize(seed, data, options):
     return found
 
 
+def removed(options):
+    """Returns which share of the weights left a round removes of each layer."""
+    return {name: round(1 - (1 - ratio) ** options.at_once, 9) for name, ratio in NETWORKS[options.network][3].items()}
+
+
 def path_of(seed, number, options):
     """Returns where the ticket of a round lies."""
-    return results_file.FOLDER / "lottery" / f"{options.network}-{options.steps}-{seed}-{number}.npz"
+    name = f"{options.network}-{options.steps}-{options.at_once}-{seed}-{number}.npz"
+    return results_file.FOLDER / "lottery" / name
 
 
 def examine(arm, seed, data, options):
@@ -176,7 +182,7 @@ def draw(found, name):
     figure, panels = pyplot.subplots(1, 2, figsize=(7.5, 3.2), layout="constrained")
     sides = (("step", 1, "steps to the lowest validation loss"), ("stopped", 100, "test accuracy at that step, %"))
     for axes, (key, factor, label) in zip(panels, sides, strict=True):
-        for arm in ARMS:
+        for arm in found[0]:
             points = [[(100 * at["density"], factor * at[key]) for at in run[arm]["stretches"]] for run in found]
             charts.curve(axes, list(zip(*points, strict=True)), arm)
         axes.set_xscale("log")
@@ -193,6 +199,8 @@ def main():
     parser.add_argument("--network", choices=NETWORKS, default="lenet", help="lenet on MNIST, conv2 on CIFAR-10")
     parser.add_argument("--images", type=int, help="training images (default: all but 5000)")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--at-once", type=int, default=1, help="rounds of the paper that one round stands for")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--steps", type=int, default=8_000, help="steps of each stretch (default: 8000)")
     parser.add_argument("--every", type=int, default=200, help="steps between two validations (default: 200)")
     parser.add_argument("--batch", type=int, default=60)
@@ -200,38 +208,38 @@ def main():
     options = parser.parse_args()
     if options.steps % options.every:
         parser.error(f"--steps must be a multiple of --every. Received: {options.steps} and {options.every}")
-    _, load, rate, ratios = NETWORKS[options.network]
+    _, load, rate, _ = NETWORKS[options.network]
     limit = {} if options.images is None else {"train": options.images}
     data = load(options.data_dir, **limit)
-    settings = {**{key: getattr(options, key) for key in SETTINGS}, "rate": rate, "ratios": ratios}
+    settings = {**{key: getattr(options, key) for key in SETTINGS}, "rate": rate, "ratios": removed(options)}
 
     def measure(arm, seed):
         return examine(arm, seed, data, options)
 
     found = [
-        {arm: cell("lottery", f"{options.network}-{arm}-{seed}", settings, measure, arm, seed) for arm in ARMS}
+        {arm: cell("lottery", f"{options.network}-{arm}-{seed}", settings, measure, arm, seed) for arm in options.arms}
         for seed in range(options.seeds)
     ]
     name = "lottery" if options.network == "lenet" else f"lottery_{options.network}"
     draw(found, name)
     columns = ["weights left, %", "step of lowest validation loss", "test accuracy at that step, %"]
     columns += ["test accuracy in the end, %", "training accuracy in the end, %"]
-    removed = ", ".join(f"{100 * ratio:g} % of *{name}*" for name, ratio in ratios.items())
-    minutes = sum(run[arm]["seconds"] for run in found for arm in ARMS) / 60
+    gone = ", ".join(f"{100 * ratio:.3g} % of *{name}*" for name, ratio in removed(options).items())
+    minutes = sum(run[arm]["seconds"] for run in found for arm in options.arms) / 60
     write(
         name,
         "Lottery tickets against fresh weights and random masks",
-        [(arm, columns, list(rows(found, arm))) for arm in ARMS],
+        [(arm, columns, list(rows(found, arm))) for arm in options.arms],
         f"The network *{options.network}* is trained with Adam at {rate:g}, {options.steps:,} steps of {options.batch}"
         f" images, from the same weights, {options.rounds + 1} times in one `fit` under `LotteryTicket`; each round "
-        f"removes {removed} of the weights left. *ticket* goes back to the first weights; *random_reinit* gives fresh "
+        f"removes {gone} of the weights left. *ticket* goes back to the first weights; *random_reinit* gives fresh "
         "weights to the masks of the tickets; *random_mask* goes back to the first weights and removes at random. It "
         f"is validated every {options.every} steps on {len(data[1][0]):,} images, the last of the training "
         "set; the step of lowest validation loss is the only choice made. "
         f"{len(data[2][0]):,} test images are looked at once in each of the {options.rounds + 1} times. Median of "
         f"{options.seeds} seeds (lowest to highest). {PAPER[options.network]}. "
         "Here, mean over the seeds, test accuracy at the step of lowest validation loss: "
-        f"{'; '.join(verdict(found, arm) for arm in ARMS)}. {minutes:.0f} processor minutes.",
+        f"{'; '.join(verdict(found, arm) for arm in options.arms)}. {minutes:.0f} processor minutes.",
         found,
     )
 
