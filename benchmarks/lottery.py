@@ -124,7 +124,8 @@ def removed(options):
 
 def path_of(seed, number, options):
     """Returns where the ticket of a round lies."""
-    name = f"{options.network}-{options.steps}-{options.at_once}-{seed}-{number}.npz"
+    asked = [getattr(options, key) for key in (*SETTINGS, "at_once")]
+    name = "-".join(map(str, [*asked, seed, number])) + ".npz"
     return results_file.FOLDER / "lottery" / name
 
 
@@ -206,6 +207,8 @@ def main():
     parser.add_argument("--batch", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
+    if options.arms[0] != ARMS[0]:
+        parser.error(f"--arms must begin with {ARMS[0]}, whose masks the others take. Received: {options.arms}")
     if options.steps % options.every:
         parser.error(f"--steps must be a multiple of --every. Received: {options.steps} and {options.every}")
     _, load, rate, _ = NETWORKS[options.network]

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import tempfile
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import keras
 import networks
 import numpy as np
 import peers_keras
+import proof_files
 import tensorflow as tf
 from cells import cell, kept_network, network_path
 from peers import run_peer
@@ -20,7 +20,8 @@ from results_file import FOLDER, mean_and_range, write
 import keras_slim as slim
 
 BATCH, PEAK, TUNING_PEAK, DECAY = 64, 0.1, 0.02, 5e-3
-SAMPLES, SPARSITY, ROUNDS = 1_024, 0.3, 5
+SAMPLES, SPARSITY = 1_024, 0.3
+GUARDS = slim.pruning.Guards(align=1)
 DENSE, DSD, IN_FIT, AT_ONCE, TORCH, SCRATCH = WAYS = (
     "dense",
     "dense, sparse, dense",
@@ -29,6 +30,7 @@ DENSE, DSD, IN_FIT, AT_ONCE, TORCH, SCRATCH = WAYS = (
     "torch-pruning",
     "from scratch",
 )
+EXPORTED = (DENSE, DSD, IN_FIT, AT_ONCE)
 WORDS = {
     DENSE: "trained on as long",
     DSD: f"`DenseSparseDense`, {SPARSITY:.0%} zeros in the first half of these epochs",
@@ -73,9 +75,9 @@ def train(model, data, epochs, peak, seed, callbacks=()):
 
 
 class fast_sums:  # noqa: N801
-    """Lets convolutions and matrix products of a training step run in bfloat16, where oneDNN has instructions for it.
+    """Lets convolutions and matrix products of `fit` run in bfloat16, where oneDNN has instructions for it.
 
-    Weights, sums of batch normalization, gradients' steps, and everything outside stay float32.
+    Weights, batch normalization, the optimizer's steps, and everything outside of `fit` stay float32.
     """
 
     def __enter__(self):
@@ -116,7 +118,8 @@ def examine(way, speed_up, seed, data, options):
         return torch_pruning(speed_up, seed, data, options)
     model = dense_network(seed, data, options)
     seen = data["x_train"][:SAMPLES], data["y_train"][:SAMPLES]
-    how = {"ratio": 1 - 1 / speed_up, "of": "macs", "criterion": "taylor", "debias": "rms", "data": seen, "verbose": 0}
+    how = {"ratio": 1 - 1 / speed_up, "of": "macs", "criterion": "taylor", "debias": "rms"}
+    how |= {"data": seen, "guards": GUARDS, "verbose": 0}
     callbacks, found = [], {}
     start = time.process_time()
     epochs, peak, half = options.tune_epochs, TUNING_PEAK, max(1, options.tune_epochs // 2)
@@ -126,18 +129,17 @@ def examine(way, speed_up, seed, data, options):
     elif way == DSD:
         phases = {"sparse_epochs": half, "redense_epochs": epochs - half, "redense_rate": 1.0}
         callbacks = [slim.callbacks.DenseSparseDense(SPARSITY, **phases, verbose=0)]
-    elif way in (AT_ONCE, SCRATCH):
-        peers_keras.compiled(model, 0.0)
-        model = slim.prune(model, **how)
+    elif way == AT_ONCE:
+        model = slim.prune(peers_keras.compiled(model, 0.0), **how)
         found["straight"] = accuracy(model, data)
-    if way == SCRATCH:
+    elif way == SCRATCH:
+        model = keras.models.load_model(kept(AT_ONCE, speed_up, seed, options), compile=False)
         model = slim.pruning.reinitialized(model, seed=100 + seed)
         epochs, peak = options.epochs + options.tune_epochs, PEAK
     train(model, data, epochs, peak, 100 + seed, callbacks)
     found["seconds"] = time.process_time() - start
     model.save(kept(way, speed_up, seed, options))
-    size = slim.profile(model)
-    return {**found, "tuned": accuracy(model, data), "macs": size.macs, "parameters": size.parameters}
+    return {**found, "tuned": accuracy(model, data), **peers_keras.counts(model)}
 
 
 def accuracy(model, data):
@@ -167,42 +169,28 @@ def kept(way, speed_up, seed, options):
     return network_path(name)
 
 
-def files(keys, seed, data, options):
-    """Returns bytes and milliseconds of the LiteRT files of a seed's networks, timed in turn, and what int8 answers."""
-    paths, found = {}, {}
-    with tempfile.TemporaryDirectory() as folder:
-        for (way, speed_up), kind in itertools.product(keys, (None, "int8")):
-            name = f"{way} {speed_up}x {kind or 'float32'}"
-            paths[name] = Path(folder) / f"{name}.tflite"
-            model = keras.models.load_model(kept(way, speed_up, seed, options), compile=False)
-            slim.export_tflite(model, paths[name], kind, data["x_train"][:SAMPLES], verbose=0)
-            told = slim.evaluate_tflite(paths[name], (data["x_test"], data["y_test"]), verbose=0)
-            found[name] = {"bytes": paths[name].stat().st_size, "accuracy": 100 * told.metrics["accuracy"], "all": []}
-        for _, (name, path) in itertools.product(range(ROUNDS), paths.items()):
-            found[name]["all"].append(slim.benchmark_tflite(path, threads=1).median_ms)
-    return {name: {**each, "ms": float(np.median(each["all"]))} for name, each in found.items()}
-
-
 def measure(options):
     """Measures what is not finished, and writes the table of all that is, after each network."""
     data, found = load(options), []
     settings = {name: getattr(options, name) for name in ("images", "epochs", "tune_epochs")}
+    settings |= {"batch": BATCH, "rates": [PEAK, TUNING_PEAK], "decay": DECAY, "samples": SAMPLES, "zeros": SPARSITY}
     keys = [(way, 1) for way in (DENSE, DSD)]
     keys += [(way, speed_up) for speed_up in options.speed_ups for way in (IN_FIT, AT_ONCE, TORCH, SCRATCH)]
-    keys = [key for key in keys if key[0] in options.ways and (key[0] != TORCH or options.torch_python)]
+    keys = [key for key in keys if key[0] in (DENSE, *options.ways) and (key[0] != TORCH or options.torch_python)]
     for seed in range(options.seeds):
         found.append({})
         for way, speed_up in keys:
             name = f"{way} {speed_up}x"
-            found[-1][name] = cell(
-                "proof", f"resnet20 {name} {seed}", settings, examine, way, speed_up, seed, data, options
-            )
+            arguments = way, speed_up, seed, data, options
+            found[-1][name] = cell("proof", f"resnet20 {name} {seed}", settings, examine, *arguments)
             report(found, options)
-        exported = [key for key in keys if key[0] not in (TORCH, SCRATCH)]
-        names = [f"{way} {speed_up}x" for way, speed_up in exported]
-        made = cell("proof", f"resnet20 files {seed}", {**settings, "of": names}, files, exported, seed, data, options)
-        for name in names:
-            found[-1][name]["files"] = {kind: made[f"{name} {kind}"] for kind in ("float32", "int8")}
+        exported = [key for key in keys if key[0] in EXPORTED]
+        paths = {f"{way} {speed_up}x": kept(way, speed_up, seed, options) for way, speed_up in exported}
+        arguments = paths, data["x_train"][:SAMPLES], (data["x_test"], data["y_test"])
+        given = {**settings, "of": [*paths]}
+        files = cell("proof", f"resnet20 files {seed}", given, proof_files.measured, *arguments)
+        for name, each in files.items():
+            found[-1][name]["files"] = each
         report(found, options)
 
 
@@ -220,7 +208,7 @@ def each_way(found, options):
 def rows(found, options):
     """Yields a row for each way: accuracies, and points to the dense network trained as long."""
     for speed_up, way, pairs in each_way(found, options):
-        straight = [each["straight"] for each, _ in pairs if "straight" in each and way != SCRATCH]
+        straight = [each["straight"] for each, _ in pairs if "straight" in each]
         gaps = [each["tuned"] - whole["tuned"] for each, whole in pairs]
         yield [
             f"{speed_up}x",
@@ -236,32 +224,21 @@ def rows(found, options):
 
 
 def file_rows(found, options):
-    """Yields a row for each way with files: bytes, milliseconds, and the accuracy of int8."""
+    """Yields a row for each way with files."""
     for speed_up, way, pairs in each_way(found, options):
-        pairs = [(each["files"], whole["files"]) for each, whole in pairs if "files" in each and "files" in whole]
+        pairs = [(each["files"], whole["files"]) for each, whole in pairs if "files" in each]
         if pairs:
-            yield [
-                f"{speed_up}x",
-                way,
-                *(f"{np.mean([each[kind]['bytes'] for each, _ in pairs]) / 1e3:,.0f}" for kind in ("float32", "int8")),
-                *(
-                    f"{np.mean([each[kind]['ms'] for each, _ in pairs]):.2f} "
-                    f"({np.mean([whole[kind]['ms'] / each[kind]['ms'] for each, whole in pairs]):.2f}x)"
-                    for kind in ("float32", "int8")
-                ),
-                *(mean_and_range([each[kind]["accuracy"] for each, _ in pairs]) for kind in ("float32", "int8")),
-            ]
+            yield [f"{speed_up}x", way, *proof_files.cells(pairs)]
 
 
 def report(found, options):
     """Writes the tables."""
     columns = ["aim", "way", "seeds", "straight after", "accuracy", "points to dense"]
     columns += ["multiply-accumulates left", "parameters left", "processor minutes"]
-    file_columns = ["aim", "way", "float32, kB", "int8, kB", "float32, ms", "int8, ms", "float32, %", "int8, %"]
     tables = [("Test accuracy, %", columns, list(rows(found, options)))]
     if of_files := list(file_rows(found, options)):
         words = "LiteRT files, one thread; beside the time how many times faster than dense"
-        tables.append((words, file_columns, of_files))
+        tables.append((words, ["aim", "way", *proof_files.COLUMNS], of_files))
     write(
         "proof_resnet20",
         "ResNet-20 on all of CIFAR-10",
@@ -271,19 +248,21 @@ def report(found, options):
         f"{options.epochs} epochs up to {PEAK} for the dense network, then {options.tune_epochs} "
         f"up to {TUNING_PEAK} for every way. "
         + " ".join(f"*{way}*: {words}." for way, words in WORDS.items())
-        + " Training steps of Keras run in bfloat16 where oneDNN does so, those of torch-pruning in float32; accuracies"
-        " are computed in float32. Mean (range) over seeds, 10,000 test images, which nothing was chosen by. Minutes "
-        "are those of the processor, both cores counted.",
+        + " Single filters go, as with torch-pruning. In training all sides let convolutions and matrix products run in "
+        "bfloat16; accuracies are computed in float32. Mean (range) over seeds, 10,000 test images, which nothing was "
+        f"chosen by. Minutes are those of the processor, both cores counted, without the {options.epochs} epochs of "
+        "the dense network.",
         found,
     )
 
 
 def add_options(parser):
     """Adds what the command line asks for this experiment."""
+    parser.add_argument("--data-dir", help="folder with cifar10.npz; without it Keras downloads the set")
     parser.add_argument("--torch-python", type=Path, help="interpreter that has torch-pruning; optional")
     parser.add_argument("--images", type=int, default=50_000)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--tune-epochs", type=int, default=10)
     parser.add_argument("--speed-ups", type=int, nargs="+", default=[2, 4])
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="a part of the ways; dense is needed")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="a part of them, beside dense")
     parser.add_argument("--seeds", type=int, default=3)

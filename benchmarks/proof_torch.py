@@ -29,7 +29,9 @@ def train(model, x, y, options, seed):
         rate = one_cycle(step, steps, options.tuning_peak)
         optimizer.param_groups[0]["lr"] = rate
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(as_tensor(images)), torch.from_numpy(labels)).backward()
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = model(as_tensor(images))
+        nn.functional.cross_entropy(outputs.float(), torch.from_numpy(labels)).backward()
         with torch.no_grad():
             for each in kernels:
                 each.mul_(1 - rate * options.decay)

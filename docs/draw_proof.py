@@ -3,12 +3,14 @@
 import json
 import pathlib
 import statistics
+import sys
 
 import svg
 
 DOCS = pathlib.Path(__file__).parent
 
 PATH = DOCS / "images" / "proof.svg"
+MEASURED = DOCS.parent / "benchmarks" / "results" / "proof_resnet20.json"
 WAYS = {
     "in fit": ("cut in fit", "accent", "circle"),
     "at once": ("cut at once, compensated", "accent", "square"),
@@ -30,13 +32,14 @@ def points(runs, way, x_of, y_of=lambda each: each["tuned"]):
     return sorted(found)
 
 
-def kilobytes(each):
-    """Returns the size of the float32 file; of a network without one, of its parameters."""
-    return (each["files"]["float32"]["bytes"] if "files" in each else 4 * each["parameters"]) / 1e3
+def kilobytes(each, kind="float32"):
+    """Returns the size of a file, if there is one."""
+    return each["files"][kind]["bytes"] / 1e3 if "files" in each else None
 
 
-def int8_kilobytes(each):
-    return each["files"]["int8"]["bytes"] / 1e3 if "files" in each else None
+def parameters(each):
+    """Returns the size of the parameters in float32."""
+    return 4 * each["parameters"] / 1e3
 
 
 def mark(x, y, colour, shape, is_filled=True):
@@ -51,10 +54,10 @@ class Panel:
 
     def __init__(self, left, top, width, height, x_range, y_range):
         self._left, self._top, self._width, self._height = left, top, width, height
-        self._x_range, self._y_range = x_range, y_range
+        self.x_range, self._y_range = x_range, y_range
 
     def x(self, value):
-        low, high = self._x_range
+        low, high = self.x_range
         return self._left + self._width * (value - low) / (high - low)
 
     def y(self, value):
@@ -90,15 +93,14 @@ def ticks(low, high, most=6):
     return [step * number for number in range(int(first), int(high // step) + 1)]
 
 
-def draw():
-    """Returns the drawing."""
-    path = DOCS.parent / "benchmarks" / "results" / "proof_resnet20.json"
-    runs = json.loads(path.read_text(encoding="utf-8"))["measured"]
+def draw(path=MEASURED):
+    """Returns the drawing of what a file of results holds."""
+    runs = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))["measured"]
     whole = statistics.mean(run["dense 1x"]["macs"] for run in runs)
     by_work = {way: points(runs, way, lambda each: 100 * each["macs"] / whole) for way in WAYS}
-    by_size = {way: points(runs, way, kilobytes) for way in WAYS}
+    by_size = {way: points(runs, way, parameters) for way in WAYS}
     int8 = {
-        way: points(runs, way, int8_kilobytes, lambda each: each["files"]["int8"]["accuracy"])
+        way: points(runs, way, lambda each: kilobytes(each, "int8"), lambda each: each["files"]["int8"]["accuracy"])
         for way in ("in fit", "dense")
     }
     seen = [y for each in (*by_work.values(), *int8.values()) for _, _, *ys in each for y in ys]
@@ -106,11 +108,16 @@ def draw():
     largest = max(x for each in by_size.values() for x, *_ in each)
     panels = (
         (Panel(50, 60, 290, 190, (0, 105), y_range), by_work, "Accuracy over multiply-accumulates", "% left"),
-        (Panel(430, 60, 290, 190, (0, 1.05 * largest), y_range), by_size, "Accuracy over bytes", "kB"),
+        (
+            Panel(430, 60, 290, 190, (0, 1.05 * largest), y_range),
+            by_size,
+            "Accuracy over bytes",
+            "kB of float32 weights",
+        ),
     )
     parts = []
     for panel, found, title, unit in panels:
-        parts += panel.axes(title, ticks(*panel._x_range), ticks(*y_range), unit)
+        parts += panel.axes(title, ticks(*panel.x_range), ticks(*y_range), unit)
         for way, (_, colour, shape) in WAYS.items():
             parts += panel.curve(found[way], colour, shape) if found[way] else ()
     for way, each in int8.items():
@@ -120,7 +127,7 @@ def draw():
         if by_work[way]:
             parts += [mark(x + 4, 312, colour, shape), svg.text(x + 14, 316, words, "muted", 12)]
             x += 34 + 6.4 * len(words)
-    parts.append(svg.text(x, 316, "hollow: int8", "muted", 12))
+    parts.append(svg.text(x, 316, "hollow: int8 file", "muted", 12))
     title = (
         "ResNet-20 on all of CIFAR-10: test accuracy over multiply-accumulates and over bytes, ours and torch-pruning"
     )
@@ -128,4 +135,5 @@ def draw():
 
 
 if __name__ == "__main__":
-    PATH.write_text(draw(), encoding="utf-8")
+    measured, picture = sys.argv[1:] or (MEASURED, PATH)
+    pathlib.Path(picture).write_text(draw(measured), encoding="utf-8")

@@ -218,7 +218,7 @@ def test_data_is_worth_nothing_where_plain_factors_lose_nothing(results):
 def proof(data_dir, results, monkeypatch):
     """Runs an experiment of the proof with some options, and returns what it measured."""
     command = importlib.import_module("proof")
-    monkeypatch.setattr(command, "DRAWING", "--version")
+    monkeypatch.setattr(command, "FOLDER", results)
 
     def run(experiment, *options):
         monkeypatch.setattr(importlib.import_module("proof_resnet20"), "FOLDER", results)
@@ -228,6 +228,7 @@ def proof(data_dir, results, monkeypatch):
         command.main()
         written = (results / f"proof_{experiment}.md").read_text()
         assert "nan" not in written
+        assert str(data_dir) not in written
         return json.loads((results / f"proof_{experiment}.json").read_text())["measured"]
 
     return run
@@ -247,6 +248,8 @@ def test_the_proof_on_a_residual_network_runs_and_resumes(proof, results, monkey
     for name, each in run.items():
         assert 0.2 * dense["macs"] < each["macs"] <= dense["macs"] / 3, name
     assert run["in fit 3x"]["files"]["int8"]["bytes"] < dense["files"]["int8"]["bytes"]
+    drawn = (results / "proof.svg").read_text()
+    assert drawn.count("<circle") + drawn.count("<rect") == 2 * 4 + 2 + 4
 
     assert proof("resnet20", *options) == [{"dense 1x": dense, "dense, sparse, dense 1x": ANY, **run}]
     assert " ..." not in capsys.readouterr().out
@@ -263,19 +266,24 @@ def test_the_proof_of_transfer_runs_and_resumes(proof, results, monkeypatch, cap
         return keras.Sequential([keras.Input((96, 96, 3)), *stack])
 
     monkeypatch.setattr(benchmark.pretrained, "fine_tuned", network)
-    ways = benchmark.DENSE, benchmark.GLOBAL, benchmark.BY_LAYER, benchmark.SEARCH
+    ways = benchmark.DENSE, benchmark.GLOBAL, benchmark.BY_LAYER, benchmark.AS_SEARCHED, benchmark.SEARCH
     monkeypatch.setitem(benchmark.TASKS, "cat against dog", ways)
     options = ["--images", "256", "--validation", "100", "--test", "100", "--tune-epochs", "1", "--search-epochs", "3"]
     options += ["--samples", "32", "--file-test", "8", "--tasks", "cat against dog"]
     found = proof("transfer", *options)
     assert "proof: transfer cat against dog dense 0 ..." in capsys.readouterr().out
     (run,) = found["cat against dog"]
+    assert {*run["ways"]} == {*ways}
+    before = run["before"]
     for way in (benchmark.GLOBAL, benchmark.BY_LAYER):
-        before, after = run["ways"][way]["before"], run["ways"][way]["after"]
+        after = run["ways"][way]
         assert [each["macs"] <= left * before["macs"] for each, left in zip(after, (0.5, 0.3), strict=True)] == [
             True
         ] * 2
-    assert run["files"]["taylor, global 1 int8"]["bytes"] < run["files"]["dense 0 int8"]["bytes"]
+    assert (
+        run["files"]["taylor, global, 30%"]["int8"]["bytes"]
+        < run["files"]["dense, trained on, round 2"]["int8"]["bytes"]
+    )
 
     assert proof("transfer", *options) == found
     assert " ..." not in capsys.readouterr().out
