@@ -248,8 +248,8 @@ def report(found, options):
         f"{options.epochs} epochs up to {PEAK} for the dense network, then {options.tune_epochs} "
         f"up to {TUNING_PEAK} for every way. "
         + " ".join(f"*{way}*: {words}." for way, words in WORDS.items())
-        + " Single filters go, as with torch-pruning. In training all sides let convolutions and matrix products run in "
-        "bfloat16; accuracies are computed in float32. Mean (range) over seeds, 10,000 test images, which nothing was "
+        + " Single filters go, as with torch-pruning. In training all sides let convolutions and matrix products run "
+        "in bfloat16; accuracies are computed in float32. Mean (range) over seeds, 10,000 test images, which nothing was "
         f"chosen by. Minutes are those of the processor, both cores counted, without the {options.epochs} epochs of "
         "the dense network.",
         found,
