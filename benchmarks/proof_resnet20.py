@@ -249,9 +249,9 @@ def report(found, options):
         f"up to {TUNING_PEAK} for every way. "
         + " ".join(f"*{way}*: {words}." for way, words in WORDS.items())
         + " Single filters go, as with torch-pruning. In training all sides let convolutions and matrix products run "
-        "in bfloat16; accuracies are computed in float32. Mean (range) over seeds, 10,000 test images, which nothing was "
-        f"chosen by. Minutes are those of the processor, both cores counted, without the {options.epochs} epochs of "
-        "the dense network.",
+        "in bfloat16; accuracies are computed in float32. Mean (range) over seeds, 10,000 test images, which nothing "
+        f"was chosen by. Minutes are those of the processor, both cores counted, without the {options.epochs} epochs "
+        "of the dense network.",
         found,
     )
 
