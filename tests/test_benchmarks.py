@@ -29,7 +29,7 @@ SMALL = {
         *("--images", "128", "--epochs", "1", "--tuning-epochs", "1", "--width", "2", "--file-samples", "20"),
         *("--networks", "LeNet", "--ways", "2 bits, after training", "ternary", "XNOR"),
     ],
-    "lottery": ["--images", "128", "--rounds", "1", "--steps", "8", "--every", "4", "--batch", "32"],
+    "lottery": ["--images", "128", "--rounds", "1", "--at-once", "2", "--steps", "8", "--every", "4", "--batch", "32"],
 }
 
 

@@ -6,6 +6,7 @@ import pathlib
 import re
 
 import pytest
+import since
 
 from keras_slim import versions
 from keras_slim.errors import SlimWarning
@@ -52,3 +53,11 @@ def test_the_packages_wanted_begin_with_the_oldest_tried_and_tox_tries_it():
     for name, ((major, minor), _) in versions.TRIED.items():
         assert f"\n{name}>={major}.{minor}\n" in setup["options"]["install_requires"] + "\n"
         assert f"\n{name}~={major}.{minor}.0\n" in tox["testenv:oldest"]["deps"] + "\n"
+
+
+def test_what_older_versions_go_without_is_there():
+    tests = pathlib.Path(__file__).parent
+    written = "\n".join(path.read_text(encoding="utf-8") for path in tests.rglob("test_*.py"))
+    functions = {name.partition("[")[0] for name in since.NEWER_TESTS}
+    assert [name for name in sorted(functions) if f"def {name}(" not in written] == []
+    assert [name for name in since.NEWER_MODULES if not (tests / name).exists()] == []
