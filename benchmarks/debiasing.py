@@ -1,7 +1,6 @@
 """Scores judged by the oracle: every criterion with every de-biasing, and what a cut by them costs."""
 
 import argparse
-import json
 import statistics
 import time
 
@@ -10,7 +9,8 @@ import images
 import keras
 import networks
 import numpy as np
-from results_file import FOLDER, mean_and_range, write
+from cells import cell
+from results_file import mean_and_range, write
 
 import keras_slim as slim
 from keras_slim.graph import analyse
@@ -46,6 +46,7 @@ class Known(Criterion):
 
 def examine(name, seed, data, options):
     """Returns the rank correlations and the accuracies of one trained network."""
+    keras.backend.clear_session()
     (x, y), (x_validation, y_validation), test = data
     model = calibration.train(name, seed, (x, y), options.epochs)
     graph = analyse(model)
@@ -153,17 +154,12 @@ def main():
         name: getattr(images, f"load_{name}")(options.data_dir, train=options.images, test=5_000)
         for name in {*NETWORKS.values()}
     }
-    folder = FOLDER / "debiasing"
-    folder.mkdir(parents=True, exist_ok=True)
+    settings = {name: getattr(options, name) for name in ("images", "epochs", "samples")}
     results = []
     for seed in range(options.seeds):
         for name in NETWORKS:
-            path = folder / f"{name}-{seed}.json"
-            if not path.exists():
-                print(f"{name}, seed {seed} ...", flush=True)
-                keras.backend.clear_session()
-                path.write_text(json.dumps(examine(name, seed, data[NETWORKS[name]], options), indent=1) + "\n")
-            results.append(json.loads(path.read_text()))
+            arguments = name, seed, data[NETWORKS[name]], options
+            results.append(cell("debiasing", f"{name} {seed}", settings, examine, *arguments))
             report(results, options)
 
 
