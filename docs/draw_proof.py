@@ -107,11 +107,11 @@ def draw(path=MEASURED):
     y_range = min(seen) - 0.3, max(seen) + 0.3
     largest = max(x for each in by_size.values() for x, *_ in each)
     panels = (
-        (Panel(50, 60, 290, 190, (0, 105), y_range), by_work, "Accuracy over multiply-accumulates", "% left"),
+        (Panel(50, 60, 290, 190, (0, 105), y_range), by_work, "Accuracy, %, over multiply-accumulates", "% left"),
         (
             Panel(430, 60, 290, 190, (0, 1.05 * largest), y_range),
             by_size,
-            "Accuracy over bytes",
+            "Accuracy, %, over bytes",
             "kB of float32 weights",
         ),
     )
