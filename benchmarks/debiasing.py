@@ -61,7 +61,7 @@ def examine(name, seed, data, options):
     rho = rank_correlation(model, scored, of_scored, "none", oracle=oracle)
     found["ceiling"] = {"overall": rho.overall, "per_layer": rho.per_layer}
     raw = {}
-    for criterion in sorted({*CRITERIA} - {*LEFT_OUT.get(name, ())}):
+    for criterion in (each for each in CRITERIA if each not in LEFT_OUT.get(name, ())):
         members = criteria.get(criterion, "", ""), debiasers.get("none", "", "")
         raw[criterion], found["seconds"][criterion] = timed(unit_scores, graph, *members, scored)
         found["grid"][criterion] = {}

@@ -32,13 +32,13 @@ def points(runs, way, x_of, y_of=lambda each: each["tuned"]):
     return sorted(found)
 
 
-def kilobytes(each, kind="float32"):
-    """Returns the size of a file, if there is one."""
-    return each["files"][kind]["bytes"] / 1e3 if "files" in each else None
+def int8_file(each):
+    """Returns the kilobytes of the int8 file, if there is one."""
+    return each["files"]["int8"]["bytes"] / 1e3 if "files" in each else None
 
 
 def parameters(each):
-    """Returns the size of the parameters in float32."""
+    """Returns the kilobytes of the parameters in float32."""
     return 4 * each["parameters"] / 1e3
 
 
@@ -100,8 +100,7 @@ def draw(path=MEASURED):
     by_work = {way: points(runs, way, lambda each: 100 * each["macs"] / whole) for way in WAYS}
     by_size = {way: points(runs, way, parameters) for way in WAYS}
     int8 = {
-        way: points(runs, way, lambda each: kilobytes(each, "int8"), lambda each: each["files"]["int8"]["accuracy"])
-        for way in ("in fit", "dense")
+        way: points(runs, way, int8_file, lambda each: each["files"]["int8"]["accuracy"]) for way in ("in fit", "dense")
     }
     seen = [y for each in (*by_work.values(), *int8.values()) for _, _, *ys in each for y in ys]
     y_range = min(seen) - 0.3, max(seen) + 0.3
