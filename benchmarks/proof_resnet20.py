@@ -22,19 +22,21 @@ import keras_slim as slim
 BATCH, PEAK, TUNING_PEAK, DECAY = 64, 0.1, 0.02, 5e-3
 SAMPLES, SPARSITY = 1_024, 0.3
 GUARDS = slim.pruning.Guards(align=1)
-DENSE, DSD, IN_FIT, AT_ONCE, TORCH, SCRATCH = WAYS = (
+DENSE, DSD, IN_FIT, TAUGHT, AT_ONCE, TORCH, SCRATCH = WAYS = (
     "dense",
     "dense, sparse, dense",
     "in fit",
+    "in fit, taught",
     "at once",
     "torch-pruning",
     "from scratch",
 )
-EXPORTED = (DENSE, DSD, IN_FIT, AT_ONCE)
+EXPORTED = (DENSE, DSD, IN_FIT, TAUGHT, AT_ONCE)
 WORDS = {
     DENSE: "trained on as long",
     DSD: f"`DenseSparseDense`, {SPARSITY:.0%} zeros in the first half of these epochs",
     IN_FIT: "`ProgressiveGlobalPruning` in the first half of these epochs",
+    TAUGHT: "the same with `Distillation()`: from the first cut on it learns from the dense network too",
     AT_ONCE: "`prune` with compensation, then these epochs",
     TORCH: "its global Taylor importance, then these epochs",
     SCRATCH: "the network of *at once*, weights drawn anew, all epochs",
@@ -123,7 +125,8 @@ def examine(way, speed_up, seed, data, options):
     callbacks, found = [], {}
     start = time.process_time()
     epochs, peak, half = options.tune_epochs, TUNING_PEAK, max(1, options.tune_epochs // 2)
-    if way == IN_FIT:
+    if way in (IN_FIT, TAUGHT):
+        how |= {"distillation": slim.distillation.Distillation() if way == TAUGHT else None}
         how |= {"rounds": min(5, half), "window": (0.0, 0.5), "calibration": slim.pruning.Calibration()}
         callbacks = [slim.callbacks.ProgressiveGlobalPruning(**how)]
     elif way == DSD:
@@ -175,7 +178,7 @@ def measure(options):
     settings = {name: getattr(options, name) for name in ("images", "epochs", "tune_epochs")}
     settings |= {"batch": BATCH, "rates": [PEAK, TUNING_PEAK], "decay": DECAY, "samples": SAMPLES, "zeros": SPARSITY}
     keys = [(way, 1) for way in (DENSE, DSD)]
-    keys += [(way, speed_up) for speed_up in options.speed_ups for way in (IN_FIT, AT_ONCE, TORCH, SCRATCH)]
+    keys += [(way, speed_up) for speed_up in options.speed_ups for way in (IN_FIT, TAUGHT, AT_ONCE, TORCH, SCRATCH)]
     keys = [key for key in keys if key[0] in (DENSE, *options.ways) and (key[0] != TORCH or options.torch_python)]
     for seed in range(options.seeds):
         found.append({})

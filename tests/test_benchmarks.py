@@ -244,7 +244,7 @@ def test_the_proof_on_a_residual_network_runs_and_resumes(proof, results, monkey
     assert "proof: resnet20 in fit 3x 0 ..." in capsys.readouterr().out
     dense = run.pop("dense 1x")
     assert run.pop("dense, sparse, dense 1x")["macs"] == dense["macs"]
-    assert {*run} == {"in fit 3x", "at once 3x", "from scratch 3x"}
+    assert {*run} == {"in fit 3x", "in fit, taught 3x", "at once 3x", "from scratch 3x"}
     for name, each in run.items():
         assert 0.2 * dense["macs"] < each["macs"] <= dense["macs"] / 3, name
     assert run["in fit 3x"]["files"]["int8"]["bytes"] < dense["files"]["int8"]["bytes"]
