@@ -40,11 +40,18 @@ def compiled(model, rate):
     return model
 
 
-def fine_tune(model, samples, epochs, seed, peak=PEAK, callbacks=()):
-    """Trains all weights for some epochs, with a rate that rises for a quarter of an epoch and falls to nothing."""
+def fine_tune(model, samples, epochs, seed, peak=PEAK, callbacks=(), teacher=None):
+    """Trains all weights for some epochs, with a rate that rises for a quarter of an epoch and falls to nothing.
+
+    With a teacher, half of the loss is the distance from what that says of the same images.
+    """
     steps = -(-len(samples[0]) // BATCH)
     rate = keras.optimizers.schedules.CosineDecay(0.0, epochs * steps, warmup_target=peak, warmup_steps=steps // 4)
-    compiled(model, rate).fit(batches(samples, seed), epochs=epochs, callbacks=list(callbacks), verbose=0)
+    pupil = model
+    if teacher:
+        pupil = keras.distillation.Distiller(teacher, model, slim.distillation.Distillation().loss)
+    compiled(pupil, rate).fit(batches(samples, seed), epochs=epochs, callbacks=list(callbacks), verbose=0)
+    compiled(model, 0.0)
 
 
 def fine_tuned(seed, samples, epochs, data_dir):

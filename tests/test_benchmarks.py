@@ -266,7 +266,8 @@ def test_the_proof_of_transfer_runs_and_resumes(proof, results, monkeypatch, cap
         return keras.Sequential([keras.Input((96, 96, 3)), *stack])
 
     monkeypatch.setattr(benchmark.pretrained, "fine_tuned", network)
-    ways = benchmark.DENSE, benchmark.GLOBAL, benchmark.BY_LAYER, benchmark.AS_SEARCHED, benchmark.SEARCH
+    ways = benchmark.DENSE, benchmark.LONG, benchmark.GLOBAL, benchmark.TAUGHT, benchmark.BY_LAYER
+    ways += benchmark.AS_SEARCHED, benchmark.SEARCH
     monkeypatch.setitem(benchmark.TASKS, "cat against dog", ways)
     options = ["--images", "256", "--validation", "100", "--test", "100", "--tune-epochs", "1", "--search-epochs", "3"]
     options += ["--samples", "32", "--file-test", "8", "--tasks", "cat against dog"]
@@ -275,7 +276,7 @@ def test_the_proof_of_transfer_runs_and_resumes(proof, results, monkeypatch, cap
     (run,) = found["cat against dog"]
     assert {*run["ways"]} == {*ways}
     before = run["before"]
-    for way in (benchmark.GLOBAL, benchmark.BY_LAYER):
+    for way in (benchmark.GLOBAL, benchmark.TAUGHT, benchmark.BY_LAYER):
         after = run["ways"][way]
         assert [each["macs"] <= left * before["macs"] for each, left in zip(after, (0.5, 0.3), strict=True)] == [
             True
