@@ -5,6 +5,7 @@ the callers of whatever a callback does. Checked on Keras 3.15.
 """
 
 import inspect
+from collections.abc import Callable
 
 import keras
 
@@ -47,6 +48,12 @@ def forget_best(callbacks: list[keras.callbacks.Callback]) -> list[str]:
         Class names of the callbacks that forgot something.
     """
     return [type(each).__name__ for each in callbacks if isinstance(each, REMEMBERING) and _forget(each)]
+
+
+def forget_epochs(callbacks: list[keras.callbacks.Callback], is_outdone: Callable[[int], bool]) -> None:
+    """Makes each `EarlyStopping` forget its best weights, and begin anew, if a function says so of their epoch."""
+    stopping = [each for each in callbacks if isinstance(each, keras.callbacks.EarlyStopping)]
+    forget_best([each for each in stopping if each.best_weights is not None and is_outdone(each.best_epoch)])
 
 
 def _forget(callback):

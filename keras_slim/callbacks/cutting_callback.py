@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_slim.callbacks.alone import Alone
 from keras_slim.callbacks.backup import Backup
+from keras_slim.callbacks.companions import beside, forget_epochs
 from keras_slim.callbacks.cutter import Cutter, build
 from keras_slim.callbacks.dense_teacher import DenseTeacher
 from keras_slim.callbacks.epochs import cutting_epochs
@@ -76,6 +77,7 @@ class CuttingCallback(Alone):
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
         self._course.judge(epoch, logs or {}, self._progress, self.model)
+        forget_epochs(beside(self), self._course.is_outdone)
         self._back_up(epoch + 1)
 
     def _known(self, epoch):

@@ -83,6 +83,10 @@ class Rounds:
     def judge(self, epoch, logs, progress, model):
         """Takes what an epoch has measured, which changes nothing."""
 
+    def is_outdone(self, epoch):
+        """Tells whether the weights of an epoch must not come back: there is no metric to hold."""
+        return False
+
     def state(self):
         """Returns what must be known to go on, beside the progress: nothing."""
 

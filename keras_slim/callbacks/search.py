@@ -63,6 +63,7 @@ class Search:
         self.kept = None
         self._points = []
         self._tried = []
+        self._values = {}
         self._max_drop = max_drop
         self._patience = patience
         self._ratios = list(ratios)
@@ -149,8 +150,8 @@ class Search:
         self._was_measured = True
         if self.mode == "auto":
             self.mode = infer_mode(self.monitor, model, self._owner)
-        self.value = float(logs[self.monitor])
-        self.held = self.floor is not None and self._is_good()
+        self._values[epoch] = self.value = float(logs[self.monitor])
+        self.held = self.floor is not None and self._is_good(self.value)
         if self.is_trying:
             self._waited += 1
             self._points[-1] = replace(self._points[-1], epoch=epoch, metric=self.value, held=self.held)
@@ -181,6 +182,10 @@ class Search:
             self.floor, self.held = self.value - drop, True
             self._points.append(TrajectoryPoint(epoch, self.value, True, cost, self._structure))
         return self.floor is not None
+
+    def is_outdone(self, epoch):
+        """Tells whether the weights of an epoch must not come back: those of now hold the metric, and they did not."""
+        return self.held and not self._is_good(self._values.get(epoch, math.nan))
 
     def keep(self, network):
         """Takes what is needed to bring back the network that has just held the metric."""
@@ -226,6 +231,6 @@ class Search:
         """Returns the cost below which nothing is cut."""
         return target_cost(progress.total, self._total) if self._total else 0
 
-    def _is_good(self):
-        better = self.value - self.floor if self.mode == "max" else self.floor - self.value
+    def _is_good(self, value):
+        better = value - self.floor if self.mode == "max" else self.floor - value
         return round(better, 6) >= 0  # metrics are float32: 0.91 - 0.01 is no more than 0.9

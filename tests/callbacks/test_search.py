@@ -215,6 +215,28 @@ def test_early_stopping_beside_it_keeps_to_the_network_that_is_left(build, searc
     model.fit(batches(x, y), verbose=0)
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["before ours", "behind ours"])
+@pytest.mark.parametrize(
+    ("values", "losses", "left"),
+    [
+        # Epoch 1, by far the best for `EarlyStopping`, does not hold; of those that do, it chooses.
+        ([0.9, 0.5, 0.9, 0.8, 0.9], [5, 0, 3, 1, 2], 3),
+        ([0.9, 0.5, 0.9], [5, 0, 3], 2),
+        # A second cut follows epoch 1, and `EarlyStopping` starts anew with it, and again with epoch 3.
+        ([0.9, 0.9, 0.5, 0.8, 0.9], [0, 0, 1, 3, 2], 4),
+    ],
+)
+def test_early_stopping_puts_no_weights_back_that_do_not_hold(build, search, watch, x, y, first, values, losses, left):
+    """It looks at another metric, which may be best in an epoch in which that of the search has not come back."""
+    model, ours, seen = build(), search(window=(0, 0.3)), watch(lambda model: model.get_weights())
+    stop = keras.callbacks.EarlyStopping("loss", mode="min", patience=9, restore_best_weights=True)
+    loss = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(loss=losses[epoch]))
+    pair = [stop, ours] if first else [ours, stop]
+    model.fit(batches(x, y), epochs=len(values), verbose=0, callbacks=[Scripted(values), loss, *pair, seen])
+    for found, expected in zip(model.get_weights(), seen.at_end[left], strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_a_checkpoint_after_going_back_is_of_the_network_that_is_left(build, search, run, x, tmp_path):
     model, path = build(), tmp_path / "best.keras"
     saved = keras.callbacks.ModelCheckpoint(path, "val_scripted", mode="max", save_best_only=True)
