@@ -1,8 +1,8 @@
 """Which of an optimizer's variables belongs to which weight.
 
-Keras has no public way to ask. This file reads `Optimizer._trainable_variables`, `Optimizer._learning_rate`, and the
-lists among an optimizer's attributes. Checked on Keras 3.15.1; `tests/pruning/test_optimizer_state.py` and
-`tests/sparsity/test_holding.py` run every optimizer of Keras.
+Keras has no public way to ask. This file reads `Optimizer._trainable_variables`, `Optimizer._iterations`,
+`Optimizer._learning_rate`, and the lists among an optimizer's attributes. Checked on Keras 3.15.1;
+`tests/pruning/test_optimizer_state.py` and `tests/sparsity/test_holding.py` run every optimizer of Keras.
 """
 
 import keras
@@ -25,8 +25,9 @@ def with_inner(optimizer):
 
 def clock_of(optimizer):
     """Returns the variables that say how far training has come: counts of steps, and learning rates that can be set."""
-    found = [(each.iterations, vars(each)["_learning_rate"]) for each in with_inner(optimizer)]
-    return [each for pair in found for each in pair if isinstance(each, keras.Variable)]
+    inside = map(vars, with_inner(optimizer))
+    found = [each[name] for each in inside for name in ("_iterations", "_learning_rate")]
+    return [each for each in found if isinstance(each, keras.Variable)]
 
 
 def steps_of(optimizer) -> int:

@@ -101,14 +101,17 @@ def test_training_goes_on_as_if_nothing_had_been(run_eagerly):
     np.testing.assert_allclose(train(model)["loss"], train(alone)["loss"], rtol=1e-6)
 
 
-def test_time_goes_on():
-    model = build(keras.optimizers.Adam(keras.optimizers.schedules.PiecewiseConstantDecay([3], [0.1, 0.05])))
-    assert float(model.optimizer.learning_rate) == pytest.approx(0.1)  # two steps
+@pytest.mark.parametrize("every", [None, 2])
+def test_time_goes_on(every):
+    """Also where gradients of several batches make one step."""
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay([3], [0.1, 0.05])
+    model = build(keras.optimizers.Adam(rate, gradient_accumulation_steps=every))
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.1)  # two batches
     snapshot = Snapshot(model)
     cut(model)
     train(model)
     snapshot.restore()
-    assert int(model.optimizer.iterations) == 4
+    assert int(model.optimizer.iterations) == 4 // (every or 1)
     assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
 
 
