@@ -30,11 +30,6 @@ def clock_of(optimizer):
     return [each for each in found if isinstance(each, keras.Variable)]
 
 
-def steps_of(optimizer) -> int:
-    """Returns the number of steps an optimizer has made, also of one that works on several devices."""
-    return int(keras.ops.convert_to_numpy(optimizer.iterations))
-
-
 def rate_of(optimizer) -> float:
     """Returns the learning rate of now, also of an optimizer that works on several devices."""
     return float(keras.ops.convert_to_numpy(optimizer.learning_rate))

@@ -35,7 +35,8 @@ class LotteryTicket(MaskCallback):
         ratio: Share of the weights left in a kernel that each round removes; or a dictionary of layer names to shares,
             which leaves all other layers dense. The paper removes 0.2 in dense layers, half of it in the last.
         rewind_to: Steps of the first stretch after which the moment lies that is gone back to; 0 is before the first.
-            Where several steps are made in one execution, the first moment that is seen after as many steps.
+            A step is a batch, whatever the optimizer makes of it. Where several are made in one execution, the first
+            moment that is seen after as many.
         scope: `"layer"` ranks the weights of each kernel, `"global"` all of them together.
         control: What the result is to be compared with. `"random_reinit"` goes back to weights drawn anew in each
             round, which tells what their values are worth; layers that are not trained keep theirs. `"random_mask"`
@@ -151,7 +152,7 @@ class LotteryTicket(MaskCallback):
 
     def on_train_batch_end(self, batch, logs=None):
         with self._released_on_failure():
-            if self._rewinding.watch(self.model):
+            if self._rewinding.watch(self.model, self._epoch, batch):
                 self._back_up(self._epoch + 1)
 
     def on_epoch_end(self, epoch, logs=None):

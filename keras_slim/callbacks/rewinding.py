@@ -12,11 +12,12 @@ import numpy as np
 from keras_slim.callbacks.moment import Moment
 from keras_slim.callbacks.saying import warn
 from keras_slim.errors import invalid_argument
-from keras_slim.optimizer_slots import steps_of
 
 
 class Rewinding:
     """The stretches of a `fit`, equally long, and the moment from which each of them starts.
+
+    A step is a batch, whatever optimizers make of it.
 
     Args:
         rounds: How often training goes back.
@@ -42,17 +43,17 @@ class Rewinding:
         Raises:
             ValueError: If the epochs cannot be divided, or the moment lies behind the first stretch.
         """
-        self._divide(first, params["epochs"])
-        self._origin = steps_of(model.optimizer)
-        steps = params.get("steps")
-        if steps is not None and self._rewind_to > steps * self._length:
-            raise self._too_late(steps * self._length)
+        self._divide(first, params)
+        if self._steps is not None and self._rewind_to > self._steps * self._length:
+            raise self._too_late()
         if not self._rewind_to:
             self.moment = Moment.of(model)
 
-    def watch(self, model: keras.Model) -> bool:
-        """Notes the moment if it has come, and tells whether it has; called after each step."""
-        has_come = self.moment is None and steps_of(model.optimizer) - self._origin >= self._rewind_to
+    def watch(self, model: keras.Model, epoch: int, batch: int) -> bool:
+        """Notes the moment if it has come, and tells whether it has; called after each batch of an epoch."""
+        made = batch + 1 if self._steps is None else min(batch + 1, self._steps)  # the last execution may be cut short
+        self._longest = max(self._longest, made)
+        has_come = self.moment is None and (epoch - self._first) * self._longest + made >= self._rewind_to
         if has_come:
             self.moment = Moment.of(model)
         return has_come
@@ -67,7 +68,7 @@ class Rewinding:
         if passed:
             return None
         if number and self.moment is None:
-            raise self._too_late("fewer")
+            raise self._too_late()
         return number
 
     def open(self, number: int, epoch: int, **measured) -> None:
@@ -93,12 +94,12 @@ class Rewinding:
     def state(self) -> dict:
         """Returns what must be known when `fit` is taken up: a dictionary of arrays."""
         arrays = {} if self.moment is None else self.moment.to_arrays()
-        return {**arrays, "origin": np.array(self._origin), "done": np.array(json.dumps(self.done))}
+        return {**arrays, "longest": np.array(self._longest), "done": np.array(json.dumps(self.done))}
 
     def take_up(self, model: keras.Model, first: int, params: dict, state: dict) -> None:
         """Takes what `state` has returned, in a `fit` that was killed."""
-        self._divide(first, params["epochs"])
-        self._origin = int(state["origin"])
+        self._divide(first, params)
+        self._longest = int(state["longest"])
         self.done[:] = json.loads(str(state["done"]))
         self.moment = Moment.from_arrays(state, model)
 
@@ -106,8 +107,8 @@ class Rewinding:
         """Returns in words where training goes back to."""
         return f"step {self._rewind_to}" if self._rewind_to else "the initial weights"
 
-    def _divide(self, first, end):
-        epochs, stretches = end - first, self._rounds + 1
+    def _divide(self, first, params):
+        epochs, stretches = params["epochs"] - first, self._rounds + 1
         if epochs % stretches:
             fitting = -(-epochs // stretches) * stretches
             expected = f"a number of rounds of which `rounds + 1` divides the {epochs} epochs of `fit`"
@@ -116,9 +117,12 @@ class Rewinding:
                 invalid_argument("rounds", self._owner, expected=expected, received=self._rounds, hint=hint)
             )
         self._first, self._length = first, epochs // stretches
+        self._steps = params.get("steps")  # of an epoch; a generator may tell them after the first only
+        self._longest = self._steps or 0
 
-    def _too_late(self, steps):
-        expected = f"at most the steps of the first of {self._rounds + 1} stretches of training, {steps}"
+    def _too_late(self):
+        steps = self._longest * self._length
+        expected = f"at most the batches in the first of {self._rounds + 1} stretches of training, {steps}"
         hint = "Train for more epochs, or go back to an earlier step."
         return ValueError(
             invalid_argument("rewind_to", self._owner, expected=expected, received=self._rewind_to, hint=hint)

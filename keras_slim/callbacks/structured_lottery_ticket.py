@@ -35,7 +35,8 @@ class StructuredLotteryTicket(Alone):
         rounds: Number of times that units are removed and what is left goes back.
         ratio: Share of the units left that each round removes.
         rewind_to: Steps of the first stretch after which the moment lies that is gone back to; 0 is before the first.
-            Where several steps are made in one execution, the first moment that is seen after as many steps.
+            A step is a batch, whatever the optimizer makes of it. Where several are made in one execution, the first
+            moment that is seen after as many.
         criterion: How much a unit of the trained network contributes, as in `keras_slim.plan_pruning`.
         debias: How scores of layers become comparable, as in `keras_slim.plan_pruning`.
         data: What scores that need data look at, as in `keras_slim.plan_pruning`.
@@ -131,6 +132,7 @@ class StructuredLotteryTicket(Alone):
         self._cutter.rehearse(graph, deepest)
 
     def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = epoch
         if not self._begun:  # by now, all callbacks have begun
             self._rewinding.begin(self.model, epoch, self.params)
             self._begun = True
@@ -146,7 +148,7 @@ class StructuredLotteryTicket(Alone):
         self._rewinding.open(number, epoch, **counts, density=density, plan=plan)
 
     def on_train_batch_end(self, batch, logs=None):
-        self._rewinding.watch(self.model)
+        self._rewinding.watch(self.model, self._epoch, batch)
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)

@@ -137,6 +137,17 @@ def test_it_goes_back_to_an_early_step(step):
     np.testing.assert_array_equal(ours.ticket.weights["net/norm/moving_mean"], watch.after[step - 1][4])
 
 
+def test_a_step_is_a_batch_whatever_the_optimizer_makes_of_it():
+    """Of the first stretch of three batches, the optimizer makes one step."""
+    model, ours, watch = (
+        build(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)),
+        lottery(1, rewind_to=3),
+        Watch(),
+    )
+    fit(model, ours, watch, epochs=2)
+    assert_same(watch.before[1], expected_state(model, watch.after[2], ours.ticket.masks))
+
+
 def test_with_several_steps_in_one_execution_it_is_the_next_that_is_seen():
     model, ours, watch = (
         build(steps_per_execution=2, run_eagerly=False, jit_compile=False),
@@ -373,7 +384,9 @@ def test_epochs_that_cannot_be_divided_are_refused():
 def test_a_moment_behind_the_first_stretch_is_refused():
     model = build()
     before = model.get_weights()
-    with pytest.raises(ValueError, match=r"at most the steps of the first of 3 stretches of training, 6.*rewind_to=7"):
+    with pytest.raises(
+        ValueError, match=r"at most the batches in the first of 3 stretches of training, 6.*rewind_to=7"
+    ):
         fit(model, lottery(rewind_to=7))
     assert_same(model.get_weights(), before)
 
@@ -388,7 +401,7 @@ def test_a_moment_behind_a_first_stretch_of_unknown_length_is_refused_when_it_en
 
     signature = (tf.TensorSpec((None, 6)), tf.TensorSpec((None, 2)))
     data = tf.data.Dataset.from_generator(pairs, output_signature=signature)
-    with pytest.raises(ValueError, match="rewind_to=7"):
+    with pytest.raises(ValueError, match=r"training, 6\..*rewind_to=7"):
         build().fit(data, epochs=6, verbose=0, shuffle=False, callbacks=[lottery(rewind_to=7)])
 
 
