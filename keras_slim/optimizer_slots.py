@@ -9,9 +9,18 @@ import keras
 
 
 def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
-    """Returns the optimizers among a model's attributes: that of `compile`, and others that its own steps use."""
-    found = [each for each in vars(model).values() if isinstance(each, keras.optimizers.Optimizer)]
-    return list({id(each): each for each in found}.values())
+    """Returns the optimizers that a model's attributes hold, in lists, tuples and dictionaries too, each once.
+
+    These are that of `compile`, and others that its own steps use.
+    """
+    return list({id(each): each for each in _optimizers_in(list(vars(model).values()))}.values())
+
+
+def _optimizers_in(value):
+    if isinstance(value, keras.optimizers.Optimizer):
+        return [value]
+    inside = list(value.values()) if isinstance(value, dict) else value
+    return [found for each in inside for found in _optimizers_in(each)] if isinstance(inside, list | tuple) else []
 
 
 def with_inner(optimizer):

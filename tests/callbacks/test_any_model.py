@@ -330,12 +330,23 @@ class Adversarial(keras.Model):
         return {"loss": loss}
 
 
+class ByName(Adversarial):
+    """Holds its optimizers in a dictionary."""
+
+    first, second = (property(lambda self, name=name: self.by_name[name]) for name in ("first", "second"))
+
+    def compile(self):
+        keras.Model.compile(self, run_eagerly=True)
+        self.by_name = {"first": keras.optimizers.Adam(0.01), "second": keras.optimizers.SGD(0.01, momentum=0.9)}
+
+
 NEEDS_TENSORFLOW = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a step written in TensorFlow")
 
 
 @NEEDS_TENSORFLOW
-def test_a_generator_is_cut_while_it_learns_against_its_critic():
-    model = Adversarial()
+@pytest.mark.parametrize("make", [Adversarial, ByName])
+def test_a_generator_is_cut_while_it_learns_against_its_critic(make):
+    model = make()
     model.compile()
     noise = RNG.normal(size=(32, 5)).astype("float32")
     pruning = slim.callbacks.ProgressiveGlobalPruning(
