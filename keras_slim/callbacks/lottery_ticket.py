@@ -64,6 +64,7 @@ class LotteryTicket(MaskCallback):
         PlanMismatchError: In `fit`, before training starts, if the ticket is for another model.
         UnsupportedLayerError: In `fit`, before training starts, if there is nothing to prune, or weights should be
             drawn anew and the model is subclassed.
+        RuntimeError: In `fit`, before training starts, if an optimizer of the model's own is not built.
 
     Reference:
         Frankle & Carbin 2019, "The Lottery Ticket Hypothesis" (arXiv 1803.03635); for `rewind_to`, Frankle et al. 2019,

@@ -5,19 +5,20 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
+from keras_slim.optimizer_slots import optimizers_of
 from keras_slim.sparsity.kernels import by_path
 from keras_slim.sparsity.values import plain, put_back, values_of
 
 
 class Moment:
-    """The weights of a model and the state of its optimizer, as they were at one moment of training.
+    """The weights of a model and the state of its optimizers, as they were at one moment of training.
 
-    The state is all that the optimizer holds: momenta, averages, the count of steps and the learning rate, so that a
+    The state is all that its optimizers hold: momenta, averages, the count of steps and the learning rate, so that a
     schedule begins anew. The layers stay the same, unlike those of a `keras_slim.pruning.snapshot.Snapshot`.
 
     Args:
         weights: Values by path, as `keras_slim.sparsity.values.values_of` returns them.
-        optimizer: Values of the optimizer's variables, in order.
+        optimizer: Values of the variables that `state_of` returns, in order.
     """
 
     def __init__(self, weights: Mapping[str, np.ndarray], optimizer: list[np.ndarray]):
@@ -26,15 +27,13 @@ class Moment:
 
     @classmethod
     def of(cls, model: keras.Model) -> "Moment":
-        """Returns what a compiled model and its optimizer are now."""
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-        return cls(values_of(model), [plain(variable) for variable in model.optimizer.variables])
+        """Returns what a compiled model and its optimizers are now."""
+        return cls(values_of(model), [plain(variable) for variable in state_of(model)])
 
     def restore(self, model: keras.Model) -> None:
-        """Sets weights and the optimizer's state to what they were, also in the middle of `fit`."""
+        """Sets weights and the optimizers' state to what they were, also in the middle of `fit`."""
         put_back(model, self.weights)
-        for variable, value in zip(model.optimizer.variables, self.optimizer, strict=True):
+        for variable, value in zip(state_of(model), self.optimizer, strict=True):
             variable.assign(value)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -49,4 +48,25 @@ class Moment:
             return None
         paths = by_path(model.weights)
         weights = {path: arrays[f"weight/{number}"] for number, path in enumerate(paths)}
-        return cls(weights, [arrays[f"optimizer/{number}"] for number in range(len(model.optimizer.variables))])
+        return cls(weights, [arrays[f"optimizer/{number}"] for number in range(len(state_of(model)))])
+
+
+def state_of(model: keras.Model) -> list[keras.Variable]:
+    """Returns the variables of all optimizers of a model, and builds that of `compile` if it is not built yet.
+
+    Raises:
+        RuntimeError: If another one is not built: which weights it trains, its own step alone knows.
+    """
+    optimizers = optimizers_of(model)
+    waiting = [each for each in optimizers if not each.built]
+    if model.optimizer in waiting:
+        model.optimizer.build(model.trainable_variables)
+        waiting.remove(model.optimizer)
+    if waiting:
+        names = ", ".join(repr(each.name) for each in waiting)
+        raise RuntimeError(
+            f"Training of model '{model.name}' could not go back to the state of all its optimizers. Expected them to "
+            f"be built. Received some that are not: {names}. Call `build(weights)` of each before `fit`, with the "
+            "weights that it trains."
+        )
+    return [variable for each in optimizers for variable in each.variables]

@@ -9,7 +9,7 @@ import json
 import keras
 import numpy as np
 
-from keras_slim.callbacks.moment import Moment
+from keras_slim.callbacks.moment import Moment, state_of
 from keras_slim.callbacks.saying import warn
 from keras_slim.errors import invalid_argument
 
@@ -42,8 +42,10 @@ class Rewinding:
 
         Raises:
             ValueError: If the epochs cannot be divided, or the moment lies behind the first stretch.
+            RuntimeError: If an optimizer of the model's own is not built.
         """
         self._divide(first, params)
+        state_of(model)  # raises here what is wrong with it
         if self._steps is not None and self._rewind_to > self._steps * self._length:
             raise self._too_late()
         if not self._rewind_to:

@@ -60,6 +60,7 @@ class StructuredLotteryTicket(Alone):
         UnsupportedLayerError: In `fit`, before training starts, if the code of a subclassed model cannot be read, or
             does not follow when its layers become smaller; if the config of another does not hold its layers; or if it
             has no unit that can go.
+        RuntimeError: In `fit`, before training starts, if an optimizer of the model's own is not built.
 
     Reference:
         Frankle & Carbin 2019, "The Lottery Ticket Hypothesis" (arXiv 1803.03635), which removes single weights.

@@ -357,6 +357,32 @@ def test_a_generator_is_cut_while_it_learns_against_its_critic(make):
     assert {tuple(each.shape) for each in model.second.variables} >= {(5, 8), (8, 4)}
 
 
+TICKETS = {
+    "weights": lambda rewind_to: slim.callbacks.LotteryTicket(1, 0.5, rewind_to, verbose=0),
+    "units": lambda rewind_to: slim.callbacks.StructuredLotteryTicket(1, 0.5, rewind_to, part="generator", **TICKET),
+}
+
+
+@NEEDS_TENSORFLOW
+@pytest.mark.parametrize("rewind_to", [0, 1])
+@pytest.mark.parametrize("find", TICKETS.values(), ids=TICKETS)
+def test_tickets_begin_anew_with_the_state_of_all_optimizers(find, rewind_to):
+    model = ByName()
+    model.compile()
+    with pytest.raises(RuntimeError, match="'adversarial' could not go back .*'adam.*', 'sgd.*'.*before `fit`"):
+        fit(model, find(rewind_to))
+    assert model.first.iterations == model.second.iterations == 0
+    model.first.build(model.critic.trainable_weights)
+    model.second.build(model.generator.trainable_weights)
+    made = []
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: made.append((int(model.first.iterations), int(model.second.iterations)))
+    )
+    fit(model, find(rewind_to), note, epochs=2)
+    half = len(made) // 2
+    assert made == [(step, step) for step in (*range(1, half + 1), *range(rewind_to + 1, rewind_to + half + 1))]
+
+
 @NEEDS_TENSORFLOW
 def test_a_loss_that_a_part_alone_has_not_is_told():
     model = Adversarial()
