@@ -56,10 +56,15 @@ def slots_of(optimizer):
             yield from zip(value, variables, strict=True)
 
 
-def average_of(optimizer, weight):
-    """Returns the moving average that an optimizer keeps of a weight (`use_ema=True`), or `None`."""
-    for each in with_inner(optimizer):
-        if each.built and each.use_ema:
+def averaging(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """Returns the optimizers of a model that keep moving averages of its weights (`use_ema=True`)."""
+    return [each for outer in optimizers_of(model) for each in with_inner(outer) if each.use_ema]
+
+
+def average_of(weight, optimizers: list[keras.optimizers.Optimizer]):
+    """Returns the moving average that one of some optimizers, of `averaging`, keeps of a weight by now, or `None`."""
+    for each in optimizers:
+        if each.built:
             for average, variable in zip(each._model_variables_moving_average, each._trainable_variables, strict=True):
                 if variable is weight:
                     return average

@@ -33,6 +33,8 @@ class Rewinding:
     def __init__(self, rounds: int, rewind_to: int, owner: str):
         self.moment: Moment | None = None
         self.done: list[dict] = []
+        self._steps: int | None = None
+        self._longest = 0
         self._rounds = rounds
         self._rewind_to = rewind_to
         self._owner = owner
@@ -119,7 +121,7 @@ class Rewinding:
                 invalid_argument("rounds", self._owner, expected=expected, received=self._rounds, hint=hint)
             )
         self._first, self._length = first, epochs // stretches
-        self._steps = params.get("steps")  # of an epoch; a generator may tell them after the first only
+        self._steps = params.get("steps")  # in an epoch, where that is known before the first has ended
         self._longest = self._steps or 0
 
     def _too_late(self):

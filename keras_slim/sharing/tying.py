@@ -24,13 +24,13 @@ class Tying(Holding):
 
     Args:
         weight: The weight, whose constraint it takes over.
-        average: Moving average that the optimizer keeps of the weight, tied along with it. Optional.
+        optimizers: Those that may keep a moving average of the weight, which is tied along with it.
         codes: Integers of the shape of the weight.
         of_gradients: `"mean"` or `"sum"`.
     """
 
-    def __init__(self, weight, average, codes: np.ndarray, of_gradients: str):
-        super().__init__(weight, average)
+    def __init__(self, weight, optimizers, codes: np.ndarray, of_gradients: str):
+        super().__init__(weight, optimizers)
         codes = codes.ravel().astype("int64")
         self._places, self._size = None, codes.size
         places = np.flatnonzero(codes)
@@ -97,8 +97,8 @@ class TyingHolder(Holder):
         super().__init__(model, weights)
         model.optimizer.apply = _with_tied_gradients(model)
 
-    def lend(self, path, weight, average):
-        return Tying(weight, average, self._codes[path], self._of_gradients)
+    def lend(self, path, weight, optimizers):
+        return Tying(weight, optimizers, self._codes[path], self._of_gradients)
 
 
 def _with_tied_gradients(model):

@@ -6,11 +6,13 @@ applied, and are what is left in the end. `MaskHolder` holds zeros, by a multipl
 variable, so that other masks need no new compilation.
 """
 
+import functools
+
 import keras
 import numpy as np
 
 from keras_slim.distribution import scope_of
-from keras_slim.optimizer_slots import average_of
+from keras_slim.optimizer_slots import average_of, averaging
 from keras_slim.sparsity.masks import Masks
 
 
@@ -21,16 +23,17 @@ class Holding(keras.constraints.Constraint):
 
     Args:
         weight: The weight, whose constraint it takes over.
-        average: Moving average that the optimizer keeps of the weight, held along with it. Optional.
+        optimizers: Those that may keep a moving average of the weight, which is held along with it.
     """
 
-    def __init__(self, weight, average=None):
+    def __init__(self, weight, optimizers=()):
         self.own = weight.constraint
-        self.average = average
+        self._average_now = functools.partial(average_of, weight, optimizers)  # some are built in their first step
 
     def __call__(self, w):
-        if self.average is not None:
-            self.average.assign(self.held(self.average))
+        average = self._average_now()
+        if average is not None:
+            average.assign(self.held(average))
         return self.held(w) if self.own is None else self.held(self.own(self.held(w)))
 
     def held(self, w):
@@ -49,8 +52,8 @@ class Holding(keras.constraints.Constraint):
 class Masking(Holding):
     """Multiplies a weight by a mask."""
 
-    def __init__(self, weight, average=None):
-        super().__init__(weight, average)
+    def __init__(self, weight, optimizers=()):
+        super().__init__(weight, optimizers)
         self.mask = keras.Variable(np.ones(weight.shape), trainable=False, dtype=weight.dtype, name="mask")
 
     def held(self, w):
@@ -73,18 +76,18 @@ class Holder:
 
     def __init__(self, model: keras.Model, weights: dict[str, keras.Variable]):
         release(model)
-        optimizer = model.optimizer
-        if not optimizer.built:
+        if not model.optimizer.built:
             with scope_of(model):
-                optimizer.build(model.trainable_variables)
+                model.optimizer.build(model.trainable_variables)
         self._model = model
         self._weights = weights
+        optimizers = averaging(model)
         with scope_of(model):
             for path, weight in weights.items():
-                weight.constraint = self.lend(path, weight, average_of(optimizer, weight))
+                weight.constraint = self.lend(path, weight, optimizers)
         self._compile_anew()
 
-    def lend(self, path: str, weight: keras.Variable, average: keras.Variable | None) -> Holding:
+    def lend(self, path: str, weight: keras.Variable, optimizers: list[keras.optimizers.Optimizer]) -> Holding:
         """Returns the constraint that a weight gets."""
         raise NotImplementedError
 
@@ -107,8 +110,8 @@ class Holder:
 class MaskHolder(Holder):
     """Holds the weights of a model at zero that masks do not keep, while it trains; at first, everything is kept."""
 
-    def lend(self, path, weight, average):
-        return Masking(weight, average)
+    def lend(self, path, weight, optimizers):
+        return Masking(weight, optimizers)
 
     def hold(self, masks: Masks) -> None:
         """Sets all weights to zero that the masks do not keep, and holds them there; frees those that they keep."""

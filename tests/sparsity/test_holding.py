@@ -172,6 +172,40 @@ def test_averages_are_masked_along():
         np.testing.assert_array_equal(average.numpy(), weight.numpy())  # what `fit` leaves
 
 
+class ByItself(keras.Model):
+    """Has an optimizer of its own, which is built in its first step."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.head = layers.Dense(5, "tanh"), layers.Dense(2)
+        self.own = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
+
+    def call(self, x):
+        return self.head(self.hidden(x))
+
+    def train_step(self, data):
+        import tensorflow as tf
+
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self(x) - y) ** 2)
+        self.own.apply(tape.gradient(loss, self.trainable_variables), self.trainable_variables)
+        return {"loss": loss}
+
+
+@pytest.mark.parametrize("run_eagerly", [True, False])
+def test_averages_of_an_optimizer_of_the_models_own_are_masked_along(run_eagerly):
+    model = ByItself()
+    model(X[:1])
+    model.compile(run_eagerly=run_eagerly, jit_compile=False)
+    _, masks = held(model)
+    model.fit(batches(X, Y, 6), epochs=2, verbose=0)
+    before = model.get_weights()
+    model.own.finalize_variable_values(model.trainable_variables)
+    assert any((one != two).any() for one, two in zip(before, model.get_weights(), strict=True))
+    assert largest_masked(model, masks) == 0
+
+
 def test_other_masks_need_no_new_compilation():
     model = dense_model("adam")
     holder, masks = held(model)
