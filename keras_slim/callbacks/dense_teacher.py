@@ -26,7 +26,7 @@ class DenseTeacher:
 
     @property
     def is_teaching(self) -> bool:
-        return self._teaching is not None
+        return self._teaching is not None and self._teaching.teacher is not None
 
     def check(self, subject: Subject, owner: str) -> None:
         """Raises what teaching would raise about a model, before it is trained."""
@@ -45,6 +45,7 @@ class DenseTeacher:
             yield
             return
         dense = subject.copy()
+        self.end()
         self.take_up(subject.model, dense)
         self._teaching.begin()
         yield
@@ -56,8 +57,9 @@ class DenseTeacher:
             self._teaching = Teaching(model, teacher, self._distillation)
 
     def go_on(self, model: keras.Model) -> None:
-        """Teaches in a `fit` that has just begun, if it taught in the one that was killed."""
-        if self._teaching:
+        """Teaches in a `fit` that has just begun, if it taught in the one that was killed; else looks on."""
+        if self._distillation:
+            self._teaching = self._teaching or Teaching(model, None, self._distillation)
             self._teaching.begin()
             model.make_train_function(force=True)
 

@@ -105,7 +105,8 @@ class ProgressiveGlobalPruning(CuttingCallback):
         UnreachableTargetError: In `fit`, before training starts, if the guards make the ratio unreachable.
         UnsupportedLayerError: In `fit`, before training starts, if the code of a subclassed model cannot be read, or
             does not follow when its layers become smaller; if the config of another does not hold its layers; or if it
-            has a `compute_loss` that does not know training from validation and is to be distilled.
+            has a `compute_loss` that does not know training from validation and is to be distilled. In the first
+            step, if it is to be distilled and its `train_step` calls `compute_loss` without `x`.
 
     Example:
 

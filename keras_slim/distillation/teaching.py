@@ -25,15 +25,18 @@ class Teaching:
 
     Args:
         model: The model that learns, compiled. Nothing is changed before `begin`.
-        teacher: A model with inputs and outputs of the same structure, which is not trained.
+        teacher: A model with inputs and outputs of the same structure, which is not trained. With `None`, nothing is
+            added yet: it is only seen to that a training step gives `compute_loss` what a teacher answers.
         distillation: The `Distillation`.
     """
 
-    def __init__(self, model: keras.Model, teacher: keras.Model, distillation: Distillation):
+    def __init__(self, model: keras.Model, teacher: keras.Model | None, distillation: Distillation):
         self._model = model
-        self._teacher = teacher
+        self.teacher = teacher
         self._distillation = distillation
-        self._are_shares = [] if not isinstance(distillation.loss, LOGITS) else end_in_softmax(teacher)
+        self._are_shares = []
+        if teacher is not None and isinstance(distillation.loss, LOGITS):
+            self._are_shares = end_in_softmax(teacher)
         self._before: dict = {}
         self._plain = model.compute_loss
 
@@ -45,7 +48,8 @@ class Teaching:
     def begin(self) -> None:
         """Adds the loss; the training step must be made anew for it to count."""
         self._before = {name: vars(self._model)[name] for name in OVERRIDDEN if name in vars(self._model)}
-        self._teacher.trainable = False
+        if self.teacher is not None:
+            self.teacher.trainable = False
         vars(self._model).update({name: getattr(self, f"_{name}") for name in OVERRIDDEN})
 
     def end(self) -> None:
@@ -65,8 +69,23 @@ class Teaching:
         loss = self._plain(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
         if not training:
             return loss
+        try:
+            return self._taught(loss, x, y_pred)
+        except BaseException:
+            self.end()  # nobody else will: `fit` ends here
+            raise
+
+    def _taught(self, loss, x, y_pred):
+        if x is None:
+            raise UnsupportedLayerError(
+                f"Class `{type(self._model).__name__}` calls `compute_loss` without `x`. Expected the inputs, of which "
+                "the dense network says what is to be learned. Pass `x=x` in its `train_step`: "
+                "`self.compute_loss(x=x, y=y, y_pred=y_pred)`; in a `test_step`, `training=False` too."
+            )
+        if self.teacher is None:
+            return loss
         weight, distillation = self._distillation.student_loss_weight, self._distillation.loss
-        said = as_logits(self._teacher(x, training=False), self._are_shares)
+        said = as_logits(self.teacher(x, training=False), self._are_shares)
         answered = as_logits(y_pred, self._are_shares)
         distillation.validate_outputs(said, answered)
         return weight * loss + (1 - weight) * distillation.compute_loss(said, answered)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from batching import batches
 
 import keras_slim as slim
@@ -92,6 +93,31 @@ def test_whole_models_are_saved_meanwhile(build, prune, x, y, tmp_path):
     fit(model, x, y, prune(distillation=MEAN_SQUARES), saved)
     loaded = keras.models.load_model(tmp_path / "4.keras")
     np.testing.assert_array_equal(loaded(x), model(x))
+
+
+class WithoutInputs(keras.Model):
+    """Has the `train_step` of Keras's guide."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return {"loss": loss}
+
+
+@MOSTLY_COMPILED
+@pytest.mark.parametrize("window", [(0.25, 0.75), (0.0, 0.5)], ids=["trained before it is cut", "cut at once"])
+def test_a_step_without_inputs_is_refused(build, prune, x, y, window, run_eagerly):
+    model = build(kind="functional", cls=WithoutInputs, run_eagerly=run_eagerly, jit_compile=False)
+    model.fit(batches(x, y), verbose=0)  # compiles the step
+    with pytest.raises(UnsupportedLayerError, match=r"`WithoutInputs` calls `compute_loss` without `x`.*Pass `x=x`"):
+        fit(model, x, y, prune(distillation=MEAN_SQUARES, window=window))
+    assert model.optimizer.iterations == 1
+    assert model.get_layer("first").units == 16 or window[0] == 0
+    assert not {"compute_loss", "make_train_function"} & set(vars(model))
+    model.fit(batches(x, y), verbose=0)
 
 
 def test_what_cannot_be_taught_is_refused_before_training(build, prune, x, y):
