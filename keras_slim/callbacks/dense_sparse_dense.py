@@ -6,6 +6,7 @@ from keras_slim.callbacks.arguments import check_ignore, check_sparsity
 from keras_slim.callbacks.mask_callback import MaskCallback
 from keras_slim.errors import invalid_argument
 from keras_slim.optimizer_slots import rate_of
+from keras_slim.plain_values import plain
 from keras_slim.sparsity.magnitude import magnitude_masks
 from keras_slim.sparsity.masks import Masks
 from keras_slim.sparsity.patterns import patterns
@@ -135,19 +136,21 @@ class DenseSparseDense(MaskCallback):
 
     def get_config(self) -> dict:
         """Returns the arguments as plain values."""
-        return {
-            "sparsity": self.sparsity,
-            "dense_epochs": self.dense_epochs,
-            "sparse_epochs": self.sparse_epochs,
-            "redense_epochs": self.redense_epochs,
-            "repeats": self.repeats,
-            "sparse_rate": self.sparse_rate,
-            "redense_rate": self.redense_rate,
-            "pattern": patterns.serialize(self.pattern),
-            "ignore": self.ignore,
-            "skip_first_convolution": self.skip_first_convolution,
-            "verbose": self.verbose,
-        }
+        return plain(
+            {
+                "sparsity": self.sparsity,
+                "dense_epochs": self.dense_epochs,
+                "sparse_epochs": self.sparse_epochs,
+                "redense_epochs": self.redense_epochs,
+                "repeats": self.repeats,
+                "sparse_rate": self.sparse_rate,
+                "redense_rate": self.redense_rate,
+                "pattern": patterns.serialize(self.pattern),
+                "ignore": self.ignore,
+                "skip_first_convolution": self.skip_first_convolution,
+                "verbose": self.verbose,
+            }
+        )
 
     @classmethod
     def from_config(cls, config: dict) -> "DenseSparseDense":

@@ -14,6 +14,7 @@ from keras_slim.callbacks.arguments import (
 from keras_slim.callbacks.mask_callback import MaskCallback
 from keras_slim.callbacks.saying import say, warn
 from keras_slim.callbacks.timetable import StepSchedule, Timetable, is_step_schedule
+from keras_slim.plain_values import plain
 from keras_slim.schedules import schedules
 from keras_slim.sparsity.magnitude import SCOPES, magnitude_masks
 from keras_slim.sparsity.patterns import patterns
@@ -176,18 +177,20 @@ class GradualPruning(MaskCallback):
                 "which only the package it comes from can make again. Expected a schedule of `keras_slim.schedules`. "
                 "Write down `schedule.get_config()` yourself, or give `sparsity`, `window` and schedule='cubic'."
             )
-        return {
-            "sparsity": self.sparsity,
-            "schedule": schedules.serialize(self.schedule),
-            "scope": self.scope,
-            "initial_sparsity": self.initial_sparsity,
-            "window": self.window,
-            "frequency": self.frequency,
-            "pattern": patterns.serialize(self.pattern),
-            "ignore": self.ignore,
-            "skip_first_convolution": self.skip_first_convolution,
-            "verbose": self.verbose,
-        }
+        return plain(
+            {
+                "sparsity": self.sparsity,
+                "schedule": schedules.serialize(self.schedule),
+                "scope": self.scope,
+                "initial_sparsity": self.initial_sparsity,
+                "window": self.window,
+                "frequency": self.frequency,
+                "pattern": patterns.serialize(self.pattern),
+                "ignore": self.ignore,
+                "skip_first_convolution": self.skip_first_convolution,
+                "verbose": self.verbose,
+            }
+        )
 
     @classmethod
     def from_config(cls, config: dict) -> "GradualPruning":

@@ -7,6 +7,7 @@ from keras_slim.callbacks.mask_callback import MaskCallback
 from keras_slim.callbacks.rewinding import Rewinding
 from keras_slim.callbacks.saying import say
 from keras_slim.errors import invalid_argument
+from keras_slim.plain_values import plain
 from keras_slim.sparsity.kernels import kernels, shares_by_kernel
 from keras_slim.sparsity.magnitude import SCOPES, magnitude_masks
 from keras_slim.sparsity.masks import Masks
@@ -179,17 +180,19 @@ class LotteryTicket(MaskCallback):
 
     def get_config(self) -> dict:
         """Returns the arguments as plain values; `ticket` is not among them."""
-        return {
-            "rounds": self.rounds,
-            "ratio": self.ratio,
-            "rewind_to": self.rewind_to,
-            "scope": self.scope,
-            "control": self.control,
-            "ignore": self.ignore,
-            "skip_first_convolution": self.skip_first_convolution,
-            "seed": self.seed,
-            "verbose": self.verbose,
-        }
+        return plain(
+            {
+                "rounds": self.rounds,
+                "ratio": self.ratio,
+                "rewind_to": self.rewind_to,
+                "scope": self.scope,
+                "control": self.control,
+                "ignore": self.ignore,
+                "skip_first_convolution": self.skip_first_convolution,
+                "seed": self.seed,
+                "verbose": self.verbose,
+            }
+        )
 
     @classmethod
     def from_config(cls, config: dict) -> "LotteryTicket":

@@ -20,6 +20,7 @@ from keras_slim.callbacks.rounds import Rounds
 from keras_slim.callbacks.saying import say
 from keras_slim.callbacks.search import Search
 from keras_slim.distillation import Distillation
+from keras_slim.plain_values import plain
 from keras_slim.pruning.budget import Budget
 from keras_slim.pruning.calibration import Calibration, check_calibration
 from keras_slim.pruning.costs import describe_change
@@ -175,26 +176,28 @@ class ProgressiveGlobalPruning(CuttingCallback):
 
     def get_config(self) -> dict:
         """Returns the arguments as plain values; `data` is not among them."""
-        return {
-            "ratio": self.ratio,
-            "of": measures.serialize(self.of),
-            "criterion": criteria.serialize(self.criterion),
-            "debias": debiasers.serialize(self.debias),
-            "rounds": self.rounds,
-            "max_drop": self.max_drop,
-            "monitor": self.monitor,
-            "mode": self.mode,
-            "patience": self.patience,
-            "ratio_per_round": self.ratio_per_round,
-            "steps": self.steps,
-            "window": self.window,
-            "guards": dataclasses.asdict(self.guards),
-            "ignore": self.ignore,
-            "part": self.part,
-            "calibration": dataclasses.asdict(self.calibration),
-            "distillation": self.distillation and self.distillation.get_config(),
-            "verbose": self.verbose,
-        }
+        return plain(
+            {
+                "ratio": self.ratio,
+                "of": measures.serialize(self.of),
+                "criterion": criteria.serialize(self.criterion),
+                "debias": debiasers.serialize(self.debias),
+                "rounds": self.rounds,
+                "max_drop": self.max_drop,
+                "monitor": self.monitor,
+                "mode": self.mode,
+                "patience": self.patience,
+                "ratio_per_round": self.ratio_per_round,
+                "steps": self.steps,
+                "window": self.window,
+                "guards": dataclasses.asdict(self.guards),
+                "ignore": self.ignore,
+                "part": self.part,
+                "calibration": dataclasses.asdict(self.calibration),
+                "distillation": self.distillation and self.distillation.get_config(),
+                "verbose": self.verbose,
+            }
+        )
 
     @classmethod
     def from_config(cls, config: dict) -> "ProgressiveGlobalPruning":

@@ -1,5 +1,6 @@
 """Learning to live with few bits while a model trains."""
 
+import numbers
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from keras_slim.callbacks.weight_sharing import WeightSharing
 from keras_slim.errors import invalid_argument
 from keras_slim.graph.nodes import check_graph, is_graph
 from keras_slim.layers.quantized import ROUNDING
+from keras_slim.plain_values import plain
 from keras_slim.pruning.adopt import compile_anew
 from keras_slim.quantizers import Int, get
 from keras_slim.quantizers.bits import check_bits
@@ -180,16 +182,18 @@ class QuantizationAwareTraining(Announcing):
 
     def get_config(self) -> dict:
         """Returns the arguments as plain values, but for the data."""
-        return {
-            "bits": _plain(self.bits),
-            "activations": _plain(self.activations),
-            "begin": self.begin,
-            "delay": self.delay,
-            "frozen_epochs": self.frozen_epochs,
-            "skip": self.skip,
-            "steps": self.steps,
-            "verbose": self.verbose,
-        }
+        return plain(
+            {
+                "bits": _plain(self.bits),
+                "activations": _plain(self.activations),
+                "begin": self.begin,
+                "delay": self.delay,
+                "frozen_epochs": self.frozen_epochs,
+                "skip": self.skip,
+                "steps": self.steps,
+                "verbose": self.verbose,
+            }
+        )
 
     @classmethod
     def from_config(cls, config: dict) -> "QuantizationAwareTraining":
@@ -265,7 +269,7 @@ def _most(roundings):
 
 def _of_weights(option, owner, per_channel):
     """Returns the quantizer that a number of bits, or anything else, stands for."""
-    if isinstance(option, int):
+    if isinstance(option, numbers.Integral):
         return Int(check_bits(option, "bits", owner), per_channel=per_channel)
     return get(option, "bits", owner)
 
@@ -274,7 +278,7 @@ def _plain(options):
     """Returns options as plain values, types of layers as their names."""
     if by_layer(options) is options:
         return {key.__name__ if isinstance(key, type) else key: _plain(option) for key, option in options.items()}
-    is_plain = isinstance(options, int | str | None)
+    is_plain = isinstance(options, numbers.Integral | str | None)
     return options if is_plain else keras.saving.serialize_keras_object(get(options, "", ""))
 
 

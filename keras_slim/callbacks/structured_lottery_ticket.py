@@ -9,6 +9,7 @@ from keras_slim.callbacks.moment import Moment
 from keras_slim.callbacks.rewinding import Rewinding
 from keras_slim.callbacks.saying import say, warn
 from keras_slim.errors import UnsupportedLayerError
+from keras_slim.plain_values import plain
 from keras_slim.pruning.budget import Budget
 from keras_slim.pruning.costs import describe_change
 from keras_slim.pruning.guards import Guards
@@ -167,18 +168,20 @@ class StructuredLotteryTicket(Alone):
 
     def get_config(self) -> dict:
         """Returns the arguments as plain values; `data` is not among them."""
-        return {
-            "rounds": self.rounds,
-            "ratio": self.ratio,
-            "rewind_to": self.rewind_to,
-            "criterion": criteria.serialize(self.criterion),
-            "debias": debiasers.serialize(self.debias),
-            "steps": self.steps,
-            "guards": vars(self.guards).copy(),
-            "ignore": self.ignore,
-            "part": self.part,
-            "verbose": self.verbose,
-        }
+        return plain(
+            {
+                "rounds": self.rounds,
+                "ratio": self.ratio,
+                "rewind_to": self.rewind_to,
+                "criterion": criteria.serialize(self.criterion),
+                "debias": debiasers.serialize(self.debias),
+                "steps": self.steps,
+                "guards": vars(self.guards).copy(),
+                "ignore": self.ignore,
+                "part": self.part,
+                "verbose": self.verbose,
+            }
+        )
 
     @classmethod
     def from_config(cls, config: dict) -> "StructuredLotteryTicket":

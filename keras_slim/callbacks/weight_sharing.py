@@ -7,6 +7,7 @@ from keras_slim.callbacks.arguments import check_ignore
 from keras_slim.callbacks.holding_callback import HoldingCallback
 from keras_slim.callbacks.saying import say, warn
 from keras_slim.errors import invalid_argument
+from keras_slim.plain_values import plain
 from keras_slim.sharing.block_values import cut_of, stored
 from keras_slim.sharing.codes import Codes
 from keras_slim.sharing.share_weights import (
@@ -165,18 +166,20 @@ class WeightSharing(HoldingCallback):
 
     def get_config(self) -> dict:
         """Returns the arguments as plain values."""
-        return {
-            "bits": self.bits,
-            "init": self.init,
-            "gradient": self.gradient,
-            "block": self.block,
-            "codebooks": self.codebooks,
-            "bias_bits": self.bias_bits,
-            "free_epochs": self.free_epochs,
-            "ignore": self.ignore,
-            "seed": self.seed,
-            "verbose": self.verbose,
-        }
+        return plain(
+            {
+                "bits": self.bits,
+                "init": self.init,
+                "gradient": self.gradient,
+                "block": self.block,
+                "codebooks": self.codebooks,
+                "bias_bits": self.bias_bits,
+                "free_epochs": self.free_epochs,
+                "ignore": self.ignore,
+                "seed": self.seed,
+                "verbose": self.verbose,
+            }
+        )
 
     @classmethod
     def from_config(cls, config: dict) -> "WeightSharing":

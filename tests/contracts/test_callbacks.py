@@ -111,6 +111,37 @@ def test_config_survives_json(name):
     assert again.guards == options["guards"]
 
 
+NUMBERS = {
+    "ProgressiveGlobalPruning": {
+        **EXAMPLES["ProgressiveGlobalPruning"], "window": (0.25, 0.5), "steps": 2,
+        "guards": slim.pruning.Guards(np.int64(2), np.float32(0.5), np.float32(0.5), np.int64(1)),
+        "distillation": slim.distillation.Distillation(student_loss_weight=np.float32(0.5)),
+    },
+    "StructuredLotteryTicket": {"rounds": 2, "guards": slim.pruning.Guards(min_units=np.int64(2))},
+    "QuantizationAwareTraining": {"bits": {"first": 4}, "begin": 1, "delay": 1, "frozen_epochs": 2, "steps": 3},
+    "QuantizationAwareTraining of all": {"bits": 4},
+    "DenseSparseDense": {"sparsity": 0.5, "dense_epochs": 1, "sparse_rate": 0.5, "verbose": 0},
+    "GradualPruning": {
+        "sparsity": {"first": 0.5}, "schedule": slim.schedules.Polynomial(np.float32(2)), "initial_sparsity": 0.25,
+        "window": (0.25, 0.5), "frequency": 2, "pattern": slim.sparsity.Block(np.int64(4), np.int64(1)),
+        "ignore": np.array(["head"]),
+    },
+    "LotteryTicket": {"rounds": 2, "ratio": 0.5, "rewind_to": 3, "seed": 1},
+    "WeightSharing": {"bits": 3, "block": 2, "codebooks": 2, "bias_bits": 2, "free_epochs": 1, "seed": 1},
+    "WeightSharing of some": {"bits": {"first": 3}, "block": {"first": 2}, "codebooks": {"first": 2}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_of_numpy_are_plain_in_the_config(name):
+    def config(of_numpy):
+        options = keras.tree.map_structure(of_numpy, NUMBERS[name])
+        return json.dumps(getattr(slim.callbacks, name.partition(" ")[0])(**options).get_config())
+
+    of_numpy = {bool: np.bool_, int: np.int64, float: np.float32}
+    assert config(lambda value: of_numpy.get(type(value), lambda same: same)(value)) == config(lambda value: value)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_callback_from_a_config_does_the_same(name, model):
     twin = twin_of(model)
