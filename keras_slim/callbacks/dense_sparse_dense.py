@@ -152,11 +152,6 @@ class DenseSparseDense(MaskCallback):
             }
         )
 
-    @classmethod
-    def from_config(cls, config: dict) -> "DenseSparseDense":
-        """Returns a callback made with the arguments of `get_config`."""
-        return cls(**config)
-
     def _phases(self):
         """Returns the phase of each epoch."""
         again = [SPARSE] * self.sparse_epochs + [REDENSE] * self.redense_epochs

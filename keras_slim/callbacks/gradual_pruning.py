@@ -192,11 +192,6 @@ class GradualPruning(MaskCallback):
             }
         )
 
-    @classmethod
-    def from_config(cls, config: dict) -> "GradualPruning":
-        """Returns a callback made with the arguments of `get_config`."""
-        return cls(**config)
-
     @property
     def _steps(self):
         """Steps of an epoch, `None` if Keras does not know."""

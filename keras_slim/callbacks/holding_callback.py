@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -31,8 +31,13 @@ class HoldingCallback(Alone):
         self._beside = []
 
     def get_config(self) -> dict:
-        """Returns the arguments as plain values, where the class has some."""
+        """Returns the arguments as plain values; masks are not among them."""
         return {}
+
+    @classmethod
+    def from_config(cls, config: dict) -> Self:
+        """Returns a callback made with the arguments of `get_config`."""
+        return cls(**config)
 
     def _choose(self) -> dict[str, keras.Variable]:
         """Returns the weights that are held, by path."""

@@ -194,11 +194,6 @@ class LotteryTicket(MaskCallback):
             }
         )
 
-    @classmethod
-    def from_config(cls, config: dict) -> "LotteryTicket":
-        """Returns a callback made with the arguments of `get_config`."""
-        return cls(**config)
-
     def _begin_anew(self) -> None:
         self._rewinding = Rewinding(self.rounds, self.rewind_to, type(self).__name__)
         self._drawn: list[Masks] = []

@@ -180,8 +180,3 @@ class WeightSharing(HoldingCallback):
                 "verbose": self.verbose,
             }
         )
-
-    @classmethod
-    def from_config(cls, config: dict) -> "WeightSharing":
-        """Returns a callback made with the arguments of `get_config`."""
-        return cls(**config)
