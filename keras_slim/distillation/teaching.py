@@ -121,10 +121,18 @@ def check_teachable(
     except Exception as error:
         shapes = keras.tree.map_structure(lambda output: tuple(output.shape), outputs)
         expected = f"a loss that compares outputs of shape {shapes}"
-        hint = "For several outputs give one loss each, e.g. `LogitsDistillation(loss=[KLDivergence(), None])`."
+        hint = f"For several outputs give one loss each, e.g. `LogitsDistillation(loss={_one_each(outputs)})`."
         raise ValueError(
             invalid_argument("distillation", owner, expected=expected, received=distillation.loss, hint=hint)
         ) from error
+
+
+def _one_each(outputs):
+    """Returns, as code, a loss for the first of several outputs, by name where they have names."""
+    losses = ["KLDivergence()", *["None"] * (len(outputs) - 1)]
+    if isinstance(outputs, dict):
+        return f"{{{', '.join(f'{name!r}: {loss}' for name, loss in zip(outputs, losses, strict=True))}}}"
+    return f"[{', '.join(losses)}]"
 
 
 def as_logits(outputs, are_shares: list[bool]):

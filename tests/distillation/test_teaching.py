@@ -1,5 +1,7 @@
 """What a step with a teacher does, beside one written by hand, and what is left when the teaching ends."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -173,6 +175,18 @@ def test_a_loss_that_does_not_fit_the_outputs_is_refused():
     with pytest.raises(ValueError, match=r"`distillation` of `prune`.*outputs of shape \[\(1, 2\), \(1, 2\)\]"):
         check_teachable(nested(), HINTON, "prune")
     check_teachable(build(), HINTON, "prune")
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_loss_that_the_refusal_names_fits(named):
+    inputs = keras.Input((4,))
+    outputs = {name: keras.layers.Dense(2, name=name)(inputs) for name in ("kind", "size")}
+    model = keras.Model(inputs, outputs if named else list(outputs.values()))
+    with pytest.raises(ValueError, match="one loss each") as refused:
+        check_teachable(model, HINTON, "prune")
+    named_loss = re.search(r"`LogitsDistillation\(loss=(.*)\)`", str(refused.value))[1]
+    loss = eval(named_loss, {"KLDivergence": keras.losses.KLDivergence})
+    check_teachable(model, Distillation(keras.distillation.LogitsDistillation(loss=loss)), "prune")
 
 
 @pytest.mark.parametrize("named", [False, True])
