@@ -4,6 +4,7 @@ import numpy as np
 
 from keras_slim.callbacks.arguments import check_ignore, check_sparsity
 from keras_slim.callbacks.mask_callback import MaskCallback
+from keras_slim.callbacks.resuming import is_in_fit
 from keras_slim.errors import invalid_argument
 from keras_slim.optimizer_slots import rate_of
 from keras_slim.plain_values import plain
@@ -35,7 +36,8 @@ class DenseSparseDense(MaskCallback):
         repeats: How often the last two phases are gone through; 2 is dense, sparse, dense, sparse, dense.
         sparse_rate: What the learning rate is multiplied by while it is sparse, relative to that of the first phase.
         redense_rate: The same for the phase after. If both are 1, the rate is left alone; else it is what it was again
-            after `fit`. A callback that sets the rate itself, such as `LearningRateScheduler`, goes before.
+            after `fit`; after one that was interrupted, when the next with this callback begins, unless it was set
+            since. A callback that sets the rate itself, such as `LearningRateScheduler`, goes before.
         pattern: Which weights go together, as in `keras_slim.sparsity.magnitude_masks`.
         ignore: Names of layers to leave dense.
         skip_first_convolution: Whether the first convolution is left dense, as in the paper.
@@ -92,6 +94,15 @@ class DenseSparseDense(MaskCallback):
         self.ignore = check_ignore(ignore, owner)
         self.skip_first_convolution = skip_first_convolution
         self.verbose = verbose
+        self._last_set: tuple | None = None  # the optimizer, and the rate it had when an epoch began
+
+    def set_params(self, params):
+        super().set_params(params)
+        if self._last_set and is_in_fit(self):  # the `fit` before was interrupted; `BackupAndRestore` is yet to begin
+            optimizer, rate = self._last_set
+            if rate_of(optimizer) == rate:
+                self._multiply_rate(optimizer, 1 / self._rates[self._phase])
+            self._last_set = None
 
     def on_train_begin(self, logs=None):
         self._phase = DENSE
@@ -120,13 +131,15 @@ class DenseSparseDense(MaskCallback):
         phase = phases[min(epoch - self._first_epoch, len(phases) - 1)]
         if phase != self._phase:
             self._enter(phase, epoch)
+        self._last_set = self.model.optimizer, rate_of(self.model.optimizer)
 
     def _known(self, epoch):
         return {**super()._known(epoch), "dsd_phase": self._phase, "learning_rate": rate_of(self.model.optimizer)}
 
     def on_train_end(self, logs=None):
         super().on_train_end(logs)
-        self._multiply_rate(1 / self._rates[self._phase])
+        self._multiply_rate(self.model.optimizer, 1 / self._rates[self._phase])
+        self._last_set = None
 
     def _state(self):
         return {"phase": np.array(self._phase)}
@@ -159,7 +172,7 @@ class DenseSparseDense(MaskCallback):
 
     def _enter(self, phase, epoch):
         rates = self._rates
-        self._multiply_rate(rates[phase] / rates[self._phase])
+        self._multiply_rate(self.model.optimizer, rates[phase] / rates[self._phase])
         self._phase = phase
         if phase == SPARSE:
             self._hold(magnitude_masks(self._weights, self._shares, pattern=self.pattern))
@@ -174,9 +187,9 @@ class DenseSparseDense(MaskCallback):
         """What the learning rate of the first phase is multiplied by, in each phase."""
         return 1.0, self.sparse_rate, self.redense_rate
 
-    def _multiply_rate(self, factor):
+    def _multiply_rate(self, optimizer, factor):
         if factor != 1:
-            self.model.optimizer.learning_rate = rate_of(self.model.optimizer) * factor
+            optimizer.learning_rate = rate_of(optimizer) * factor
 
     def _check_rate(self):
         """Raises `ValueError` if the learning rate cannot be set."""

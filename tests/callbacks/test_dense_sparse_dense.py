@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from batching import batches
+from killing import KilledError, Killer
 
 import keras_slim as slim
 from keras_slim.errors import UnsupportedLayerError
@@ -180,6 +181,18 @@ def test_the_learning_rate_is_what_it_was_after_fit(build, x, y):
     model = build(keras.optimizers.SGD(0.1))
     fit(model, x, y, dsd())
     assert float(model.optimizer.learning_rate) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(None, 0.1), (0.3, 0.3)], ids=["left alone", "set since"])
+def test_a_fit_after_an_interrupted_one_begins_with_the_rate_of_before(build, x, y, rate, expected):
+    model, callback = build(keras.optimizers.SGD(0.1)), dsd(dense=0, sparse=1)
+    with pytest.raises(KilledError):
+        fit(model, x, y, callback, Killer(1), epochs=2)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.01)
+    model.optimizer.learning_rate = rate or model.optimizer.learning_rate
+    other = build(keras.optimizers.SGD(0.2))
+    assert fit(other, x, y, callback, epochs=2)["learning_rate"] == pytest.approx([0.2, 0.02])
+    assert fit(model, x, y, callback, epochs=2)["learning_rate"] == pytest.approx([expected, 0.1 * expected])
 
 
 def test_a_pattern_brings_its_sparsity(build, x, y):
