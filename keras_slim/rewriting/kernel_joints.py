@@ -211,8 +211,8 @@ class _Trace(Trace):
 def _joined(kernels, whys, count):
     """Yields the joints of kernels: units that meet in one end of a kernel lie in one joint."""
     ends = [np.unique(units[units != WHOLE]) for each in kernels for units in (each.inputs, each.outputs)]
-    pairs = [(each[:-1], each[1:]) for each in ends]
-    joint = components(count, *(np.concatenate([np.zeros(0, int), *some]) for some in zip(*pairs, strict=True)))
+    pairs = (np.concatenate([np.zeros(0, int), *(each[part] for each in ends)]) for part in (np.s_[:-1], np.s_[1:]))
+    joint = components(count, *pairs)
     computed = _by_joint(kernels, ends[1::2], joint)
     read = _by_joint(kernels, ends[::2], joint)
     for number, before in computed.items():

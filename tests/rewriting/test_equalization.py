@@ -216,6 +216,15 @@ def test_one_scale_for_a_kernel_rounds_a_depthwise_network_as_finely_as_before_i
     assert error(slim.equalize(model)) < 0.1 * error(model)
 
 
+@pytest.mark.parametrize(
+    "layer", [layers.ReLU(), layers.BatchNormalization(), layers.GRU(3)], ids=lambda each: each.name
+)
+def test_a_model_without_a_kernel_to_scale_is_copied(layer):
+    model = chain(layer, shape=(5, 3))
+    assert joints(model) == ()
+    assert_same(slim.equalize(model), model, inputs_for(model))
+
+
 def test_layers_with_few_bits_stay_and_are_told():
     model = randomise(quantized_integers())
     with pytest.warns(slim.errors.SlimWarning, match="`equalize` leaves.*does not multiply by its weights as they are"):
