@@ -8,7 +8,6 @@ from keras_slim.errors import invalid_argument
 from keras_slim.kernels.backends import without_gradients
 from keras_slim.progress_display import progress
 from keras_slim.scoring.data import first_samples, num_samples
-from keras_slim.scoring.direction import Direction
 from keras_slim.scoring.quality import Quality
 from keras_slim.validation import check_choice, check_number
 
@@ -49,7 +48,7 @@ class Floor:
         self._batches = first_samples(data, read, SAMPLES, owner=owner, targets=True, reason=reason)
         self.before = self.of(read)
         self.name = self._quality.name
-        self._direction = Direction(mode, self.name, model, owner)
+        self._direction = self._quality.direction(mode)
 
     @without_gradients()
     def of(self, model) -> float:

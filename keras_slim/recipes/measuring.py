@@ -17,7 +17,6 @@ from keras_slim.kernels.backends import without_gradients
 from keras_slim.profiling import profile
 from keras_slim.progress_display import progress
 from keras_slim.scoring.data import first_samples, flat_inputs, num_samples
-from keras_slim.scoring.direction import Direction
 from keras_slim.scoring.quality import Quality
 
 SAMPLES = 10_000
@@ -90,7 +89,7 @@ class Measure:
             self.before = self._quality.of(self._batches, self._answers(reference))
             self.name = self._quality.name
             if max_drop is not None:
-                self._direction = Direction(mode, self.name, reference, owner)
+                self._direction = self._quality.direction(mode)
 
     def seconds_a_sample(self) -> float:
         """Returns how long the model before the recipe takes for a sample, by one batch that it has seen before."""

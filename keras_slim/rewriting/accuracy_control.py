@@ -13,7 +13,6 @@ from keras_slim.rewriting.quantization import quantize
 from keras_slim.rewriting.sensitivity import SAMPLES, switches_of
 from keras_slim.rewriting.switches import Switches, signal_to_noise
 from keras_slim.scoring.data import first_samples
-from keras_slim.scoring.direction import Direction
 from keras_slim.scoring.quality import Quality
 from keras_slim.validation import check_choice, check_count, check_number
 
@@ -66,8 +65,11 @@ def quantize_within(
     return twin
 
 
-def within(model, data, max_drop, metric, mode, kernel, activations, samples, verbose, owner):
-    """Returns what `quantize_within` does, and the paths of the layers that are left real; for another one to call."""
+def within(model, data, max_drop, metric, mode, kernel, activations, samples, verbose, owner, way_out=""):
+    """Returns what `quantize_within` does, and the paths of the layers that are left real; for another one to call.
+
+    What to do where that one has no argument `mode` is said by `way_out`, a sentence.
+    """
     check_number(max_drop, "max_drop", owner)
     check_choice(mode, "mode", owner, ("auto", "min", "max"))
     check_count(samples, "samples", owner)
@@ -86,7 +88,7 @@ def within(model, data, max_drop, metric, mode, kernel, activations, samples, ve
     batches = first_samples(data, read, samples, owner=owner, targets=True, reason="to measure the metric on")
     switches = switches_of(read, kernel, activations, batches, owner)
     control = _Control(switches, batches, quality, max_drop, owner)
-    control.infer(mode, model)
+    control.infer(mode, way_out)
     twin, left, value = control.search(lambda names: _without(read, names, kernel, activations, batches), verbose)
     if verbose:
         print(control.describe(left, value))
@@ -115,9 +117,9 @@ class _Control:
         self._real = quality.of(batches, self._answers)
         self._whole = self._with(())
 
-    def infer(self, mode, model):
+    def infer(self, mode, way_out):
         """Takes which way the metric is better."""
-        self._direction = Direction(mode, self._quality.name, model, self._owner)
+        self._direction = self._quality.direction(mode, way_out)
 
     def search(self, build, verbose):
         """Returns a model that holds the metric, what is left real in it, and the metric.

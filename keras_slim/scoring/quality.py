@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_slim.errors import did_you_mean, invalid_argument
 from keras_slim.scoring.data import num_samples
+from keras_slim.scoring.direction import Direction
 from keras_slim.scoring.losses import loss_function
 
 
@@ -63,6 +64,20 @@ class Quality:
             )
         return results[self.name]
 
+    def direction(self, mode: str, way_out: str = "") -> Direction:
+        """Returns which way the metric is better, once it has been measured.
+
+        Args:
+            mode: `"max"`, `"min"` or `"auto"`, as Keras infers it.
+            way_out: As for `keras_slim.scoring.direction.infer_mode`.
+
+        Raises:
+            ValueError: If Keras cannot tell.
+        """
+        is_metric = isinstance(self._metric, keras.metrics.Metric)
+        model = _compiled_with(self._metric) if is_metric and mode == "auto" else self._model
+        return Direction(mode, self.name, model, self._owner, way_out)
+
     def _by_function(self, targets, answers):
         self.name = getattr(self._metric, "name", None) or getattr(self._metric, "__name__", "metric")
         if isinstance(self._metric, keras.metrics.Metric):
@@ -96,6 +111,15 @@ class Quality:
 
 def _is_of_keras(model):
     return inspect.unwrap(type(model).compute_loss) is keras.Model.compute_loss
+
+
+def _compiled_with(metric):
+    """Returns a model of which Keras knows that it was compiled with a metric."""
+    model = keras.Sequential()
+    model.compile(metrics=[metric])
+    with contextlib.suppress(Exception):  # Keras knows a metric from its first data on, whether or not they fit
+        model.compute_metrics(None, np.zeros((1, 1)), np.zeros((1, 1)))
+    return model
 
 
 @contextlib.contextmanager

@@ -91,10 +91,17 @@ def test_what_is_wrong_with_a_drop_is_told(change, error, message, tmp_path):
     assert not [*tmp_path.iterdir()]
 
 
+def closeness(y, answers):
+    return -keras.ops.mean(keras.ops.abs(answers))
+
+
 def test_a_model_without_a_metric_or_out_of_reach_is_told(tmp_path):
     model, y = with_a_bad_layer()
     plain = keras.Sequential([keras.Input((8, 8, 3)), *model.layers])
-    with pytest.raises(ValueError, match="`metric` of `export_tflite`.*not compiled"):
+    with pytest.raises(ValueError, match="`model` of `export_tflite`.*is compiled.*`slim.quantize_within` takes"):
+        slim.export_tflite(plain, tmp_path / "a.tflite", "int8", data=(X, y), max_drop=0.1)
+    plain.compile(metrics=[closeness])
+    with pytest.raises(ValueError, match="`model` of `export_tflite`.*'closeness' is better.*quantize_within` takes"):
         slim.export_tflite(plain, tmp_path / "a.tflite", "int8", data=(X, y), max_drop=0.1)
     with pytest.raises(UnreachableTargetError, match="`export_tflite` cannot keep accuracy.*max_drop=0: it is 1 with"):
         slim.export_tflite(model, tmp_path / "a.tflite", "int8", data=(X, y), max_drop=0, verbose=0)

@@ -273,9 +273,15 @@ def test_neither_a_metric_nor_a_compiled_model_is_told():
         slim.quantize_within(plain, (X, y), 0.1)
     with pytest.raises(ValueError, match="`metric` of `quantize_within`.*a function.*not compiled"):
         slim.quantize_within(plain, (X, y), 0.1, metric="accuracy")
-    accuracy = keras.metrics.SparseCategoricalAccuracy()
-    twin = slim.quantize_within(plain, (X, y), 0.05, metric=accuracy, mode="max", kernel=PER_TENSOR, verbose=0)
-    assert type(twin.get_layer("b")) is layers.Dense
+
+
+def test_a_metric_of_keras_says_which_way_it_is_better():
+    model, y = with_a_bad_layer()
+    one_hot = np.eye(3)[y]
+    plain = keras.Sequential([keras.Input((6,)), *model.layers])
+    for metric, targets in ((keras.metrics.SparseCategoricalAccuracy(), y), (keras.metrics.F1Score("macro"), one_hot)):
+        twin = slim.quantize_within(plain, (X, targets), 0.05, metric=metric, kernel=PER_TENSOR, verbose=0)
+        assert type(twin.get_layer("b")) is layers.Dense
 
 
 def test_a_model_that_rounds_already_is_not_rounded_again():
