@@ -48,7 +48,7 @@ class Floor:
         self._batches = first_samples(data, read, SAMPLES, owner=owner, targets=True, reason=reason)
         self.before = self.of(read)
         self.name = self._quality.name
-        self._direction = self._quality.direction(mode)
+        self._direction = self._quality.direction(mode, self.before)
 
     @without_gradients()
     def of(self, model) -> float:

@@ -89,7 +89,7 @@ class Measure:
             self.before = self._quality.of(self._batches, self._answers(reference))
             self.name = self._quality.name
             if max_drop is not None:
-                self._direction = self._quality.direction(mode)
+                self._direction = self._quality.direction(mode, self.before)
 
     def seconds_a_sample(self) -> float:
         """Returns how long the model before the recipe takes for a sample, by one batch that it has seen before."""

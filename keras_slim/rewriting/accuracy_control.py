@@ -55,8 +55,8 @@ def quantize_within(
     Raises:
         TypeError: If the model is no Keras model, the data is nothing that `fit` takes, or another argument is wrong.
         ValueError: If no layer of the model can round, or one does already; if data or targets are missing or do not
-            fit; if there is no such metric or quantizer, or no way to tell which way it is better; if the model is not
-            built, or not compiled and no function is given for `metric`.
+            fit; if there is no such metric or quantizer, or no way to tell which way it is better, or it is no finite
+            number for the model; if the model is not built, or not compiled and no function is given for `metric`.
         UnreachableTargetError: If the metric does not hold before all layers are real.
         UnsupportedLayerError: If the model decides in its own code which layers it calls, or a layer cannot be copied
             or fails on the data.
@@ -119,7 +119,7 @@ class _Control:
 
     def infer(self, mode, way_out):
         """Takes which way the metric is better."""
-        self._direction = self._quality.direction(mode, way_out)
+        self._direction = self._quality.direction(mode, self._real, way_out)
 
     def search(self, build, verbose):
         """Returns a model that holds the metric, what is left real in it, and the metric.

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import math
 
 import keras
 import numpy as np
@@ -64,16 +65,22 @@ class Quality:
             )
         return results[self.name]
 
-    def direction(self, mode: str, way_out: str = "") -> Direction:
+    def direction(self, mode: str, before: float, way_out: str = "") -> Direction:
         """Returns which way the metric is better, once it has been measured.
 
         Args:
             mode: `"max"`, `"min"` or `"auto"`, as Keras infers it.
+            before: The metric that others are held against.
             way_out: As for `keras_slim.scoring.direction.infer_mode`.
 
         Raises:
-            ValueError: If Keras cannot tell.
+            ValueError: If that is no finite number, or Keras cannot tell.
         """
+        if not math.isfinite(before):
+            raise ValueError(
+                f"`{self._owner}` cannot hold {self.name!r} within `max_drop`: it is {before} for model "
+                f"'{self._model.name}' itself. Expected a finite number. Look for NaN in the targets and the weights."
+            )
         is_metric = isinstance(self._metric, keras.metrics.Metric)
         model = _compiled_with(self._metric) if is_metric and mode == "auto" else self._model
         return Direction(mode, self.name, model, self._owner, way_out)

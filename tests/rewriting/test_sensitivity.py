@@ -18,6 +18,13 @@ array = keras.ops.convert_to_numpy
 PER_TENSOR = Int(per_channel=False)
 
 
+HOLDING = {
+    "quantize_within": lambda model, data: slim.quantize_within(model, data, 0.1),
+    "plan_factorization": lambda model, data: slim.plan_factorization(model, max_drop=0.1, validation_data=data),
+    "Recipe": lambda model, data: slim.Recipe([slim.recipes.Quantize()], max_drop=0.1).apply(model, data, data),
+}
+
+
 def with_a_bad_layer():
     """A network of which layer `b` has one huge weight, on an input that is always 0: in one range it hides all others.
 
@@ -256,6 +263,14 @@ def test_what_is_wrong_with_a_drop_is_told(change, error, message):
     model, y = with_a_bad_layer()
     with pytest.raises(error, match=message):
         slim.quantize_within(**{"model": model, "data": (X, y), "max_drop": 0.1, **change})
+
+
+@pytest.mark.parametrize("hold", HOLDING, ids=HOLDING)
+def test_a_metric_that_is_no_number_from_the_start_is_told(hold):
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    with pytest.raises(ValueError, match=rf"`{hold}` cannot hold 'mae'.*nan for model '{model.name}'.*in the targets"):
+        HOLDING[hold](model, (X, np.full((100, 1), np.nan)))
 
 
 def test_a_drop_that_no_layer_keeps_is_told():
