@@ -67,6 +67,11 @@ def read_config(folder):
     return config, metadata["keras_version"]
 
 
+def holds_lambda(config):
+    """Tells whether a configuration holds a Python `lambda`, which is code."""
+    return '"class_name": "__lambda__"' in json.dumps(config)
+
+
 def _tidy(numbers):
     """Returns a hook that leaves out what `compile` was given, and numbers shared objects from 1 on.
 

@@ -12,7 +12,14 @@ import keras_slim.layers  # noqa: F401  so that Keras knows them
 from keras_slim.coding import decode_text, take_census
 from keras_slim.coding.arrays import decode_pieces
 from keras_slim.compression.header import read_header
-from keras_slim.compression.keras_folder import load_folder, open_weights, write_array, write_asset, write_config
+from keras_slim.compression.keras_folder import (
+    holds_lambda,
+    load_folder,
+    open_weights,
+    write_array,
+    write_asset,
+    write_config,
+)
 from keras_slim.compression.late_weights import can_load_late, load_late
 from keras_slim.compression.report import CompressionReport
 from keras_slim.compression.saving import make_report
@@ -34,8 +41,9 @@ def load_compressed(
 
     The whole file is checked against its digest before anything in it is read, and what it declares against limits
     before memory is taken for it. The digest finds damage; a person can compute it anew. Such a file, too, runs no
-    code: there is no pickle in it, and Keras reads the architecture in its safe mode. Layers of your own are code of
-    yours, and run.
+    code: there is no pickle in it, and Keras reads the architecture in its safe mode: a Python `lambda` is
+    refused, unless `keras.config.enable_unsafe_deserialization()` was called. Layers of your own are code of yours, and
+    run.
 
     Args:
         path: Path of the file.
@@ -134,9 +142,14 @@ def _load(folder, path, config, custom_objects, max_bytes):
     except CompressedFileError as error:
         raise CompressedFileError(_refusal(path, error)) from error
     except Exception as error:  # whatever Keras, or a layer, makes of a configuration
+        way_out = "Layers of your own have to be given as `custom_objects`, or be registered."
+        if holds_lambda(config):
+            way_out += (
+                " It holds a Python `lambda`, which is code: if you trust it, call "
+                "`keras.config.enable_unsafe_deserialization()` before."
+            )
         raise CompressedFileError(
-            f"Keras cannot build the model in this file: {first_sentence(error)} (Layers of your own have to be given "
-            f"as `custom_objects`, or be registered.) Received: {path}"
+            f"Keras cannot build the model in this file: {first_sentence(error)} ({way_out}) Received: {path}"
         ) from error
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import tempfile
+import warnings
 
 import keras
 import numpy as np
@@ -11,10 +12,17 @@ import numpy as np
 from keras_slim.coding import Census, encode_text, take_census
 from keras_slim.coding.arrays import encode_pieces
 from keras_slim.compression.header import ArrayEntry, AssetEntry, Header
-from keras_slim.compression.keras_folder import list_arrays, open_weights, read_assets, read_config, save_folder
+from keras_slim.compression.keras_folder import (
+    holds_lambda,
+    list_arrays,
+    open_weights,
+    read_assets,
+    read_config,
+    save_folder,
+)
 from keras_slim.compression.report import CompressedLayer, CompressionReport
 from keras_slim.compression.sealed_file import write_sealed
-from keras_slim.errors import invalid_argument
+from keras_slim.errors import SlimWarning, invalid_argument
 from keras_slim.whole_files import written_whole
 
 
@@ -47,6 +55,9 @@ def save_compressed(
         ValueError: If the path ends otherwise, or no file can be written there.
         UnsupportedLayerError: If a layer saves something else than numbers.
 
+    Warns:
+        SlimWarning: If the model holds a Python `lambda`, so that Keras does not build it without leave.
+
     Example:
 
     >>> import tempfile
@@ -71,6 +82,14 @@ def save_compressed(
         head = header.encode()
         write_sealed(scratch, [head, *parts])
         size = os.path.getsize(scratch)
+    if holds_lambda(header.config):
+        warnings.warn(
+            f"Model '{model.name}' holds a Python `lambda`, which is code: `load_compressed` reads {os.fspath(path)} "
+            "only after `keras.config.enable_unsafe_deserialization()`. Expected functions of `keras.ops`, or of your "
+            "own that are registered with `keras.saving.register_keras_serializable`.",
+            SlimWarning,
+            stacklevel=2,
+        )
     return make_report(os.fspath(path), header, censuses, len(head), size)
 
 

@@ -1,5 +1,6 @@
 """Whatever a file holds, there is one error, or the model that was saved; no crash, no hang, no gigabytes."""
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -13,7 +14,7 @@ import pytest
 from keras_slim import coding
 from keras_slim.coding.byte_reader import framed
 from keras_slim.compression import header, inspect_compressed, load_compressed, save_compressed, sealed_file
-from keras_slim.errors import CompressedFileError
+from keras_slim.errors import CompressedFileError, SlimWarning
 
 REFUSED = r"This file cannot be read\. .*`keras_slim\.save_compressed` wrote\. Received: "
 
@@ -309,10 +310,21 @@ def test_layers_that_keras_does_not_know(path):
     load_compressed(path, {"Own": Own})
 
 
-def test_code_in_a_file_is_not_run(path):
-    save_compressed(keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)]), path)
-    with pytest.raises(CompressedFileError, match="Keras cannot build .*[Ll]ambda"):
+def test_code_in_a_file_is_not_run_without_leave(path):
+    way_out = r"`keras\.config\.enable_unsafe_deserialization\(\)`"
+    with pytest.warns(SlimWarning, match=rf"a Python `lambda`.*model\.slim\.h5 only after {way_out}") as told:
+        save_compressed(keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)]), path)
+    assert len(told) == 1
+    with pytest.raises(CompressedFileError, match=f"Keras cannot build .*[Ll]ambda.*call {way_out} before"):
         load_compressed(path)
+
+    def load_with_leave():
+        keras.config.enable_unsafe_deserialization()
+        return load_compressed(path)
+
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:  # it has the leave to itself
+        same = thread.submit(load_with_leave).result()
+    assert keras.ops.convert_to_numpy(same(keras.ops.ones((1, 2)))).tolist() == [[2, 2]]
 
 
 def test_weights_that_do_not_fit_the_architecture(path, saved):
