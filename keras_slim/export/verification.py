@@ -121,11 +121,21 @@ def compare_answers(expected, received, file):
 
 def keras_answers(model, signature, samples):
     """Returns the model's answers by output name: its own keys, or `output_0`, `output_1` as the exporter has it."""
-    rows = [
-        name_outputs(outputs_of(model, signature, _rows(samples, slice(start, start + BATCH_SIZE))))
-        for start in range(0, _count(samples), BATCH_SIZE)
-    ]
+    rows = []
+    for start in range(0, _count(samples), BATCH_SIZE):
+        batch = _rows(samples, slice(start, start + BATCH_SIZE))
+        rows.append(name_outputs(outputs_of(model, signature, batch)))
+        _check_rows_of_model(rows[-1], _count(batch))
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def _check_rows_of_model(answers, size):
+    for name, answer in answers.items():
+        if answer.shape[:1] != (size,):
+            raise ExportError(
+                f"The output '{name}' of the model has the shape {answer.shape}, where a row for each of {size} "
+                "samples was expected. A file answers one sample at a time: leave out what mixes samples."
+            )
 
 
 def outputs_of(model, signature, samples):

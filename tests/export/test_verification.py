@@ -64,6 +64,14 @@ def test_model_that_answers_nan_is_not_called_proved(exported, pictures):
         verify_tflite(model, exported[None].path, pictures)
 
 
+@pytest.mark.parametrize("axis", [None, 0])
+def test_model_that_sums_over_samples_is_refused(exported, pictures, axis):
+    inputs = keras.Input((6, 6, 2))
+    model = keras.Model(inputs, keras.ops.sum(inputs, axis=axis))
+    with pytest.raises(ExportError, match=r"'output_0' of the model has the shape \(.*a row for each of 24 samples"):
+        verify_tflite(model, exported[None].path, pictures)
+
+
 def test_missing_or_broken_file(classifier, pictures, exported, tmp_path):
     with pytest.raises(FileNotFoundError):
         verify_tflite(classifier, tmp_path / "missing.tflite", pictures)
