@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_slim.errors import in_short
 from keras_slim.export.signature import valid_name
+from keras_slim.scoring.data import NO_BATCH
 
 MOST = 500
 """Samples that are taken from data that comes in batches."""
@@ -18,9 +19,9 @@ def read_samples(data, signature, name, owner):
     """Returns the user's samples by input name, in the types the model takes.
 
     Args:
-        data: An array, or a list, tuple or dictionary of them like the model's inputs; samples along the first axis. Or
-            batches as `fit` takes them, in a `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator: of those
-            the first 500 samples.
+        data: An array, or a list, tuple or dictionary of them like the model's inputs, or a flat list; samples along
+            the first axis. Or batches as `fit` takes them, in a `tf.data.Dataset`, a `keras.utils.PyDataset` or a
+            generator: of those the first 500 samples.
         signature: The model's `Signature`.
         name: Name of the argument `data` came through.
         owner: Name of the function that was given it.
@@ -29,9 +30,10 @@ def read_samples(data, signature, name, owner):
         A dictionary of arrays of shape `(samples, ...)`.
 
     Raises:
-        ValueError: If the structure, a shape or the number of samples does not fit, or a value is not finite.
+        ValueError: If there is no batch, the structure, a shape or the number of samples does not fit, or a value is
+            not finite.
     """
-    arrays = _match(gathered(data), signature.inputs, name, owner)
+    arrays = _match(gathered(data), signature, name, owner)
     samples = {
         model_input.name: _check_array(array, model_input, name, owner)
         for model_input, array in zip(signature.inputs, arrays, strict=True)
@@ -85,7 +87,7 @@ def gathered(data):
         parts.append(inputs)
         count += len(keras.tree.flatten(inputs)[0])
     if not parts:
-        return data
+        raise ValueError(NO_BATCH)
     try:
         return keras.tree.map_structure(lambda *arrays: np.concatenate([*map(np.asarray, arrays)])[:MOST], *parts)
     except (ValueError, TypeError) as error:
@@ -95,7 +97,10 @@ def gathered(data):
         ) from error
 
 
-def _match(data, inputs, name, owner):
+def _match(data, signature, name, owner):
+    inputs = signature.inputs
+    if _is_alike(data, signature.structure):
+        return keras.tree.flatten(data)
     if isinstance(data, dict):
         arrays = {valid_name(key): array for key, array in data.items()}
         if set(arrays) == {model_input.name for model_input in inputs}:
@@ -108,6 +113,15 @@ def _match(data, inputs, name, owner):
         f"Invalid value for argument `{name}` of `{owner}`. Expected {_describe_inputs(inputs)}. "
         f"Received: {_describe(data)}. Give the inputs only, without labels."
     )
+
+
+def _is_alike(data, structure):
+    """Tells whether data are nested as inputs are, lists as tuples."""
+    try:
+        keras.tree.assert_same_structure(*map(keras.tree.lists_to_tuples, (structure, data)))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _check_array(array, model_input, name, owner):

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -55,10 +56,27 @@ def test_different_numbers_of_samples():
         read([np.zeros((3, 2)), np.zeros((2, 5))], PAIR)
 
 
-@pytest.mark.parametrize("data", [np.full((1, 4, 4, 1), np.nan), np.full((1, 4, 4, 1), "a"), iter(())])
+@pytest.mark.parametrize("data", [np.full((1, 4, 4, 1), np.nan), np.full((1, 4, 4, 1), "a")])
 def test_what_is_not_a_finite_number(data):
     with pytest.raises(ValueError, match="`data` of `export_tflite`"):
         read(data)
+
+
+def test_data_that_are_used_up():
+    with pytest.raises(ValueError, match=r"`data` holds no batch.*used up"):
+        read(iter(()))
+
+
+def as_batches(nested):
+    return iter([(nested, None)])
+
+
+@pytest.mark.parametrize("given", [list, tuple, keras.tree.flatten, as_batches])
+def test_inputs_in_lists_of_lists(given):
+    leaves = [ModelInput(name, (2,), "float32") for name in "abc"]
+    arrays = [np.full((3, 2), value) for value in (1, 2, 3)]
+    samples = read(given([arrays[:1], arrays[1:]]), Signature([leaves[:1], leaves[1:]]))
+    assert {name: array[0, 0] for name, array in samples.items()} == {"a": 1, "b": 2, "c": 3}
 
 
 def test_random_samples_are_the_same_each_time():
