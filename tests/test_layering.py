@@ -92,7 +92,7 @@ MAY_IMPORT_TENSORFLOW = (
 )
 MAY_READ_NODES = ("graph/nodes.py",)
 PRIVATE_MODULES = ("keras.src", "tensorflow.python")
-MAY_IMPORT_PRIVATE = ("compression/late_weights.py",)
+MAY_IMPORT_PRIVATE = ("compression/late_weights.py", "graph/masks.py")
 PRIVATE_NODES = {"_inbound_nodes", "_outbound_nodes", "_nodes", "_nodes_by_depth", "_keras_history"}
 LATE = {
     "matplotlib",

@@ -101,7 +101,10 @@ class Trace:
         self.paths.add(path)
         call = LayerCall(node, path, [self.channels[id(tensor)] for tensor in node.inputs], self.record)
         if is_graph(node.operation) and find_rule(node.operation) is None:
-            return self.model(node.operation, call.inputs, f"{path}/")
+            number = len(node.operation.inputs)
+            for channels in call.inputs[number:]:
+                call.keep_whole(channels, "they make up a mask for a model inside")
+            return self.model(node.operation, call.inputs[:number], f"{path}/")
         return call.ask_rule()
 
 

@@ -36,7 +36,7 @@ class InsideAnother:
             return super().ask_rule()
         model, config = self.layer, self.layer.get_config()
         places = {each["config"]["name"]: ("layers", index, "config") for index, each in enumerate(config["layers"])}
-        channels = {id(tensor): given for tensor, given in zip(model.inputs, self.inputs, strict=True)}
+        channels = {id(tensor): given for tensor, given in zip(model.inputs, self.inputs, strict=False)}
         for axis, size in enumerate(config.get("build_input_shape") or ()):  # of a Sequential
             if size is not None:
                 self.resize("build_input_shape", self.inputs[0].along(axis), index=axis)

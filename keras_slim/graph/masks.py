@@ -1,10 +1,28 @@
-"""Which steps of a value are padding: the one file that reads Keras's private masks.
+"""Which steps of a value are padding: the one file that reads and sets Keras's private masks.
 
-Keras hands a mask on with the value itself, and has no public way to read it there. Private name used: `_keras_mask`.
-Checked on Keras 3.15.1; `tests/lowrank/test_calls.py` fails when it moves.
+Keras hands a mask on with the value itself, and has no public way to read it there, nor to set it. Private names used:
+`get_keras_mask` and `set_keras_mask` of `keras.src.backend`. Checked on Keras 3.15.1; `tests/lowrank/test_calls.py`
+fails when they move.
 """
+
+import keras
+from keras.src import backend  # has no public name
 
 
 def mask_of(value):
     """Returns the mask that a value has with it, `True` where it counts; `None` if there is none."""
-    return getattr(value, "_keras_mask", None)
+    return backend.get_keras_mask(value)
+
+
+def set_mask(value, mask):
+    """Gives a value a mask, in the place of the one it has; to what is no tensor it does nothing."""
+    if keras.ops.is_tensor(value):
+        backend.set_keras_mask(value, mask)
+
+
+class SetMask(keras.Operation):
+    """Hands a value on with another mask."""
+
+    def call(self, value, mask):
+        set_mask(value, mask)
+        return value

@@ -26,7 +26,8 @@ class Node:
 
     Args:
         operation: The layer, or the operation of `keras.ops`, that was called.
-        inputs: Symbolic tensors that went in, flat, those of the first argument first.
+        inputs: Symbolic tensors that went in, flat, those of the first argument first. Those of a model inside may have
+            masks behind them.
         outputs: Symbolic tensors that came out, flat.
         args: Positional arguments of the call, as given; the first one is among them if it was passed by its name.
         kwargs: The other keyword arguments of the call, as given.
@@ -39,6 +40,15 @@ class Node:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     origin: "Node | None" = None
+
+    @property
+    def masks(self) -> dict[int, Any]:
+        """The masks that a model inside is called with, by the number of the input that each is for."""
+        if not is_graph(self.operation):
+            return {}
+        given = inspect.signature(self.operation.call).bind_partial(*self.args, **self.kwargs).arguments
+        masks = keras.tree.flatten(given.get("mask"))
+        return {number: mask for number, mask in enumerate(masks) if mask is not None}
 
     def on(self, tensors: dict[int, keras.KerasTensor]) -> "Node":
         """Returns the same call on other tensors, by the id of those they stand in for; those not named stay."""

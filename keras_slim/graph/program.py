@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from keras_slim.graph.masks import SetMask
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import called
@@ -108,7 +109,7 @@ class Program:
                 continue
             inputs = tuple(place[id(tensor)] for tensor in node.inputs)
             if is_graph(node.operation) and find_rule(node.operation) is None:
-                outputs = self._add(node.operation, inputs)
+                outputs = self._add(node.operation, self._masked(node, inputs, place))
             else:
                 outputs = self._new(len(node.outputs))
                 args, kwargs = keras.tree.map_structure(
@@ -117,3 +118,13 @@ class Program:
                 self.calls.append(Call(node.operation, args, kwargs, inputs, tuple(outputs)))
             note(node.outputs, outputs)
         return [place[id(tensor)] for tensor in model.outputs]
+
+    def _masked(self, node, inputs, place):
+        """Returns the numbers of what goes into a model inside, with the masks that it is called with."""
+        given = [*inputs[: len(node.operation.inputs)]]
+        for index, mask in node.masks.items():
+            args = Place(given[index]), Place(place[id(mask)]) if id(mask) in place else mask
+            numbers = tuple(each.number for each in args if isinstance(each, Place))
+            (given[index],) = made = tuple(self._new(1))
+            self.calls.append(Call(SetMask(), args, {}, numbers, made))
+        return given

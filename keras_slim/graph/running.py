@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_slim.errors import UnsupportedLayerError, in_short
 from keras_slim.graph.endpoints import endpoints
+from keras_slim.graph.masks import set_mask
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.registry import find_rule
 
@@ -16,7 +17,7 @@ def run(model, inputs, call):
 
     Args:
         model: A Functional or built Sequential model.
-        inputs: Its inputs, flat.
+        inputs: Its inputs, flat; masks may be behind them, which count for nothing here.
         call: Function `(node, inputs, args, kwargs)` that computes what one call returns. `inputs` holds the values of
             the node's tensors, flat; `args` and `kwargs` are those of the node, with each tensor replaced by its value.
 
@@ -25,11 +26,13 @@ def run(model, inputs, call):
     """
     nodes = walk(model)
     readers = Counter(id(tensor) for tensors in (model.outputs, *(node.inputs for node in nodes)) for tensor in tensors)
-    values = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
+    values = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=False)}
     for node in nodes:
         if not isinstance(node.operation, keras.layers.InputLayer):
             args, kwargs = keras.tree.map_structure(lambda leaf: values.get(id(leaf), leaf), (node.args, node.kwargs))
             given = [values[id(tensor)] for tensor in node.inputs]
+            for number, mask in node.masks.items():
+                set_mask(given[number], values.get(id(mask), mask))  # as Keras does, for the calls of the model inside
             outputs = keras.tree.flatten(call(node, given, args, kwargs))
             values.update({id(tensor): value for tensor, value in zip(node.outputs, outputs, strict=True)})
             readers.subtract(id(tensor) for tensor in node.inputs)

@@ -1,0 +1,105 @@
+"""Masks that Keras hands on with values: what is inside a model gets them, and so does a call that is made again."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+from laws import check_law
+from model_zoo import randomise
+
+import keras_slim as slim
+from keras_slim.graph import analyse
+from keras_slim.graph.opening import functional
+from keras_slim.pruning import Guards
+from keras_slim.scoring import criteria, debiasers, unit_scores
+
+LOOSE = Guards(min_units=1, align=1)
+TOKENS = np.random.default_rng(0).integers(0, 4, (16, 3))
+LABELS = np.random.default_rng(1).normal(size=(16, 2)).astype("float32")
+# a model inside does not support masks as far as Keras knows, and warns of what its layers get all the same
+pytestmark = pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask attached to it")
+
+
+class Block(layers.Layer):
+    """Holds layers, and leaves masks to Keras."""
+
+    def __init__(self):
+        super().__init__(name="block")
+        self.wide = layers.Dense(5, "relu", name="wide")
+        self.steps = layers.LSTM(4, return_sequences=True, name="steps")
+
+    def call(self, x):
+        return self.steps(self.wide(x))
+
+
+def flat(x, mask=None):
+    return Block().call(x)
+
+
+def stack():
+    block = Block()
+    return keras.Sequential([keras.Input((3, 6)), block.wide, block.steps])
+
+
+def sequential(x, mask=None):
+    return stack()(x)
+
+
+def functional_inside(x, mask):
+    inputs = keras.Input((3, 6))
+    return keras.Model(inputs, flat(inputs))(x)
+
+
+def inside_another(x, mask):
+    inputs = keras.Input((3, 6))
+    return keras.Model(inputs, sequential(inputs))(x)
+
+
+def by_argument(x, mask):
+    """Nothing but an argument holds the mask."""
+    return stack()(ops.copy(x), mask=mask)
+
+
+def block(x, mask):
+    return Block()(x)
+
+
+def network(inner):
+    tokens = keras.Input((3,), dtype="int32")
+    x = layers.Embedding(4, 6, mask_zero=True, name="table")(tokens)
+    x = inner(x, ops.not_equal(tokens, 0))
+    model = functional(randomise(keras.Model(tokens, layers.Dense(2)(layers.Flatten()(x)))))
+    model.compile("sgd", "mse", run_eagerly=True)
+    return model
+
+
+@pytest.mark.parametrize("inner", [sequential, functional_inside, inside_another, by_argument, block])
+def test_masked_is_as_shrunken_inside_too(inner):
+    small, masked = check_law(network(inner), TOKENS)
+    np.testing.assert_allclose(small(TOKENS, training=True), masked(TOKENS, training=True), atol=1e-5)
+
+
+RESULTS = {
+    "shrink": lambda model: slim.shrink(model, plan(model), TOKENS, verbose=0)(TOKENS),
+    "factorize": lambda model: slim.factorize(model, ranks=2, data=TOKENS, verbose=0)(TOKENS),
+    "quantize": lambda model: slim.calibrate(slim.quantize(model, "int", "int", skip=()), TOKENS)(TOKENS),
+    "oracle": lambda model: scores(model, "oracle"),
+    "taylor": lambda model: scores(model, "taylor"),
+}
+
+
+def plan(model):
+    return slim.plan_pruning(model, 0.4, debias="none", guards=LOOSE)
+
+
+def scores(model, name):
+    criterion, debias = criteria.get(name, "criterion", "test"), debiasers.get("none", "debias", "test")
+    return unit_scores(analyse(model), criterion, debias, (TOKENS, LABELS), owner="test")
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_it_is_what_it_would_be_in_one_model(name):
+    expected = RESULTS[name](network(flat))
+    for inner in (inside_another, by_argument, block):
+        found = RESULTS[name](network(inner))
+        np.testing.assert_allclose(found, expected, atol=1e-4, err_msg=inner.__name__)
