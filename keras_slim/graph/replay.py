@@ -1,5 +1,6 @@
 """Running a model on one batch again and again, each time with other layers changed."""
 
+from keras_slim.graph.masks import mask_of, set_mask
 from keras_slim.graph.nodes import is_graph
 from keras_slim.graph.registry import find_rule
 from keras_slim.graph.running import KeptState, called, run
@@ -21,7 +22,7 @@ class Replay:
     def __init__(self, model, inputs):
         self._model = model
         self._inputs = inputs
-        self._calls = []  # of the first run, in order: what went in, and what came out
+        self._calls = []  # of the first run, in order: what went in, the masks that it had, and what came out
         self._keeps_calls = True
         self._state = KeptState(model)
         with self._state:
@@ -45,14 +46,20 @@ class Replay:
         def call(node, given, args, kwargs):
             if is_graph(node.operation) and find_rule(node.operation) is None:
                 return run(node.operation, given, call)
-            before, outputs = next(calls, (None, None))
+            before, masks, outputs = next(calls, (None, None, None))
             is_same = before is not None and all(new is old for new, old in zip(given, before, strict=True))
             other = replace(node.operation)
             if is_same and self._keeps_calls and other is None:
                 return outputs
+            if before is None:
+                masks = [mask_of(value) for value in given]
+            else:
+                for new, old, mask in zip(given, before, masks, strict=True):
+                    if new is old:
+                        set_mask(new, mask)  # attention has taken it off
             outputs = called(node.operation if other is None else other, args, kwargs)
             if before is None:
-                self._calls.append((given, outputs))
+                self._calls.append((given, masks, outputs))
             return outputs
 
         return run(self._model, self._inputs, call)

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_slim.errors import UnsupportedLayerError, in_short
 from keras_slim.graph.endpoints import endpoints
-from keras_slim.graph.masks import set_mask
+from keras_slim.graph.masks import masked_like, set_mask
 from keras_slim.graph.nodes import is_graph, walk
 from keras_slim.graph.registry import find_rule
 
@@ -117,7 +117,7 @@ def observed_run(model, inputs, wanted, number=None, change=None):
         for place, tensor in enumerate(tensors):
             if id(tensor) in wanted:
                 if change is not None:
-                    values[place] = change(tensor, values[place])
+                    values[place] = masked_like(change(tensor, values[place]), values[place])
                 observed[id(tensor)].append(values[place])
         if sum(map(len, observed.values())) == number:
             raise _EnoughSeen

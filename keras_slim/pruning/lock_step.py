@@ -12,6 +12,8 @@ from collections import defaultdict
 import keras
 import numpy as np
 
+from keras_slim.graph.masks import masks_kept
+
 PIECE = 0.25
 """Share of the memory that what goes into a call and comes out of it may take, beside what is held."""
 
@@ -89,10 +91,12 @@ class LockStep:
 
     def look(self, piece, number):
         """Returns a value in the model and in its twin; if the next call puts it out, as it would be."""
-        return [
-            values[number] if number in values else program.calls[piece.position](values)[number]
-            for program, values in zip(self._programs, (piece.before, piece.after), strict=True)
-        ]
+        pairs = [*zip(self._programs, (piece.before, piece.after), strict=True)]
+        with masks_kept([value for _, values in pairs for value in values.values()]):  # for the call that is to come
+            return [
+                values[number] if number in values else program.calls[piece.position](values)[number]
+                for program, values in pairs
+            ]
 
     def alone(self, piece, wanted):
         """Carries a piece through the model alone, and yields numbers and values of those that are wanted."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_slim.errors import invalid_argument
 from keras_slim.graph.copying import copied, copy_replacing
+from keras_slim.graph.masks import masked_like, masks_kept
 from keras_slim.graph.nodes import operations
 from keras_slim.graph.opening import readable
 from keras_slim.graph.program import Program
@@ -159,7 +160,7 @@ class _Rounded:
         """Returns what the layer makes of what it sums."""
         if self._sums is self.layer or self.layer.activation is None:
             return found
-        return {number: self.layer.activation(value) for number, value in found.items()}
+        return {number: masked_like(self.layer.activation(value), value) for number, value in found.items()}
 
 
 class _Shifts:
@@ -184,10 +185,12 @@ class _Shifts:
         for index, call in enumerate(self._program.calls):
             if call.operation in self._rounded:
                 first, second = self._corrected(call, real, rounded)
-            else:
+            elif all(real[number] is rounded[number] for number in call.inputs):
                 first = second = call(real)
-                if any(real[number] is not rounded[number] for number in call.inputs):
+            else:
+                with masks_kept([real[number] for number in call.inputs]):  # what is the same in both
                     second = call(rounded)
+                first = call(real)
             real.update(first)
             rounded.update(second)
             for number in (*call.inputs, *call.outputs):
@@ -204,7 +207,8 @@ class _Shifts:
             shift, axes = self._shift(each.layer, first[number], second[number])
             self._sums[each.layer] = self._sums[each.layer] + len(first[number]) * shift
             self._count[each.layer] += len(first[number])
-            second = {number: second[number] + keras.ops.cast(np.expand_dims(shift, axes), second[number].dtype)}
+            shifted = second[number] + keras.ops.cast(np.expand_dims(shift, axes), second[number].dtype)
+            second = {number: masked_like(shifted, second[number])}
         return each.finished(first), each.finished(second)
 
     def _shift(self, layer, real, rounded):
