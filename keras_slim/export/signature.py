@@ -41,7 +41,7 @@ class Signature:
 
     @property
     def inputs(self):
-        """The inputs as a flat list; those of a dictionary in the order of its sorted keys."""
+        """The inputs as a flat list; those of a dictionary as `keras.tree.flatten` has them."""
         return keras.tree.flatten(self.structure)
 
     def pack(self, arrays):

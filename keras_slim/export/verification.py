@@ -197,10 +197,10 @@ def _as_array(output):
 
 def names_of(outputs):
     """Returns the names that the outputs of a model have in a file, in the order of `keras.tree.flatten`."""
-    count = len(keras.tree.flatten(outputs))
-    if isinstance(outputs, dict) and len(outputs) == count:
-        return sorted(outputs)
-    return [f"output_{index}" for index in range(count)]
+    paths = [path for path, _ in keras.tree.flatten_with_path(outputs)]
+    if isinstance(outputs, dict) and len(outputs) == len(paths):
+        return [key for key, *_ in paths]
+    return [f"output_{index}" for index in range(len(paths))]
 
 
 def _check_input_shapes(file, names, samples):

@@ -258,7 +258,8 @@ def _named_inputs(model):
     structure = endpoints(model)[0]
     if not isinstance(structure, dict) or len(structure) < len(model.inputs):
         return {tensor.name: tensor for tensor in model.inputs}
-    return dict(zip(keras.tree.flatten({name: name for name in structure}), model.inputs, strict=True))
+    names = [name for (name, *_), _ in keras.tree.flatten_with_path(structure)]
+    return dict(zip(names, model.inputs, strict=True))
 
 
 def _holds_texts(array):

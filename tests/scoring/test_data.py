@@ -1,5 +1,7 @@
 """Data in every form that `fit` takes, and what is said about data that does not fit."""
 
+from collections import OrderedDict
+
 import keras
 import numpy as np
 import pytest
@@ -242,10 +244,12 @@ def test_an_output_may_have_no_targets_as_in_fit(score, samples, structure, crit
 
 
 @pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning")
-def test_a_dictionary_is_read_by_its_own_keys_and_may_hold_more():
+@pytest.mark.parametrize("made", [dict, OrderedDict])
+def test_a_dictionary_is_read_by_its_own_keys_and_may_hold_more(made):
     # the inputs are named the other way round; a column that is no input stands between them
-    inputs = {"left": keras.Input((2,), name="right"), "right": keras.Input((3,), name="left")}
+    inputs = made(right=keras.Input((3,), name="left"), left=keras.Input((2,), name="right"))
     model = keras.Model(inputs, keras.layers.Concatenate()([inputs["left"], inputs["right"]]))
     x = {"left": np.ones((4, 2)), "number": np.arange(4), "right": np.zeros((4, 3))}
     ((batch, _, _),) = as_batches(x, model, owner="test", targets=False)()
-    assert [tuple(array.shape) for array in flat_inputs(model, batch)] == [(4, 2), (4, 3)]
+    shapes = [tuple(array.shape[1:]) for array in flat_inputs(model, batch)]
+    assert shapes == [tensor.shape[1:] for tensor in model.inputs]
