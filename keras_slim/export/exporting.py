@@ -92,18 +92,18 @@ def export_tflite(
     signature = read_signature(model, _OWNER)
     check_not_quantized(model, _OWNER)
     check_numbers(signature, _OWNER)
-    left = ()
+    source, left = model, ()
     if max_drop is not None:
-        model, data, left = round_within(model, data, max_drop, quantize, verbose, _OWNER)
-    takes_ranges = quantize == "int8" and has_ranges(model)
+        source, data, left = round_within(model, data, max_drop, quantize, verbose, _OWNER)
+    takes_ranges = quantize == "int8" and has_ranges(source)
     if takes_ranges:
-        check_ranges(model, _OWNER)
+        check_ranges(source, _OWNER)
     samples = choose_samples(signature, data, quantize == "int8" and not takes_ranges, _OWNER)
     signature = fix_shapes(signature, samples)
     # In the same folder, so that the file can take its place in one step.
     with tempfile.TemporaryDirectory(prefix=".export_tflite_", dir=os.path.dirname(path)) as folder:
         scratch = os.path.join(folder, "model.tflite")
-        convert_model(model, scratch, signature, quantize, samples, verbose)
+        convert_model(source, scratch, signature, quantize, samples, verbose)
         file = TfliteFile(scratch)
         if takes_ranges and data is None:
             samples = spread(file, samples)
@@ -117,12 +117,12 @@ def export_tflite(
             bytes=size,
             gzip_bytes=gzip_size,
             sparsity=sparsity_of(model),
-            dense_gzip_bytes=_weigh_dense_twin(model, folder, signature, quantize, samples),
+            dense_gzip_bytes=_weigh_dense_twin(source, folder, signature, quantize, samples),
             random_samples=data is None,
             agreement=agreement,
             latency=latency,
             left_real=left,
-            float_islands=find_islands([model], file) if quantize == "int8" else (),
+            float_islands=find_islands([source], file) if quantize == "int8" else (),
             inputs=describe(file.inputs),
             outputs=describe(file.outputs),
             least_runtime=file.least_runtime,
