@@ -5,7 +5,7 @@ import warnings
 import keras
 import numpy as np
 
-from keras_slim.errors import SlimWarning, invalid_argument
+from keras_slim.errors import SlimWarning, UnsupportedLayerError, invalid_argument
 from keras_slim.graph.copying import copy_replacing
 from keras_slim.graph.opening import readable
 from keras_slim.graph.running import KeptState, observed_run
@@ -34,33 +34,40 @@ def learn_ranges(model: keras.Model, batches) -> None:
 
     Args:
         model: A Functional or built Sequential model.
-        batches: Batches `(x, y, sample_weight)` that fit it.
+        batches: A list of batches `(x, y, sample_weight)` that fit it.
     """
     layers = rounding_layers(model)
     before = [layer.is_watching for layer in layers]
-    variables = [
-        variable for layer in layers for place in layer.places.values() for variable in place.variables.values()
-    ]
-    with KeptState(model):
-        try:
-            for layer in layers:
-                layer.is_watching = True
-                for place in layer.places.values():
-                    place.forget()
-            with rounding_only("nothing", layers):
-                for inputs in _in_large_batches(model, batches):
-                    observed_run(model, inputs, ())
-        finally:
-            for layer, is_watching in zip(layers, before, strict=True):
-                layer.is_watching = is_watching
-        values = [keras.ops.convert_to_numpy(variable) for variable in variables]
+    places = [place for layer in layers for place in layer.places.values()]
+    variables = [variable for place in places for variable in place.variables.values()]
+
+    def learned(least):
+        with KeptState(model):
+            for place in places:
+                place.forget()
+            for inputs in _in_large_batches(model, batches, least):
+                observed_run(model, inputs, ())
+            return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+    try:
+        for layer in layers:
+            layer.is_watching = True
+        with rounding_only("nothing", layers):
+            try:
+                values = learned(BATCH)
+            except UnsupportedLayerError:
+                if not model.inputs[0].shape[0]:
+                    raise
+                values = learned(1)  # a layer in it takes batches of that size alone
+    finally:
+        for layer, is_watching in zip(layers, before, strict=True):
+            layer.is_watching = is_watching
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
 
-def _in_large_batches(model, batches):
-    """Yields the inputs of a model, flat, small batches of the same shapes put together."""
-    least = 1 if model.inputs[0].shape[0] else BATCH  # a model may be made for batches of one size
+def _in_large_batches(model, batches, least):
+    """Yields the inputs of a model, flat, small batches of the same shapes put together to some number of samples."""
     waiting: list = []
     for x, *_ in batches:
         inputs = flat_inputs(model, x)
@@ -89,7 +96,8 @@ def calibrate(model: keras.Model, data, samples: int = SAMPLES) -> keras.Model:
     For a model that is not to be trained on: `slim.quantize` gives it layers with few bits, and this their ranges. It
     is also a good start for a training. What layers have learned before is forgotten. Batch normalization and all other
     weights stay as they are; nothing is rounded while ranges are learned. They become the mean over the batches of the
-    lowest and the highest number, small batches taken together to some 128 samples.
+    lowest and the highest number, small batches taken together to some 128 samples; not where a layer takes batches of
+    one size alone, as a recurrent one with `stateful=True` does.
 
     Args:
         model: A Functional, built Sequential or subclassed model with layers that round. It is not changed.

@@ -120,6 +120,25 @@ def test_small_batches_are_taken_together():
     np.testing.assert_allclose(found["a", "inputs"], mean_ends(X, 150), rtol=1e-6)  # 5 of 30 are 128 and more
 
 
+@pytest.mark.parametrize("size", [1, 8])
+def test_batches_of_a_fixed_size_are_taken_together_too(size):
+    free = small()
+    fixed = keras.Sequential([keras.Input((3,), batch_size=size), *free.layers])
+    expected = ranges(slim.calibrate(int8(free), X, samples=256))
+    found = ranges(slim.calibrate(int8(fixed), X, samples=256))
+    np.testing.assert_allclose([*found.values()], [*expected.values()], rtol=1e-5)
+
+
+def test_a_layer_for_batches_of_one_size_gets_them():
+    stack = [layers.LSTM(4, stateful=True), layers.Dense(2, name="a")]
+    model = int8(keras.Sequential([keras.Input((5, 3), batch_size=2), *stack]))
+    x = X[:50].reshape(10, 5, 3)
+    hidden = np.concatenate([array(model.layers[0](x[i : i + 2])) for i in range(0, 10, 2)])
+    model.layers[0].reset_states()
+    found = ranges(slim.calibrate(model, x))
+    np.testing.assert_allclose(found["a", "inputs"], mean_ends(hidden, *range(2, 10, 2)), rtol=1e-5)
+
+
 def test_quantizers_of_each_kind_begin_with_the_data():
     stack = [
         slim.layers.QuantDense(4, kernel_quantizer="trained_ternary", input_quantizer=LearnedStep(signed=True)),
