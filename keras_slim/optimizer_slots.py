@@ -6,6 +6,7 @@ Keras has no public way to ask. This file reads `Optimizer._trainable_variables`
 """
 
 import keras
+import numpy as np
 
 
 def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
@@ -45,15 +46,17 @@ def rate_of(optimizer) -> float:
 
 
 def slots_of(optimizer):
-    """Yields each slot with the weight it belongs to.
+    """Yields each slot with the weight it belongs to."""
+    for slots in _lists_of(optimizer):
+        yield from zip(slots, optimizer._trainable_variables, strict=True)
 
-    Every Keras optimizer keeps its slots in lists with one entry per trainable variable, in their order.
-    """
-    variables = optimizer._trainable_variables
-    for name, value in vars(optimizer).items():
-        aligned = isinstance(value, list) and len(value) == len(variables)
-        if aligned and name not in {"_variables", "_trainable_variables"}:
-            yield from zip(value, variables, strict=True)
+
+def averages_of(optimizer):
+    """Yields the moving averages that an optimizer, or one it wraps, keeps (`use_ema=True`), each with its weight."""
+    for each in with_inner(optimizer):
+        if each.built and each.use_ema:
+            pairs = zip(each._model_variables_moving_average, each._trainable_variables, strict=True)
+            yield from ((average, weight) for average, weight in pairs if average is not None)
 
 
 def averaging(model: keras.Model) -> list[keras.optimizers.Optimizer]:
@@ -63,9 +66,34 @@ def averaging(model: keras.Model) -> list[keras.optimizers.Optimizer]:
 
 def average_of(weight, optimizers: list[keras.optimizers.Optimizer]):
     """Returns the moving average that one of some optimizers, of `averaging`, keeps of a weight by now, or `None`."""
-    for each in optimizers:
-        if each.built:
-            for average, variable in zip(each._model_variables_moving_average, each._trainable_variables, strict=True):
-                if variable is weight:
-                    return average
-    return None
+    pairs = (pair for each in optimizers for pair in averages_of(each))
+    return next((average for average, variable in pairs if variable is weight), None)
+
+
+def copies_of(optimizer):
+    """Yields the slots of an optimizer that are values of a weight, not made of its gradients, each with the weight.
+
+    Those are the moving averages, and what begins as a copy of the weights, such as what `ScheduleFreeAdamW` steps on.
+
+    Args:
+        optimizer: An optimizer, as it was just built over the weights.
+    """
+    yield from averages_of(optimizer)
+    for each in with_inner(optimizer):
+        for slots in _lists_of(each):
+            pairs = [pair for pair in zip(slots, each._trainable_variables, strict=True) if pair[0] is not None]
+            if all(_is_copy(*pair) for pair in pairs) and any(weight.numpy().any() for _, weight in pairs):
+                yield from pairs
+
+
+def _lists_of(optimizer):
+    """Yields the lists of slots: every Keras optimizer keeps one entry per trainable variable, in their order."""
+    for name, value in vars(optimizer).items():
+        aligned = isinstance(value, list) and len(value) == len(optimizer._trainable_variables)
+        if aligned and name not in {"_variables", "_trainable_variables"}:
+            yield value
+
+
+def _is_copy(slot, weight):
+    """Tells whether an entry of a list is a variable with the values of a weight."""
+    return isinstance(slot, keras.Variable) and np.array_equal(slot.numpy(), weight.numpy())

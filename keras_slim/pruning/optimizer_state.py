@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import keras
 
 from keras_slim.errors import UnsupportedLayerError
-from keras_slim.optimizer_slots import slots_of, with_inner
+from keras_slim.optimizer_slots import copies_of, slots_of, with_inner
 from keras_slim.pruning.attributes import with_new
 from keras_slim.pruning.surgery import Transfer
 
@@ -22,7 +22,8 @@ class OptimizerCut:
     """The exchange of an optimizer's weights and state for smaller ones, prepared but not yet made.
 
     Momentum, moments, averages and accumulators are cut where their weight was cut; learning rate, schedule, iteration
-    count and loss scale carry over.
+    count and loss scale carry over. What is a value of a weight, such as its moving average, also changes by what the
+    weight itself has changed by, as where a cut was made up for with data.
 
     Args:
         optimizer: The optimizer. Nothing is changed before `exchange`.
@@ -77,6 +78,7 @@ def _cut(optimizer, transfers, order, added):
     for old, new in zip(with_inner(optimizer), with_inner(fresh), strict=True):
         _exclude_from_weight_decay(old, new, transfers)
     fresh.build(variables)
+    copies = {id(slot) for slot, _ in copies_of(fresh)}
     by_new = {id(transfer.new): transfer for transfer in transfers}
     owner = {id(slot): by_new.get(id(variable)) for each in with_inner(fresh) for slot, variable in slots_of(each)}
     for old, new in _pairs_of_state(optimizer, fresh, by_old):
@@ -85,6 +87,10 @@ def _cut(optimizer, transfers, order, added):
             value = _part(value, new, owner.get(id(new)), optimizer)
         elif value.ndim and id(new) not in owner and any(transfer.kept for transfer in transfers):
             _refuse(new, optimizer)
+        if id(new) in copies and owner[id(new)]:
+            # Fitted to activations of the weights of now, what makes up for a cut is no more to an average than an
+            # offset: so it keeps its lag behind them, and what is computed from several copies stays true.
+            value = value + owner[id(new)].change()
         new.assign(value)
     return fresh
 

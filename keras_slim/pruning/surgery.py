@@ -43,6 +43,10 @@ class Transfer:
                 value = np.take(value, self.kept[axis], axis=position)
         return value
 
+    def change(self):
+        """Returns what the new variable has in addition to the surviving part of the old one."""
+        return self.new.numpy() - self.cut(self.old.numpy())
+
 
 def rebuild(
     graph: ChannelGraph, keep: np.ndarray, replace=lambda layer, config: None, values: dict | None = None

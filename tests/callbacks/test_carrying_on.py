@@ -82,6 +82,26 @@ def test_training_goes_on_as_if_the_network_had_always_been_small(prune, x, y, n
     np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda: keras.optimizers.SGD(0.0, use_ema=True),
+        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.0, use_ema=True, ema_overwrite_frequency=2)),
+        lambda: keras.optimizers.ScheduleFreeAdamW(0.0),
+    ],
+    ids=["averages", "averages written over weights", "schedule-free"],
+)
+def test_what_a_cut_is_made_up_for_with_stays(build, prune, watch, x, y, optimizer):
+    """Nothing is learned here: what the cut has left is what training leaves, though it goes by copies of weights."""
+    model, ours = build(optimizer()), prune(rounds=1, data=x)
+    seen = watch(lambda model: [weight.numpy() for weight in model.trainable_variables])
+    model.fit(batches(x, y, 24), epochs=3, verbose=0, callbacks=[ours, seen])
+    epoch = ours.rounds_done[0]["epoch"]
+    assert epoch > 0
+    for left, weight in zip(seen.after[epoch], model.trainable_variables, strict=True):
+        np.testing.assert_allclose(weight.numpy(), left, rtol=1e-5, atol=1e-6)
+
+
 def test_iterations_and_learning_rate_are_not_reset(build, prune, watch, x, y):
     model = build(keras.optimizers.Adam(0.5))
     model.optimizer.learning_rate = 0.25

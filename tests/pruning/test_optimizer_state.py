@@ -61,6 +61,29 @@ def test_state_is_cut_like_the_weights(name):
     assert all(np.isfinite(weight).all() for weight in small.get_weights())
 
 
+COPIES = {"Adam with EMA": "_model_variables_moving_average", "ScheduleFreeAdamW": "_momentums"}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_copies_of_the_weights_change_as_the_weights_do(name):
+    """What a cut was made up for with is added to averages and their like, and to nothing that comes of gradients."""
+    model, _, _ = trained(VARIANTS[name]())
+    graph = analyse(model)
+    small, transfers = rebuild(graph, np.arange(graph.num_units) % 2 == 0)
+    plain, optimizer = OptimizerCut(model.optimizer, transfers), model.optimizer
+    for weight in small.trainable_variables:
+        weight.assign(weight + 0.5)
+    changed = OptimizerCut(optimizer, transfers)
+    plain.exchange()
+    before = [variable.numpy() for variable in optimizer.variables]
+    plain.exchange()
+    changed.exchange()
+    copies = {id(slot) for slot in vars(optimizer).get(COPIES.get(name), [])}
+    assert len(copies) == (len(small.trainable_variables) if name in COPIES else 0)
+    for old, variable in zip(before, optimizer.variables, strict=True):
+        np.testing.assert_allclose(variable.numpy(), old + 0.5 * (id(variable) in copies), rtol=1e-6, atol=1e-6)
+
+
 def small_shape(transfers, path):
     return next(transfer.old.shape for transfer in transfers if transfer.old.path == path)
 
