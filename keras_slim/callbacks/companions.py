@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 import keras
 
+from keras_slim.callbacks.saying import warn
+from keras_slim.optimizer_slots import with_inner
+
 REMEMBERING = (
     keras.callbacks.EarlyStopping,
     keras.callbacks.ModelCheckpoint,
@@ -54,6 +57,22 @@ def forget_epochs(callbacks: list[keras.callbacks.Callback], is_outdone: Callabl
     """Makes each `EarlyStopping` forget its best weights, and begin anew, if a function says so of their epoch."""
     stopping = [each for each in callbacks if isinstance(each, keras.callbacks.EarlyStopping)]
     forget_best([each for each in stopping if each.best_weights is not None and is_outdone(each.best_epoch)])
+
+
+def measures_averages(callbacks: list[keras.callbacks.Callback]) -> bool:
+    """Tells whether validation measures the moving averages that the optimizer keeps (`use_ema=True`), not weights."""
+    return any(isinstance(each, keras.callbacks.SwapEMAWeights) for each in callbacks)
+
+
+def warn_of_averages(callback: keras.callbacks.Callback) -> None:
+    """Warns if `fit` will end with averages that nobody has measured."""
+    optimizer = callback.model.optimizer
+    if optimizer and any(each.use_ema for each in with_inner(optimizer)) and not measures_averages(beside(callback)):
+        warn(
+            f"`{type(callback).__name__}` judges the weights that validation measures, and `fit` leaves their averages "
+            "(`use_ema=True`), which may not hold the metric. Put `keras.callbacks.SwapEMAWeights()` before it in the "
+            "same `fit`: validation measures the averages then."
+        )
 
 
 def _forget(callback):

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_slim.callbacks.alone import Alone
 from keras_slim.callbacks.backup import Backup
-from keras_slim.callbacks.companions import beside, forget_epochs
+from keras_slim.callbacks.companions import beside, forget_epochs, measures_averages
 from keras_slim.callbacks.cutter import Cutter, build
 from keras_slim.callbacks.dense_teacher import DenseTeacher
 from keras_slim.callbacks.epochs import cutting_epochs
@@ -105,6 +105,8 @@ class CuttingCallback(Alone):
         do = {Move.KEEP: self._keep, Move.GO_BACK: self._go_back, Move.CUT: functools.partial(self._cut, epoch)}
         for move in moves:
             do[move]()
+            if move is Move.GO_BACK and epoch is None and measures_averages(beside(self)):
+                self.model.optimizer.finalize_variable_values(self.model.trainable_variables)  # as Keras does
 
     def _keep(self):
         """Remembers the network, which has held the metric."""

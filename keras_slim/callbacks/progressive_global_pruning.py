@@ -13,6 +13,7 @@ from keras_slim.callbacks.arguments import (
     check_search,
     check_window,
 )
+from keras_slim.callbacks.companions import warn_of_averages
 from keras_slim.callbacks.cutter import Cutter
 from keras_slim.callbacks.cutting_callback import CuttingCallback
 from keras_slim.callbacks.progress import Progress
@@ -217,6 +218,8 @@ class ProgressiveGlobalPruning(CuttingCallback):
         self._budget = Budget(self.of, graph)
         self._progress = Progress(self._budget.original, self._budget.original, of=self._budget.of)
         self._course = self._new_course()
+        if self.max_drop is not None:
+            warn_of_averages(self)
         deepest, cost = self._cutter.deepest(graph, self._course.fewest, self._budget)
         self._course.check_reachable(self._progress, cost)
         self._cutter.rehearse(graph, deepest)

@@ -237,6 +237,21 @@ def test_early_stopping_puts_no_weights_back_that_do_not_hold(build, search, wat
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize(("values", "left"), [([0.9, 0.9, 0.9, 0.9], 3), ([0.9, 0.9, 0.5, 0.5], 1)])
+def test_averages_that_are_left_are_those_that_were_measured(build, search, x, y, values, left):
+    model = build(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9))
+    callbacks = [keras.callbacks.SwapEMAWeights(), Scripted(values), search()]
+    data = batches(x, y)
+    history = model.fit(data, epochs=4, verbose=0, validation_data=data, callbacks=callbacks).history
+    assert model.evaluate(data, verbose=0) == pytest.approx(history["val_loss"][left], rel=1e-6)
+
+
+def test_averages_that_nobody_measures_are_warned_of(build, search, run):
+    model = build(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1, use_ema=True)))
+    with pytest.warns(SlimWarning, match=r"averages \(`use_ema=True`\).*Put `keras.callbacks.SwapEMAWeights"):
+        run(model, search(), [0.9, 0.9])
+
+
 def test_a_checkpoint_after_going_back_is_of_the_network_that_is_left(build, search, run, x, tmp_path):
     model, path = build(), tmp_path / "best.keras"
     saved = keras.callbacks.ModelCheckpoint(path, "val_scripted", mode="max", save_best_only=True)
