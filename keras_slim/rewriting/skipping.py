@@ -37,7 +37,7 @@ def layers_to_replace(
 
     Raises:
         TypeError: If `skip` is not a list of names.
-        ValueError: If it names what is not there, or leaves nothing to replace.
+        ValueError: If it names what is not there, or nothing is left to replace.
     """
     skip = _check_skip(skip, model, owner)
     before, left = _layers_before(model, twins)
@@ -46,7 +46,11 @@ def layers_to_replace(
     at_ends = {layer for layer in before if layer not in named and _is_end(layer, before, skip)}
     replaced = set(before) - by_name - at_ends
     if not replaced:
-        expected = "to leave a layer that has a twin, of " + ", ".join(f"`{each.__name__}`" for each in twins)
+        kinds = ", ".join(f"`{each.__name__}`" for each in twins)
+        if not before:
+            expected = f"one with a layer that has a twin, of {kinds}"
+            raise ValueError(invalid_argument("model", owner, expected=expected, received=f"'{model.name}' without"))
+        expected = f"to leave a layer that has a twin, of {kinds}"
         hint = "With `skip=()` the first and the last of them are replaced too."
         raise ValueError(invalid_argument("skip", owner, expected=expected, received=skip, hint=hint))
     return replaced

@@ -253,6 +253,13 @@ def test_a_wrong_skip_is_told_in_one_sentence(name, skip, error, message):
         getattr(slim, name)(sequential(layers.Dense), skip=skip, **needed(name))
 
 
+@pytest.mark.parametrize("name", ["adderize", "correct_biases", "hash", "quantize"])
+def test_a_model_without_a_layer_to_replace_is_told_of_and_not_skip(name):
+    model = keras.Sequential([keras.Input((4,)), layers.ReLU()], name="bare")
+    with pytest.raises(ValueError, match=f"`model` of `{name}`.*a layer that has a twin.*'bare' without"):
+        rewrite(name, model)
+
+
 def test_all_that_replaces_takes_skip_and_leaves_the_ends_by_itself_unless_its_paper_replaces_them():
     taking = {name for name in VERBS if "skip" in inspect.signature(getattr(slim, name)).parameters}
     assert taking == {name for name in VERBS if "skip" in EXAMPLES[name][0]} == {"adderize", "hash", "quantize"}
