@@ -145,7 +145,7 @@ def _load(folder, path, config, custom_objects, max_bytes):
         way_out = "Layers of your own have to be given as `custom_objects`, or be registered."
         if holds_lambda(config):
             way_out += (
-                " It holds a Python `lambda`, which is code: if you trust it, call "
+                " It holds a Python `lambda`, which is code: if you trust it, and it is that of a `Lambda` layer, call "
                 "`keras.config.enable_unsafe_deserialization()` before."
             )
         raise CompressedFileError(

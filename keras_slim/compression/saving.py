@@ -85,8 +85,9 @@ def save_compressed(
     if holds_lambda(header.config):
         warnings.warn(
             f"Model '{model.name}' holds a Python `lambda`, which is code: `load_compressed` reads {os.fspath(path)} "
-            "only after `keras.config.enable_unsafe_deserialization()`. Expected functions of `keras.ops`, or of your "
-            "own that are registered with `keras.saving.register_keras_serializable`.",
+            "only after `keras.config.enable_unsafe_deserialization()`, and only if it is that of a `Lambda` layer. "
+            "Expected functions of `keras.ops`, or of your own that are registered with "
+            "`keras.saving.register_keras_serializable`.",
             SlimWarning,
             stacklevel=2,
         )
