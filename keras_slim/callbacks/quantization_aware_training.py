@@ -74,6 +74,7 @@ class QuantizationAwareTraining(Announcing):
         ValueError: If an argument is out of range; in `fit`, before training starts, if a name is not found, nothing is
             left to round, or `fit` has no epochs after `begin + delay`.
         TypeError: If an argument is none of these kinds.
+        RuntimeError: In `fit`, before training starts, if a `CallbackList` of your own has no `History`.
         UnsupportedLayerError: In `fit`, before training starts, if the model decides in its own code which layers it
             calls.
 
@@ -139,6 +140,14 @@ class QuantizationAwareTraining(Announcing):
                 self._check_epochs()
                 become_twin(model, *self._quantizers(), self.skip, owner, self.verbose)
             self._begun = _most(layer.rounding for layer in rounding_layers(model))
+
+    def on_train_begin(self, logs=None):
+        if not is_in_fit(self):
+            raise RuntimeError(
+                f"`{type(self).__name__}` knows by the history that its list of callbacks is one of `fit`. Expected a "
+                "list with a `keras.callbacks.History`. Received one without. Make it by "
+                "`keras.callbacks.CallbackList(..., add_history=True)`, or give `fit` a plain list."
+            )
 
     def on_epoch_begin(self, epoch, logs=None):
         layers = rounding_layers(self.model)

@@ -378,6 +378,17 @@ class Own(keras.Model):
         return self.dense(x[:, 0])
 
 
+def test_a_list_of_the_users_own_needs_a_history():
+    model = build()
+    before = values(model)
+    own = functools.partial(keras.callbacks.CallbackList, [TRAIN(begin=1)], model=model, epochs=2, steps=1, verbose=0)
+    with pytest.raises(RuntimeError, match=r"Expected .* `keras.callbacks.History`.*add_history=True"):
+        model.fit(**DATA, epochs=2, callbacks=own(add_history=False))
+    check_same(values(model), before)
+    model.fit(**DATA, epochs=2, callbacks=own(add_history=True))
+    assert rounding(model) == {"all"}
+
+
 def test_a_subclassed_model_is_refused_and_the_way_out_works():
     model = Own()
     model(X)
