@@ -1,11 +1,14 @@
 """Callbacks of ours that cannot share a `fit`."""
 
 from keras_slim.callbacks.announcing import Announcing
-from keras_slim.callbacks.companions import beside
+from keras_slim.callbacks.companions import beside, swap_back
 
 
 class Alone(Announcing):
     """Cuts or holds what is trained, so that no other callback may do so in the same `fit`."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        swap_back(self, epoch)
 
     def _check_alone(self) -> None:
         """Raises `ValueError` if there is another one, in the `fit` that is calling this one."""

@@ -36,6 +36,25 @@ def beside(callback: keras.callbacks.Callback) -> list[keras.callbacks.Callback]
     return fellows.callbacks if fellows else []
 
 
+def swap_back(callback: keras.callbacks.Callback, epoch: int) -> None:
+    """Lets each `SwapEMAWeights` beside a callback put the weights that are trained back into the model.
+
+    From the end of an epoch on, the model may hold their averages. They change places once, when an epoch begins; here
+    also where `SwapEMAWeights` stands behind the callback.
+    """
+    for each in _swapping(callback):
+        each.on_epoch_begin(epoch)
+
+
+def measures_averages(callback: keras.callbacks.Callback) -> bool:
+    """Tells whether validation measures the moving averages that the optimizer keeps (`use_ema=True`), not weights."""
+    return bool(_swapping(callback))
+
+
+def _swapping(callback):
+    return [each for each in beside(callback) if isinstance(each, keras.callbacks.SwapEMAWeights)]
+
+
 def forget_best(callbacks: list[keras.callbacks.Callback]) -> list[str]:
     """Makes callbacks forget the best value and weights they have seen.
 
@@ -59,19 +78,14 @@ def forget_epochs(callbacks: list[keras.callbacks.Callback], is_outdone: Callabl
     forget_best([each for each in stopping if each.best_weights is not None and is_outdone(each.best_epoch)])
 
 
-def measures_averages(callbacks: list[keras.callbacks.Callback]) -> bool:
-    """Tells whether validation measures the moving averages that the optimizer keeps (`use_ema=True`), not weights."""
-    return any(isinstance(each, keras.callbacks.SwapEMAWeights) for each in callbacks)
-
-
 def warn_of_averages(callback: keras.callbacks.Callback) -> None:
     """Warns if `fit` will end with averages that nobody has measured."""
     optimizer = callback.model.optimizer
-    if optimizer and any(each.use_ema for each in with_inner(optimizer)) and not measures_averages(beside(callback)):
+    if optimizer and any(each.use_ema for each in with_inner(optimizer)) and not measures_averages(callback):
         warn(
             f"`{type(callback).__name__}` judges the weights that validation measures, and `fit` leaves their averages "
-            "(`use_ema=True`), which may not hold the metric. Put `keras.callbacks.SwapEMAWeights()` before it in the "
-            "same `fit`: validation measures the averages then."
+            "(`use_ema=True`), which may not hold the metric. Put `keras.callbacks.SwapEMAWeights()` beside it in "
+            "the same `fit`: validation measures the averages then."
         )
 
 

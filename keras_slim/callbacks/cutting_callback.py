@@ -63,6 +63,7 @@ class CuttingCallback(Alone):
         self._teacher.go_on(self.model)
 
     def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
         if self._progress.epochs is None:  # only now is it known with which epoch `fit` begins
             self._progress.epochs = cutting_epochs(self._course.rounds, self.window, epoch, self.params["epochs"])
             self._back_up(epoch)
@@ -102,11 +103,10 @@ class CuttingCallback(Alone):
         self._teacher.check(self._cutter.subject, type(self).__name__)
 
     def _carry_out(self, moves, epoch=None):
-        do = {Move.KEEP: self._keep, Move.GO_BACK: self._go_back, Move.CUT: functools.partial(self._cut, epoch)}
+        go_back, cut = (functools.partial(each, epoch) for each in (self._go_back, self._cut))
+        do = {Move.KEEP: self._keep, Move.GO_BACK: go_back, Move.CUT: cut}
         for move in moves:
             do[move]()
-            if move is Move.GO_BACK and epoch is None and measures_averages(beside(self)):
-                self.model.optimizer.finalize_variable_values(self.model.trainable_variables)  # as Keras does
 
     def _keep(self):
         """Remembers the network, which has held the metric."""
@@ -115,10 +115,12 @@ class CuttingCallback(Alone):
         self._course.keep(kept)
         self._back_up_part(number, KEPT, kept.snapshot.values)
 
-    def _go_back(self):
-        """Puts back the last network that held the metric."""
+    def _go_back(self, epoch):
+        """Puts back the last network that held the metric; when training has ended, the averages that held it."""
         kept = self._course.kept
         self._cutter.go_back(kept.snapshot)
+        if epoch is None and measures_averages(self):
+            self.model.optimizer.finalize_variable_values(self.model.trainable_weights)
         self._progress.go_back(kept)
         say(self.verbose, f"Pruning: {self._course.describe()}, back to {kept.cost.describe()}")
 

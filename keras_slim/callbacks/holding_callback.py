@@ -91,6 +91,7 @@ class HoldingCallback(Alone):
         self._first_epoch = None
 
     def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
         with self._released_on_failure():
             if self._first_epoch is None:  # by now, all callbacks have begun, and weights are restored
                 self._start(epoch)

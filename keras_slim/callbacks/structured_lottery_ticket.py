@@ -134,6 +134,7 @@ class StructuredLotteryTicket(Alone):
         self._cutter.rehearse(graph, deepest)
 
     def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
         self._epoch = epoch
         if not self._begun:  # by now, all callbacks have begun
             self._rewinding.begin(self.model, epoch, self.params)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from batching import batches
 
+import keras_slim as slim
 from keras_slim.callbacks.companions import beside, forget_best
 from keras_slim.errors import SlimWarning
 
@@ -164,6 +165,29 @@ def test_averaged_weights_are_swapped_in_and_out(build, prune, x, y, first):
     fit(model, x, y, prune(), swap, first)
     averages = [value for value in model.optimizer.variables if "average" in value.path]
     assert [value.shape for value in averages] == [value.shape for value in model.trainable_variables]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda prune, x: prune(data=x),
+        lambda prune, x: slim.callbacks.LotteryTicket(1, 0.5, verbose=0),
+        lambda prune, x: slim.callbacks.StructuredLotteryTicket(1, criterion="l2", verbose=0),
+        lambda prune, x: slim.callbacks.WeightSharing(2, free_epochs=1, verbose=0),
+    ],
+    ids=["cuts", "ticket", "structured ticket", "sharing"],
+)
+def test_it_does_not_matter_who_comes_first_where_averages_are_swapped(build, prune, x, y, make):
+    """Where `SwapEMAWeights` stands behind ours, the model holds averages until the epoch has begun."""
+    models, start = [], None
+    for first in (True, False):
+        model, ours = build(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)), make(prune, x)
+        start = start or model.get_weights()
+        model.set_weights(start)
+        fit(model, x, y, ours, keras.callbacks.SwapEMAWeights(swap_on_epoch=True), first, epochs=4)
+        models.append(model)
+    for one, other in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_lambdas_see_one_and_the_same_model(build, prune, x, y):

@@ -157,6 +157,16 @@ def test_the_end_of_training_restores_the_last_weights_that_held(build, search, 
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["before ours", "behind ours"])
+def test_averages_that_held_the_metric_are_what_is_left(build, search, x, y, watch, first):
+    model, ours = build(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)), search()
+    swap, seen = keras.callbacks.SwapEMAWeights(swap_on_epoch=True), watch(lambda model: model.get_weights())
+    others = [swap, ours] if first else [ours, swap]
+    model.fit(batches(x, y, 24), epochs=3, verbose=0, callbacks=[Scripted([0.9, 0.9, 0.5]), *others, seen])
+    for old, new in zip(seen.at_end[1], model.get_weights(), strict=True):
+        np.testing.assert_allclose(new, old, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("run_eagerly", [True, False])
 def test_losses_and_sizes_go_together_whatever_is_compiled(build, search, run, run_eagerly, x, y):
     """With a learning rate of zero, the loss of an epoch is that of the network it says it has."""
