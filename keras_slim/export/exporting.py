@@ -18,6 +18,7 @@ from keras_slim.export.report import ExportReport, warn_of_weaknesses, weigh, we
 from keras_slim.export.samples import check_numbers, draw_samples, fix_shapes, read_samples
 from keras_slim.export.signature import read_signature
 from keras_slim.export.tflite_file import TfliteFile, describe
+from keras_slim.export.tokens import check_tokens
 from keras_slim.export.verification import check_tolerance, least_db, measure_agreement
 from keras_slim.export.within_drop import round_within
 from keras_slim.validation import check_choice, check_writable
@@ -71,7 +72,7 @@ def export_tflite(
 
     Raises:
         ValueError: If an argument is wrong, `data` is missing or does not fit, the model is not built or was changed
-            by `model.quantize`, or a free dimension has no size.
+            by `model.quantize`, a free dimension has no size, or tokens come as floats, which `"int8"` would round.
         ExportError: If the model does not convert with built-in operations, the file does not answer like it, a
             learned range has collapsed to 0, or the target does not run the file; or, on JAX and PyTorch, if the model
             cannot be saved, or loaded on TensorFlow.
@@ -98,6 +99,8 @@ def export_tflite(
     takes_ranges = quantize == "int8" and has_ranges(source)
     if takes_ranges:
         check_ranges(source, _OWNER)
+    elif quantize == "int8":
+        check_tokens(model, data, _OWNER)
     samples = choose_samples(signature, data, quantize == "int8" and not takes_ranges, _OWNER)
     signature = fix_shapes(signature, samples)
     # In the same folder, so that the file can take its place in one step.

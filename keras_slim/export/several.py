@@ -15,6 +15,7 @@ from keras_slim.export.report import ExportReport, warn_of_weaknesses, weigh
 from keras_slim.export.samples import check_numbers, fix_shapes
 from keras_slim.export.signature import read_signature
 from keras_slim.export.tflite_file import TfliteFile, describe
+from keras_slim.export.tokens import check_tokens
 from keras_slim.export.verification import check_tolerance
 from keras_slim.held import layers_within
 from keras_slim.layers.adder import Adder
@@ -105,6 +106,8 @@ def _prepare(name, model, data, quantize):
         expected = f"100 to 500 typical samples for '{name}' too, in a dictionary by name, as all activations"
         expected += " take their ranges from them with quantize='int8'"
         raise ValueError(invalid_argument("data", _OWNER, expected=expected, received=list(data) or None))
+    if quantize == "int8":
+        check_tokens(model, data.get(name), _OWNER)
     samples = choose_samples(takes, data.get(name), False, _OWNER)
     return fix_shapes(takes, samples), samples
 

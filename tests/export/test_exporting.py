@@ -284,3 +284,30 @@ def test_whole_numbers_are_counted_as_they_are(tmp_path):
     report = export_tflite(model, tmp_path / "model.tflite", verbose=0)
     output = report.agreement.outputs[0]
     assert (output.name, output.same_class, output.max_abs_error) == ("number", 1, 0)
+
+
+class Tokens(keras.Model):
+    """Averages what words mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.dense = keras.layers.Embedding(20, 4), keras.layers.Dense(2)
+
+    def call(self, tokens):
+        return self.dense(keras.ops.mean(self.embedding(tokens), axis=1))
+
+
+def embedding_tokens():
+    return keras.Sequential([keras.layers.Embedding(20, 4), keras.layers.Flatten(), keras.layers.Dense(2)])
+
+
+@pytest.mark.parametrize("made", [Tokens, embedding_tokens])
+def test_tokens_that_int8_would_round_are_refused_and_whole_ones_are_not(made, tmp_path):
+    model, tokens = made(), np.random.default_rng(0).integers(0, 20, (64, 6)).astype("int32")
+    model(tokens)
+    path = tmp_path / "model.tflite"
+    with pytest.raises(ValueError, match=r"`model` of `export_tflite`.*tokens.*dtype='int32'"):
+        export_tflite(model, path, "int8", tokens, verbose=0)
+    inputs = keras.Input((6,), dtype="int32")
+    report = export_tflite(keras.Model(inputs, model(inputs)), path, "int8", tokens, verbose=0)
+    assert [tensor.dtype for tensor in report.inputs] == ["int32"]
