@@ -41,12 +41,17 @@ class Holding(keras.constraints.Constraint):
         raise NotImplementedError
 
     def tidy(self, weight) -> None:
-        """Makes the weight what it must be, where something other than a step has changed it."""
-        weight.assign(self.held(weight))
+        """Makes the weight and its average what they must be, where something other than a step has changed them."""
+        for each in self._with_average(weight):
+            each.assign(self.held(each))
 
     def release(self, weight, model) -> None:
         """Gives the weight back its own constraint."""
         weight.constraint = self.own
+
+    def _with_average(self, weight):
+        average = self._average_now()
+        return [weight] if average is None else [weight, average]
 
 
 class Masking(Holding):
@@ -61,7 +66,8 @@ class Masking(Holding):
 
     def tidy(self, weight):
         """Sets to zero what something other than a step has changed, and makes negative zeros positive."""
-        weight.assign(np.where(self.mask.numpy() != 0, weight.numpy(), 0))
+        for each in self._with_average(weight):
+            each.assign(np.where(self.mask.numpy() != 0, each.numpy(), 0))
 
 
 class Holder:

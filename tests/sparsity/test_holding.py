@@ -7,6 +7,7 @@ from batching import batches
 from every_optimizer import VARIANTS, dense_model, mode
 from keras import layers
 
+from keras_slim.optimizer_slots import average_of
 from keras_slim.sparsity import Masks, kernels, magnitude_masks, release
 from keras_slim.sparsity.holding import MaskHolder, Masking
 
@@ -204,6 +205,16 @@ def test_averages_of_an_optimizer_of_the_models_own_are_masked_along(run_eagerly
     model.own.finalize_variable_values(model.trainable_variables)
     assert any((one != two).any() for one, two in zip(before, model.get_weights(), strict=True))
     assert largest_masked(model, masks) == 0
+
+
+def test_averages_are_masked_with_the_weights_at_once():
+    """As the two may change places before the next step."""
+    model = dense_model(keras.optimizers.SGD(0.1, use_ema=True))
+    model.fit(batches(X, Y), verbose=0)
+    held(model)
+    for weight in kernels(model).values():
+        average = average_of(weight, [model.optimizer])
+        np.testing.assert_array_equal(average.numpy() == 0, weight.numpy() == 0)
 
 
 def test_other_masks_need_no_new_compilation():
