@@ -64,6 +64,9 @@ def variables_of(old: keras.Operation, new: keras.Operation) -> tuple[list, list
     both = [list(getattr(each, "variables", ())) for each in (old, new)]
     if len(both[0]) != len(both[1]):
         raise cannot_copy(old, f"a copy with {len(both[1])} variables in place of {len(both[0])}")
+    if getattr(old, "quantization_mode", None):  # Keras lists them in another order in a layer that is made so
+        named = {variable.name: variable for variable in both[1]}
+        both[1] = [named[variable.name] for variable in both[0]]
     return both[0], both[1]
 
 

@@ -109,6 +109,8 @@ class LayerCall:
             return self._tried() or self.keep_inputs_whole(why_no_rule(self.layer) + opened)
         if getattr(self.layer, "lora_enabled", False):
             return self.keep_inputs_whole("it has low-rank adaptation weights beside its own")
+        if getattr(self.layer, "quantization_mode", None):
+            return self.keep_inputs_whole("`quantize` of Keras has changed its weights")
         try:
             outputs = rule(self)
         except Exception as error:

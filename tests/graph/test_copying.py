@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+import keras_slim as slim
 from keras_slim.errors import UnsupportedLayerError
 from keras_slim.graph.copying import copied, copy_replacing
 
@@ -62,3 +63,15 @@ class Unsaved(layers.Layer):
 def test_what_cannot_be_copied_is_named():
     with pytest.raises(UnsupportedLayerError, match="(?s)'unsaved' cannot be copied.*`get_config` that returns all"):
         copied(Unsaved(1))
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_a_layer_that_keras_has_quantized_is_left_whole(mode):
+    stack = [layers.Dense(6, name="first"), layers.Dense(8, name="few"), layers.Dense(9, name="cut"), layers.Dense(2)]
+    model = keras.Sequential([keras.Input((4,)), *stack])
+    stack[1].quantize(mode)
+    plan = slim.plan_pruning(model, 0.5, guards=slim.pruning.Guards(min_units=1, align=1))
+    assert "few: `quantize` of Keras has changed its weights" in plan.describe()
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    np.testing.assert_allclose(slim.shrink(model, plan)(x), slim.mask(model, plan)(x), atol=1e-5)
+    np.testing.assert_allclose(slim.prune(model, 0)(x), model(x), atol=1e-6)
