@@ -71,12 +71,14 @@ class CuttingCallback(Alone):
             with self._cutter.freeing():
                 self._carry_out(self._course.moves(epoch, self._progress), epoch)
             self._back_up(epoch + 1)
+            self._teacher.look_on(self.model)
         except BaseException:
             self._teacher.end()  # nobody else will: `fit` ends here
             raise
 
     def on_epoch_end(self, epoch, logs=None):
         super().on_epoch_end(epoch, logs)
+        self._teacher.look_away()
         self._course.judge(epoch, logs or {}, self._progress, self.model)
         forget_epochs(beside(self), self._course.is_outdone)
         self._back_up(epoch + 1)

@@ -23,10 +23,11 @@ class DenseTeacher:
         self._distillation = distillation
         self._back_up = back_up
         self._teaching: Teaching | None = None
+        self._looking: Teaching | None = None
 
     @property
     def is_teaching(self) -> bool:
-        return self._teaching is not None and self._teaching.teacher is not None
+        return self._teaching is not None
 
     def check(self, subject: Subject, owner: str) -> None:
         """Raises what teaching would raise about a model, before it is trained."""
@@ -45,7 +46,6 @@ class DenseTeacher:
             yield
             return
         dense = subject.copy()
-        self.end()
         self.take_up(subject.model, dense)
         self._teaching.begin()
         yield
@@ -57,14 +57,26 @@ class DenseTeacher:
             self._teaching = Teaching(model, teacher, self._distillation)
 
     def go_on(self, model: keras.Model) -> None:
-        """Teaches in a `fit` that has just begun, if it taught in the one that was killed; else looks on."""
-        if self._distillation:
-            self._teaching = self._teaching or Teaching(model, None, self._distillation)
+        """Teaches in a `fit` that has just begun, if it taught in the one that was killed."""
+        if self._teaching:
             self._teaching.begin()
             model.make_train_function(force=True)
 
+    def look_on(self, model: keras.Model) -> None:
+        """Sees to it, in one epoch before the first cut, that the step can be taught."""
+        if self._distillation and not self._teaching and not self._looking:
+            self._looking = Teaching(model, None, self._distillation)
+            self._looking.begin()
+            model.make_train_function(force=True)
+
+    def look_away(self) -> None:
+        """Has seen enough when the epoch ends."""
+        if self._looking:
+            self._looking.leave()
+
     def end(self) -> None:
         """Leaves the model as if nobody had taught it."""
-        if self._teaching:
-            self._teaching.end()
-            self._teaching = None
+        for each in (self._teaching, self._looking):
+            if each:
+                each.end()
+        self._teaching = None

@@ -55,9 +55,15 @@ class Teaching:
     def end(self) -> None:
         """Leaves the model as it was before, with a step that is made anew when it is needed."""
         if self.is_on:
+            self.leave()
+            vars(self._model).update({"train_function": None, "test_function": None})
+
+    def leave(self) -> None:
+        """Leaves the model as it was before; the step that is in use stays as it was compiled."""
+        if self.is_on:
             for name in OVERRIDDEN:
                 del vars(self._model)[name]
-            vars(self._model).update(self._before | {"train_function": None, "test_function": None})
+            vars(self._model).update(self._before)
 
     def _make_train_function(self, force=False):
         if not force:  # a `fit` begins, and this belongs to one before
