@@ -32,7 +32,7 @@ HOW = {
 WAYS = (DENSE, LONG, *HOW, AS_SEARCHED, SEARCH)
 CONTROLS = {TAUGHT: LONG, SEARCH: AS_SEARCHED}
 """Which dense network was trained as long as a way, if not the one that most are held against."""
-TASKS = {"CIFAR-10": (DENSE, GLOBAL), "cat against dog": WAYS}
+TASKS = {"CIFAR-10": (DENSE, GLOBAL, LONG, TAUGHT), "cat against dog": WAYS}
 
 
 # tasks ----------------------------------------------------------------------------------------------------------------
@@ -149,6 +149,7 @@ def measure(options):
     names = ("images", "validation", "test", "epochs", "tune_epochs", "search_epochs", "samples")
     settings = {name: getattr(options, name) for name in names}
     settings |= {"left": LEFT, "rates": [pretrained.PEAK, SEARCH_RATE], "drop": MAX_DROP}
+    asked = {DENSE, *options.ways, *(CONTROLS[way] for way in options.ways if way in CONTROLS)}
     found = {}
     for name in options.tasks:
         task = Task(name, options)
@@ -160,7 +161,7 @@ def measure(options):
 
             run = {"before": cell("proof", f"transfer {name} before {seed}", settings, before), "ways": {}}
             found[name].append(run)
-            for way in TASKS[name]:
+            for way in (way for way in TASKS[name] if way in asked):
                 arguments = task, way, seed, options
                 run["ways"][way] = cell("proof", f"transfer {name} {way} {seed}", settings, examine, *arguments)
                 report(found, options)
@@ -259,6 +260,7 @@ def add_options(parser):
     """Adds what the command line asks for this experiment."""
     parser.add_argument("--data-dir", required=True, help="folder with cifar10.npz and efficientnet_lite0.npz")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=[*TASKS])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="a part of them, beside dense")
     parser.add_argument("--images", type=int, default=10_000, help="training images of all classes (default: 10000)")
     parser.add_argument("--validation", type=int, default=5_000, help="held-out images of all classes (default: 5000)")
     parser.add_argument("--test", type=int, default=10_000, help="test images of all classes (default: 10000)")
