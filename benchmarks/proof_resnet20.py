@@ -31,7 +31,7 @@ DENSE, DSD, IN_FIT, TAUGHT, AT_ONCE, TORCH, SCRATCH = WAYS = (
     "torch-pruning",
     "from scratch",
 )
-EXPORTED = (DENSE, DSD, IN_FIT, TAUGHT, AT_ONCE)
+EXPORTED = (DENSE, IN_FIT, AT_ONCE)
 WORDS = {
     DENSE: "trained on as long",
     DSD: f"`DenseSparseDense`, {SPARSITY:.0%} zeros in the first half of these epochs",
