@@ -15,11 +15,12 @@ def check_tokens(model, data, owner):
         data: What the user gave, or None.
         owner: Name of the function that was given them.
     """
-    if not (_embeds_floats(model) if hasattr(model, "inputs") else _holds_integers(data)):
+    shows_inputs = hasattr(model, "inputs")
+    if not (_embeds_floats(model) if shows_inputs else _holds_integers(data)):
         return
     expected = "inputs of integers for tokens: as int8 stores floats, tokens would arrive as others"
     hint = "Begin the model with keras.Input(shape, dtype='int32'), or export `slim.functional(model, inputs=tokens)`."
-    if not hasattr(model, "inputs"):
+    if not shows_inputs:
         hint += " If these are no tokens, give `data` as floats."
     received = f"'{model.name}', which takes floats"
     raise ValueError(invalid_argument("model", owner, expected=expected, received=received, hint=hint))
